@@ -1,0 +1,164 @@
+#include "core/files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "core/error.h"
+
+namespace ganymede {
+namespace {
+
+[[noreturn]] void fail_with_errno(const char* action, const std::filesystem::path& path, int error) {
+  const char* remedy = "";
+  switch (error) {
+    case ENOSPC:
+      remedy = ": free space there or choose another folder";
+      break;
+    case EDQUOT:
+      remedy = ": the quota is used up; free space or choose another folder";
+      break;
+    case EROFS:
+    case EACCES:
+    case EPERM:
+      remedy = ": choose a path this user may write to, or mend its permissions";
+      break;
+    default:
+      break;
+  }
+  fail(ExitCode::storage, "cannot {} {}: {}{}", action, path.string(), std::strerror(error), remedy);
+}
+
+int open_or_fail(const char* action, const std::filesystem::path& path, int flags) {
+  int descriptor;
+  do {
+    descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  } while (descriptor < 0 && errno == EINTR);
+  if (descriptor < 0) fail_with_errno(action, path, errno);
+  return descriptor;
+}
+
+}  // namespace
+
+File File::open_for_reading(const std::filesystem::path& path) {
+  return {open_or_fail("open", path, O_RDONLY), path};
+}
+
+File File::create(const std::filesystem::path& path) {
+  return {open_or_fail("create", path, O_RDWR | O_CREAT | O_TRUNC), path};
+}
+
+File File::open_for_appending(const std::filesystem::path& path) {
+  return {open_or_fail("open", path, O_WRONLY | O_CREAT | O_APPEND), path};
+}
+
+File::File(File&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::int64_t File::size() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) fail_with_errno("inspect", path_, errno);
+  return status.st_size;
+}
+
+void File::read_at(std::int64_t offset, std::span<std::byte> bytes) const {
+  int attempts_left = 5;
+  while (!bytes.empty()) {
+    const ssize_t count = ::pread(descriptor_, bytes.data(), bytes.size(), offset);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if ((errno == EIO || errno == ESTALE) && --attempts_left > 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        continue;
+      }
+      fail_with_errno("read", path_, errno);
+    }
+    if (count == 0)
+      fail(ExitCode::storage, "{} ends {} bytes early at offset {}: was it cut or replaced while in use?",
+           path_.string(), bytes.size(), offset);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += count;
+  }
+}
+
+void File::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      fail_with_errno("write", path_, errno);
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+void File::write(std::string_view text) {
+  write(std::as_bytes(std::span(text)));
+}
+
+void File::sync() {
+  if (::fsync(descriptor_) != 0) fail_with_errno("flush", path_, errno);
+}
+
+void File::close() {
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_with_errno("close", path_, errno);
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+  File file = File::open_for_reading(folder.empty() ? "." : folder);
+  file.sync();
+}
+
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail_with_errno("rename to", to, errno);
+  sync_folder(to.parent_path());
+}
+
+void write_file_durably(const std::filesystem::path& path, std::string_view text) {
+  std::filesystem::path temporary = path;
+  temporary += ".tmp";
+  try {
+    File file = File::create(temporary);
+    file.write(text);
+    file.sync();
+    file.close();
+    rename_durably(temporary, path);
+  } catch (const Error&) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+std::string read_text_file(const std::filesystem::path& path, std::int64_t limit) {
+  const File file = File::open_for_reading(path);
+  const std::int64_t size = file.size();
+  if (size > limit)
+    fail(ExitCode::storage, "{} holds {} bytes, more than the {} expected of such a file", path.string(),
+         size, limit);
+  std::string text(static_cast<std::size_t>(size), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void create_folders(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail_with_errno("create folder", folder, error.value());
+}
+
+}  // namespace ganymede

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ganymede {
+
+/// A POSIX file descriptor that closes itself. Every failing call throws Error(storage) with path and cause.
+class File {
+ public:
+  static File open_for_reading(const std::filesystem::path& path);
+  /// Creates or truncates.
+  static File create(const std::filesystem::path& path);
+  /// Creates if absent; writes go to the end.
+  static File open_for_appending(const std::filesystem::path& path);
+
+  File(File&& other) noexcept;
+  File& operator=(File&& other) noexcept;
+  ~File();
+
+  std::int64_t size() const;
+  /// Fills `bytes` from `offset`. EINTR is retried, EIO and ESTALE a bounded number of times; a file that
+  /// ends early throws.
+  void read_at(std::int64_t offset, std::span<std::byte> bytes) const;
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  /// fsync: on return the bytes survive a power loss (the name only once the folder is synced too).
+  void sync();
+  /// Closes and reports what close() says: on network file systems a failed write may show only here.
+  void close();
+  int descriptor() const { return descriptor_; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  File(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
+  int descriptor_ = -1;
+  std::filesystem::path path_;
+};
+
+/// fsync of a folder: makes the names in it durable.
+void sync_folder(const std::filesystem::path& folder);
+
+/// rename(), then fsync of the target's folder.
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
+/// Writes `text` so that a reader sees the old file or the whole new one, also after a crash:
+/// a temporary name beside `path`, fsync, rename, fsync of the folder.
+void write_file_durably(const std::filesystem::path& path, std::string_view text);
+
+/// The whole file. Throws Error(`storage`) if it cannot be read or holds more than `limit` bytes.
+std::string read_text_file(const std::filesystem::path& path, std::int64_t limit);
+
+/// Creates the folder and its missing parents.
+void create_folders(const std::filesystem::path& folder);
+
+}  // namespace ganymede
