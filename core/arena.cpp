@@ -8,7 +8,9 @@ namespace {
 constexpr std::int64_t alignment_bytes = 64;
 
 std::vector<std::int64_t> strides_of(at::IntArrayRef shape) {
-  return shape.size() == 4 ? c10::get_channels_last_strides_2d(shape) : c10::contiguous_strides(shape);
+  if (shape.size() == 4) return c10::get_channels_last_strides_2d(shape);
+  const auto strides = c10::contiguous_strides(shape);
+  return {strides.begin(), strides.end()};
 }
 
 }  // namespace
@@ -17,8 +19,8 @@ ArenaLayout::ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype) : dt
   const std::int64_t unit = alignment_bytes / static_cast<std::int64_t>(c10::elementSize(dtype));
   for (const auto& [name, tensor] : tensors) {
     const auto shape = tensor.sizes();
-    const auto strides = strides_of(shape);
-    entries_.push_back({name, shape.vec(), {strides.begin(), strides.end()}, size_});
+    const std::vector<std::int64_t> strides = strides_of(shape);
+    entries_.push_back({name, shape.vec(), strides, size_});
     size_ += (tensor.numel() + unit - 1) / unit * unit;
   }
 }
