@@ -17,20 +17,21 @@ struct Pixels {
   std::vector<std::uint8_t> values;
 };
 
-/// Files that claim more pixels than this (width * height) are refused before any memory is taken: the bound at which
-/// Pillow too speaks of a decompression bomb.
+/// Files that claim more pixels than this (width * height) are refused before any memory is taken: the bound
+/// at which Pillow too speaks of a decompression bomb.
 inline constexpr std::int64_t kMaximumPixels = 178956970;
 
 /// Decodes a whole JPEG or PNG file held in memory. What it is is told from its first bytes.
 ///
-/// `channels` 1 or 3 converts; 0 keeps what the file has (grey: 1, anything else: 3). Grey is repeated into RGB; RGB
-/// becomes grey by L = (19595 R + 38470 G + 7471 B + 32768) >> 16. Transparency is dropped, palettes are looked up,
-/// CMYK is read in Adobe's inverted polarity, orientation tags are not applied: value for value what Pillow's
-/// Image.open(f).convert("RGB") or convert("L") gives. One exception: 16-bit grey keeps its high byte, as 16-bit
-/// colour does; Pillow clips it at 255, which leaves white.
+/// `channels` 1 or 3 converts; 0 keeps what the file has (grey: 1, anything else: 3). Grey is repeated into
+/// RGB; RGB becomes grey by L = (19595 R + 38470 G + 7471 B + 32768) >> 16. Transparency is dropped, palettes
+/// are looked up, CMYK is read in Adobe's inverted polarity, orientation tags are not applied: value for
+/// value what Pillow's Image.open(f).convert("RGB") or convert("L") gives. One exception: 16-bit grey keeps
+/// its high byte, as 16-bit colour does; Pillow clips it at 255, which leaves white.
 ///
-/// Throws Error(dataset) naming `name` for anything damaged, cut short, too large or of another format. Warnings of
-/// the JPEG library about damaged image data count as damage; those about its surroundings do not. Any thread.
+/// Throws Error(dataset) naming `name` for anything damaged, cut short, too large or of another format.
+/// Warnings of the JPEG library about damaged image data count as damage; those about its surroundings do
+/// not. Any thread.
 Pixels decode_image(std::span<const std::byte> file, std::string_view name, int channels = 0);
 
 /// Grey (1) to RGB (3) or back, as decode_image does; the same number of channels returns the image as it is.

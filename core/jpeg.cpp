@@ -11,8 +11,8 @@
 namespace ganymede {
 namespace {
 
-/// libjpeg reports errors by a callback that must not return, so we jump. A jump runs no destructors: the functions
-/// that set the jump own nothing but plain values, and memory is taken between them.
+/// libjpeg reports errors by a callback that must not return, so we jump. A jump runs no destructors: the
+/// functions that set the jump own nothing but plain values, and memory is taken between them.
 class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> file) : file_(file) {
@@ -74,14 +74,15 @@ class Decoder {
   static void on_message(j_common_ptr state, int level) {
     if (level >= 0) return;
     switch (state->err->msg_code) {
-      case JWRN_ARITH_BAD_CODE:
-      case JWRN_HIT_MARKER:
-      case JWRN_HUFF_BAD_CODE:
-      case JWRN_JPEG_EOF:
-      case JWRN_MUST_RESYNC:
-        on_error(state);
-      default:
+      // Untidy surroundings, found in files of ordinary cameras and programs; the picture is whole.
+      case JWRN_ADOBE_XFORM:
+      case JWRN_BOGUS_ICC:
+      case JWRN_EXTRANEOUS_DATA:
+      case JWRN_JFIF_MAJOR:
+      case JWRN_NOT_SEQUENTIAL:
         break;
+      default:
+        on_error(state);
     }
   }
 
@@ -117,11 +118,11 @@ Pixels decode_jpeg(std::span<const std::byte> file, std::string_view name) {
   };
   if (!decoder.read_header()) damaged();
   if (decoder.width() * decoder.height() > kMaximumPixels)
-    fail(ExitCode::dataset, "{} claims {} x {} pixels, more than {}: shrink or remove it", name, decoder.width(),
-         decoder.height(), kMaximumPixels);
+    fail(ExitCode::dataset, "{} claims {} x {} pixels, more than {}: shrink or remove it", name,
+         decoder.width(), decoder.height(), kMaximumPixels);
   if (decoder.components() == 2 || decoder.components() > 4)
-    fail(ExitCode::dataset, "{} is a JPEG file of {} channels; 1, 3 and 4 are known: convert or remove it", name,
-         decoder.components());
+    fail(ExitCode::dataset, "{} is a JPEG file of {} channels; 1, 3 and 4 are known: convert or remove it",
+         name, decoder.components());
   Pixels pixels{decoder.width(), decoder.height(), decoder.components(), {}};
   if (!decoder.start()) damaged();
   pixels.values.resize(static_cast<std::size_t>(pixels.width * pixels.height * pixels.channels));

@@ -14,8 +14,9 @@
 namespace ganymede {
 namespace {
 
-/// What libpng's callbacks share with us. They must not return on error, so we jump. A jump runs no destructors: the
-/// functions that set the jump own nothing but plain values, and memory is taken between them.
+/// What libpng's callbacks share with us. They must not return on error, so we jump. A jump runs no
+/// destructors: the functions that set the jump own nothing but plain values, and memory is taken between
+/// them.
 struct Session {
   std::jmp_buf jump;
   char message[128] = {};
@@ -143,8 +144,8 @@ Pixels decode_png(std::span<const std::byte> file, std::string_view name) {
   const std::int64_t width = decoder.width();
   const std::int64_t height = decoder.height();
   if (width * height > kMaximumPixels)
-    fail(ExitCode::dataset, "{} claims {} x {} pixels, more than {}: shrink or remove it", name, width, height,
-         kMaximumPixels);
+    fail(ExitCode::dataset, "{} claims {} x {} pixels, more than {}: shrink or remove it", name, width,
+         height, kMaximumPixels);
   if (!decoder.start()) damaged();
   Pixels pixels{width, height, decoder.channels(), {}};
   pixels.values.resize(decoder.stride() * static_cast<std::size_t>(height));

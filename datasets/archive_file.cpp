@@ -30,8 +30,9 @@ std::optional<ArchiveFile::Member> ArchiveFile::next() {
   if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail_to_read();
   const char* name = archive_entry_pathname_utf8(entry);
   if (name == nullptr) name = archive_entry_pathname(entry);
-  if (name == nullptr) fail(ExitCode::dataset, "{} has a member without a readable name after {}", path_.string(),
-                            member_.empty() ? "its start" : member_);
+  if (name == nullptr)
+    fail(ExitCode::dataset, "{} has a member without a readable name after {}", path_.string(),
+         member_.empty() ? "its start" : member_);
   member_ = name;
   Kind kind = Kind::other;
   if (archive_entry_hardlink(entry) != nullptr)
@@ -73,9 +74,11 @@ void ArchiveFile::fail_to_read() const {
   const char* reason = archive_error_string(handle_.get());
   const std::string cause = reason == nullptr ? "unknown cause" : reason;
   if (member_.empty())
-    fail(ExitCode::dataset, "{} cannot be read as an archive ({}): give a folder, a whole zip, tar, tar.gz or .npz",
+    fail(ExitCode::dataset,
+         "{} cannot be read as an archive ({}): give a folder, a whole zip, tar, tar.gz or .npz",
          path_.string(), cause);
-  fail(ExitCode::dataset, "{} is damaged at or after {} ({}): copy or make it again", path_.string(), member_, cause);
+  fail(ExitCode::dataset, "{} is damaged at or after {} ({}): copy or make it again", path_.string(), member_,
+       cause);
 }
 
 }  // namespace ganymede

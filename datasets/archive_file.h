@@ -13,8 +13,9 @@ struct archive;
 
 namespace ganymede {
 
-/// A zip or tar file, the latter also compressed, read from front to back: the one place that knows libarchive.
-/// Everything throws Error(dataset) with file, member and cause when the archive is damaged or of another kind.
+/// A zip or tar file, the latter also compressed, read from front to back: the one place that knows
+/// libarchive. Everything throws Error(dataset) with file, member and cause when the archive is damaged or of
+/// another kind.
 class ArchiveFile {
  public:
   enum class Kind { file, hard_link, other };

@@ -23,9 +23,11 @@ ArchiveSource::ArchiveSource(const std::filesystem::path& path, std::string_view
     is_image.push_back(kind != ImageListing::Kind::skipped);
     if (!is_image.back()) continue;
     if (member->kind == ArchiveFile::Kind::hard_link)
-      fail(ExitCode::dataset, "{}: {} is stored as a link to another member: pack it with tar --hard-dereference",
+      fail(ExitCode::dataset,
+           "{}: {} is stored as a link to another member: pack it with tar --hard-dereference",
            path_.string(), member->name);
-    // The first image in sorted order may be anywhere: each that may still be it is read, and the last one is.
+    // The first image in sorted order may be anywhere: each that may still be it is read, and the last one
+    // is.
     if (kind == ImageListing::Kind::first_image) first_ = archive.read_all(kLargestFile);
   }
   std::vector<std::int64_t> indices;
@@ -35,7 +37,9 @@ ArchiveSource::ArchiveSource(const std::filesystem::path& path, std::string_view
 }
 
 void ArchiveSource::read(const Take& take) {
-  const auto changed = [&] { fail(ExitCode::dataset, "{} changed while it was read: pack it again", path_.string()); };
+  const auto changed = [&] {
+    fail(ExitCode::dataset, "{} changed while it was read: pack it again", path_.string());
+  };
   ArchiveFile archive(path_);
   std::size_t members = 0;
   for (; const auto member = archive.next(); ++members) {

@@ -5,8 +5,8 @@
 
 namespace ganymede {
 
-/// The images of a zip or tar archive. It is read twice from front to back: for the names, then for the images. In
-/// between nothing but names and the first image is kept.
+/// The images of a zip or tar archive. It is read twice from front to back: for the names, then for the
+/// images. In between nothing but names and the first image is kept.
 class ArchiveSource : public EncodedSource {
  public:
   ArchiveSource(const std::filesystem::path& path, std::string_view subdir);

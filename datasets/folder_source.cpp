@@ -34,7 +34,10 @@ class Walk {
     std::error_code error;
     const fs::file_status status = entry.status(error);
     if (fs::is_directory(status)) {
-      if (!entry.path().filename().string().starts_with('.')) visit(entry.path(), path + '/');
+      if (entry.path().filename().string().starts_with('.'))
+        listing_.skip("hidden");
+      else
+        visit(entry.path(), path + '/');
     } else if (fs::is_regular_file(status)) {
       listing_.add(path);
     } else {
@@ -53,8 +56,10 @@ class Walk {
 
 }  // namespace
 
-FolderSource::FolderSource(const fs::path& folder, std::string_view subdir) : folder_(folder / subdir) {
-  if (!fs::is_directory(folder_)) fail(ExitCode::dataset, "{} is not a folder: see --subdir", folder_.string());
+FolderSource::FolderSource(const fs::path& folder, std::string_view subdir)
+    : folder_(folder / fs::path(subdir).relative_path()) {
+  if (!fs::is_directory(folder_))
+    fail(ExitCode::dataset, "{} is not a folder: see --subdir", folder_.string());
   ImageListing listing("");
   Walk(folder_, listing);
   contents_ = listing.finish(folder_.string()).first;

@@ -93,7 +93,8 @@ std::pair<SourceContents, std::vector<std::int64_t>> ImageListing::finish(std::s
     const std::string_view name = class_of(path);
     if (!name.empty() && (contents_.class_names.empty() || contents_.class_names.back() != name))
       contents_.class_names.emplace_back(name);
-    contents_.labels.push_back(name.empty() ? -1 : static_cast<std::int64_t>(contents_.class_names.size()) - 1);
+    contents_.labels.push_back(name.empty() ? -1
+                                            : static_cast<std::int64_t>(contents_.class_names.size()) - 1);
     contents_.names.push_back(std::move(path));
   }
   return {std::move(contents_), std::move(index_of)};
@@ -101,12 +102,13 @@ std::pair<SourceContents, std::vector<std::int64_t>> ImageListing::finish(std::s
 
 void ImageListing::fail_empty(std::string_view source) const {
   std::vector<std::string> skipped;
-  for (const auto& [reason, count] : contents_.skipped) skipped.push_back(fmt::format("{} {}", count, reason));
+  for (const auto& [reason, count] : contents_.skipped)
+    skipped.push_back(fmt::format("{} {}", count, reason));
   const std::string where = prefix_.empty() ? "" : " under " + prefix_;
   const std::string left_out = skipped.empty() ? "" : fmt::format("; skipped: {}", fmt::join(skipped, ", "));
-  const std::string remedy =
-      elsewhere_.empty() ? "give a folder or archive of .jpg and .png files"
-                         : fmt::format("there are files under {}", fmt::join(elsewhere_, ", "));
+  const std::string remedy = elsewhere_.empty()
+                                 ? "give a folder or archive of .jpg and .png files"
+                                 : fmt::format("there are files under {}", fmt::join(elsewhere_, ", "));
   fail(ExitCode::dataset, "{} holds no image{}{}: {}", source, where, left_out, remedy);
 }
 

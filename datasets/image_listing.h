@@ -11,17 +11,18 @@ namespace ganymede {
 
 /// The images of a source in the order in which they are packed, known before any of them is decoded.
 struct SourceContents {
-  std::vector<std::string> names = {};           ///< paths within the source, or empty where images have no names
-  std::vector<std::int64_t> labels = {};         ///< one an image; -1 = none
-  std::vector<std::string> class_names = {};     ///< class k is labelled k; may be empty
+  std::vector<std::string> names = {};    ///< paths within the source, or empty where images have no names
+  std::vector<std::int64_t> labels = {};  ///< one an image; -1 = none
+  std::vector<std::string> class_names = {};         ///< class k is labelled k; may be empty
   std::map<std::string, std::int64_t> skipped = {};  ///< files left out, by reason: "hidden", ".txt", ...
 };
 
 /// Sorts the paths of a folder or an archive into images, classes and what to leave out.
 ///
-/// The first folder of a path is its class, and classes are labelled by their sorted names; images without a folder
-/// are labelled -1. Images come sorted by class, then by the rest of their path, both compared byte by byte. Images
-/// are known by their extension (.jpg .jpeg .jpe .jfif .png, in any case). Hidden files and __MACOSX are left out.
+/// The first folder of a path is its class, and classes are labelled by their sorted names; images without a
+/// folder are labelled -1. Images come sorted by class, then by the rest of their path, both compared byte by
+/// byte. Images are known by their extension (.jpg .jpeg .jpe .jfif .png, in any case). Hidden files and
+/// __MACOSX are left out.
 class ImageListing {
  public:
   enum class Kind {

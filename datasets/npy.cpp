@@ -51,9 +51,11 @@ class HeaderText {
     if (type.size() < 3) damaged();
     header_.kind = type[1];
     const auto [end, error] = std::from_chars(type.data() + 2, type.data() + type.size(), header_.item_bytes);
-    if (header_.kind == 'O') fail(ExitCode::dataset, "{} holds Python objects: save an array of numbers", name_);
+    if (header_.kind == 'O')
+      fail(ExitCode::dataset, "{} holds Python objects: save an array of numbers", name_);
     if (type[0] == '>')
-      fail(ExitCode::dataset, "{} is big-endian ({}): save array.astype(array.dtype.newbyteorder('<'))", name_, type);
+      fail(ExitCode::dataset, "{} is big-endian ({}): save array.astype(array.dtype.newbyteorder('<'))",
+           name_, type);
     if (error != std::errc() || end != type.data() + type.size() || header_.item_bytes < 0 ||
         header_.item_bytes > 1 << 20 || (type[0] != '<' && type[0] != '|') ||
         std::strchr("uifbcUSV", header_.kind) == nullptr)
@@ -189,7 +191,8 @@ std::string NpyHeader::description() const {
 
 NpyHeader read_npy_header(const ReadBytes& read, std::string_view name) {
   const auto read_exactly = [&](std::span<std::byte> bytes) {
-    if (read(bytes) != bytes.size()) fail(ExitCode::dataset, "{} ends within its .npy header: save it again", name);
+    if (read(bytes) != bytes.size())
+      fail(ExitCode::dataset, "{} ends within its .npy header: save it again", name);
   };
   std::array<std::byte, 8> start;
   read_exactly(start);
@@ -200,7 +203,8 @@ NpyHeader read_npy_header(const ReadBytes& read, std::string_view name) {
   const auto length_bytes = std::span(length).first(version == 1 ? 2 : 4);
   read_exactly(length_bytes);
   const std::size_t size = little_endian(length_bytes);
-  if (size > kLongestHeader) fail(ExitCode::dataset, "{} claims a header of {} bytes: save it again", name, size);
+  if (size > kLongestHeader)
+    fail(ExitCode::dataset, "{} claims a header of {} bytes: save it again", name, size);
   std::string text(size, '\0');
   read_exactly(std::as_writable_bytes(std::span(text)));
   const NpyHeader header = HeaderText(text, name).parse();
@@ -228,7 +232,8 @@ std::vector<std::int64_t> npy_integers(const NpyHeader& header, std::span<const 
         break;
     }
   }
-  fail(ExitCode::dataset, "{} is {}, not whole numbers: save array.astype('int64')", name, header.description());
+  fail(ExitCode::dataset, "{} is {}, not whole numbers: save array.astype('int64')", name,
+       header.description());
 }
 
 std::vector<std::string> npy_strings(const NpyHeader& header, std::span<const std::byte> values,

@@ -48,7 +48,8 @@ NpzSource::NpzSource(const std::filesystem::path& path) : path_(path) {
     }
   }
   if (images_.empty())
-    fail(ExitCode::dataset, "{} has no array named images (or arr_0): numpy.savez(file, images=..., labels=...)",
+    fail(ExitCode::dataset,
+         "{} has no array named images (or arr_0): numpy.savez(file, images=..., labels=...)",
          path_.string());
   choose_layout();
   check_labels();
@@ -58,8 +59,9 @@ void NpzSource::read_labels(ArchiveFile& archive) {
   const std::string name = name_of("labels");
   const NpyHeader header = header_of(archive, name);
   if (header.shape.size() != 1)
-    fail(ExitCode::dataset, "{} is {}, not one number an image: save labels of shape [N] (of one-hot rows: the argmax)",
-         name, header.description());
+    fail(ExitCode::dataset,
+         "{} is {}, not one number an image: save labels of shape [N] (of one-hot rows: the argmax)", name,
+         header.description());
   contents_.labels = npy_integers(header, values_of(archive, header, name), name);
   has_labels_ = true;
 }
@@ -85,21 +87,24 @@ void NpzSource::choose_layout() {
          header_.description());
   const auto& s = header_.shape;
   if (s.size() != 3 && s.size() != 4)
-    fail(ExitCode::dataset, "{} is {}: save [N, H, W], [N, H, W, C] or [N, C, H, W]", name, header_.description());
+    fail(ExitCode::dataset, "{} is {}: save [N, H, W], [N, H, W, C] or [N, C, H, W]", name,
+         header_.description());
   if (header_.count() == 0) fail(ExitCode::dataset, "{} holds no image: {}", name, header_.description());
   channels_first_ = s.size() == 4 && s[1] < s[3];
   shape_.channels = s.size() == 3 ? 1 : channels_first_ ? s[1] : s[3];
   shape_.height = channels_first_ ? s[2] : s[1];
   shape_.width = channels_first_ ? s[3] : s[2];
   if (shape_.bytes() > kLargestImage)
-    fail(ExitCode::dataset, "{} is {}: more than {} bytes an image", name, header_.description(), kLargestImage);
+    fail(ExitCode::dataset, "{} is {}: more than {} bytes an image", name, header_.description(),
+         kLargestImage);
 }
 
 void NpzSource::check_labels() {
   const std::int64_t images = header_.shape[0];
   if (!has_labels_) contents_.labels.assign(static_cast<std::size_t>(images), -1);
   if (count() != images)
-    fail(ExitCode::dataset, "{} holds {} labels for {} images: save one each", path_.string(), count(), images);
+    fail(ExitCode::dataset, "{} holds {} labels for {} images: save one each", path_.string(), count(),
+         images);
   const auto classes = static_cast<std::int64_t>(contents_.class_names.size());
   for (std::int64_t i = 0; i < images; ++i) {
     const std::int64_t label = contents_.labels[static_cast<std::size_t>(i)];
@@ -123,12 +128,14 @@ void NpzSource::read(const Take& take) {
   while (const auto member = archive.next()) {
     if (member->name != images_) continue;
     const NpyHeader header = header_of(archive, name_of(images_));
-    if (header.shape != header_.shape || header.kind != header_.kind || header.item_bytes != header_.item_bytes)
+    if (header.shape != header_.shape || header.kind != header_.kind ||
+        header.item_bytes != header_.item_bytes)
       break;
     for (std::int64_t index = 0; index < count(); ++index) {
       std::vector<std::byte> stored(static_cast<std::size_t>(shape_.bytes()));
       if (archive.read(stored) != stored.size())
-        fail(ExitCode::dataset, "{} ends within image {} of {}: save it again", name_of(images_), index, count());
+        fail(ExitCode::dataset, "{} ends within image {} of {}: save it again", name_of(images_), index,
+             count());
       if (!take(index, std::move(stored))) return;
     }
     if (std::byte more; archive.read({&more, 1}) != 0)
@@ -146,7 +153,8 @@ Picture NpzSource::decode(std::int64_t, std::span<const std::byte> stored, int c
     picture.values.assign(stored.begin(), stored.end());
   if (channels == 0 || channels == picture.channels) return picture;
   if (picture.type != ElementType::uint8 || (picture.channels != 1 && picture.channels != 3))
-    fail(ExitCode::options, "--channels converts grey and RGB bytes, not {}: leave it out", header_.description());
+    fail(ExitCode::options, "--channels converts grey and RGB bytes, not {}: leave it out",
+         header_.description());
   Pixels pixels{picture.width, picture.height, picture.channels, {}};
   const auto* values = reinterpret_cast<const std::uint8_t*>(picture.values.data());
   pixels.values.assign(values, values + picture.values.size());

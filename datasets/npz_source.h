@@ -6,13 +6,13 @@
 
 namespace ganymede {
 
-/// The arrays of a file by numpy.savez or savez_compressed: `images` (or `arr_0`) of uint8, float16 or float32;
-/// optional `labels`, N whole numbers from -1 on; optional `class_names`, strings, above all labels. Others are left
-/// out. The images are streamed, never held together.
+/// The arrays of a file by numpy.savez or savez_compressed: `images` (or `arr_0`) of uint8, float16 or
+/// float32; optional `labels`, N whole numbers from -1 on; optional `class_names`, strings, above all labels.
+/// Others are left out. The images are streamed, never held together.
 ///
-/// The shape is [N, H, W] for one channel, or [N, H, W, C], or [N, C, H, W]. Of the latter two it is the one whose
-/// channels are the smaller axis: [N, 3, 32, 32] has C = 3 in front, [N, 32, 32, 3] at the end. Where second and
-/// last axis are equal, the last is the channels.
+/// The shape is [N, H, W] for one channel, or [N, H, W, C], or [N, C, H, W]. Of the latter two it is the one
+/// whose channels are the smaller axis: [N, 3, 32, 32] has C = 3 in front, [N, 32, 32, 3] at the end. Where
+/// second and last axis are equal, the last is the channels.
 class NpzSource : public ImageSource {
  public:
   explicit NpzSource(const std::filesystem::path& path);

@@ -14,7 +14,8 @@ void transpose(const std::byte* from, std::byte* to, std::int64_t rows, std::int
     for (std::int64_t row = 0; row < rows; ++row) *out++ = in[row * columns + column];
 }
 
-void transpose(ElementType type, const std::byte* from, std::byte* to, std::int64_t rows, std::int64_t columns) {
+void transpose(ElementType type, const std::byte* from, std::byte* to, std::int64_t rows,
+               std::int64_t columns) {
   switch (size_of(type)) {
     case 1:
       return transpose<std::uint8_t>(from, to, rows, columns);
@@ -28,12 +29,14 @@ void transpose(ElementType type, const std::byte* from, std::byte* to, std::int6
 }  // namespace
 
 void to_planes(const Picture& picture, std::span<std::byte> planes) {
-  transpose(picture.type, picture.values.data(), planes.data(), picture.width * picture.height, picture.channels);
+  transpose(picture.type, picture.values.data(), planes.data(), picture.width * picture.height,
+            picture.channels);
 }
 
 void from_planes(std::span<const std::byte> planes, Picture& picture) {
   picture.values.resize(planes.size());
-  transpose(picture.type, planes.data(), picture.values.data(), picture.channels, picture.width * picture.height);
+  transpose(picture.type, planes.data(), picture.values.data(), picture.channels,
+            picture.width * picture.height);
 }
 
 }  // namespace ganymede

@@ -55,8 +55,8 @@ ValueRange rounded_to(ElementType type, ValueRange range) {
 void clamp_values(ElementType type, std::span<std::byte> values, ValueRange range) {
   with_type(type, values, [&](auto typed) {
     for (auto& value : typed)
-      value = static_cast<std::remove_reference_t<decltype(value)>>(
-          std::clamp(static_cast<float>(value), static_cast<float>(range.low), static_cast<float>(range.high)));
+      value = static_cast<std::remove_reference_t<decltype(value)>>(std::clamp(
+          static_cast<float>(value), static_cast<float>(range.low), static_cast<float>(range.high)));
   });
 }
 
