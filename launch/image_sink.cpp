@@ -64,12 +64,15 @@ class FolderSink final : public ImageSink {
  public:
   explicit FolderSink(std::filesystem::path folder) : folder_(std::move(folder)) { create_folders(folder_); }
   void take(std::int64_t first, const at::Tensor& images, const at::Tensor& labels) override {
-    const at::Tensor bytes = to_bytes(images);
+    const std::int64_t channels = images.size(1) < 3 ? 1 : 3;
+    const at::Tensor bytes = to_bytes(images).narrow(1, 0, channels).permute({0, 2, 3, 1}).contiguous();
     for (std::int64_t i = 0; i < bytes.size(0); ++i) {
       const auto folder = folder_ / std::to_string(labels[i].item<std::int64_t>());
       create_folders(folder);
-      write_grid(folder / fmt::format("{:06}.png", first + i), bytes.narrow(0, i, 1), 1,
-                 {.gap = 0, .enlarge = false});
+      const at::Tensor image = bytes[i];
+      write_png(folder / fmt::format("{:06}.png", first + i),
+                {image.data_ptr<std::uint8_t>(), static_cast<std::size_t>(image.numel())}, image.size(1), image.size(0),
+                channels);
     }
   }
   void finish() override {}
