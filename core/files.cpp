@@ -107,6 +107,28 @@ void File::write(std::span<const std::byte> bytes) {
   }
 }
 
+void File::write_at(std::int64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      fail_with_errno("write", path_, errno);
+    }
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    offset += count;
+  }
+}
+
+void File::reserve(std::int64_t size) {
+  // posix_fallocate() would write zeros where the file system cannot reserve; fallocate() then says
+  // EOPNOTSUPP.
+  while (size > 0 && ::fallocate(descriptor_, 0, 0, size) != 0) {
+    if (errno == EINTR) continue;
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return;
+    fail_with_errno("reserve space for", path_, errno);
+  }
+}
+
 void File::write(std::string_view text) {
   write(std::as_bytes(std::span(text)));
 }

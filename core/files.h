@@ -27,6 +27,11 @@ class File {
   /// ends early throws.
   void read_at(std::int64_t offset, std::span<std::byte> bytes) const;
   void write(std::span<const std::byte> bytes);
+  /// Writes `bytes` at `offset`; several threads may, where they do not overlap. Not for a file open for
+  /// appending.
+  void write_at(std::int64_t offset, std::span<const std::byte> bytes);
+  /// Reserves disk space for the first `size` bytes where the file system can, so that a full disk shows now.
+  void reserve(std::int64_t size);
   void write(std::string_view text);
   /// fsync: on return the bytes survive a power loss (the name only once the folder is synced too).
   void sync();

@@ -1,0 +1,204 @@
+#include "datasets/dataset_writer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "datasets/block_digests.h"
+#include "datasets/hdf5_file.h"
+#include "datasets/schema.h"
+
+namespace ganymede {
+namespace {
+
+/// Room for the file's metadata when space is reserved before the HDF5 library may meet a full disk.
+constexpr std::int64_t metadata_bytes = 1 << 17;
+
+std::string random_uuid() {
+  std::random_device device;
+  std::string uuid = "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx";
+  for (char& digit : uuid)
+    if (digit == 'x') digit = "0123456789abcdef"[device() % 16];
+  return uuid;
+}
+
+void check(const std::filesystem::path& path, const DatasetDescription& d) {
+  const auto refuse = [&](const std::string& what) {
+    fail(ExitCode::dataset, "{}: {}", path.string(), what);
+  };
+  if (d.count < 1) refuse("no images to write; expected at least one");
+  if (d.channels < 1 || d.height < 1 || d.width < 1)
+    refuse(fmt::format("images of {} x {} x {} values; expected at least one along each axis", d.channels,
+                       d.height, d.width));
+  const std::int64_t factors[] = {d.count, d.channels, d.height, d.width, size_of(d.type), 8};
+  if (checked_product(factors) < 0) refuse("more bytes of images than a file can hold");
+  if (!std::isfinite(d.low) || !std::isfinite(d.high) || d.low >= d.high)
+    refuse(fmt::format("a value range of [{}, {}]; expected finite numbers, the lower first", d.low, d.high));
+  if (d.type == ElementType::uint8 && (d.low != 0 || d.high != 255))
+    refuse(fmt::format("uint8 images with range [{}, {}]; expected [0, 255]", d.low, d.high));
+  for (const std::string& name : d.class_names)
+    if (!is_utf8(name)) refuse("a class name that is not UTF-8");
+}
+
+}  // namespace
+
+struct DatasetWriter::State {
+  std::filesystem::path path, temporary;
+  DatasetDescription description;
+  std::optional<File> file;
+  BlockedExtent images, labels, class_names;
+  std::int64_t image_digests = 0, label_digests = 0, class_name_digests = 0;  ///< offsets
+  std::vector<std::int64_t> label_values;
+  std::int64_t class_name_bytes = 0;
+  std::mutex mutex;
+  std::vector<bool> written;
+
+  ~State() {
+    if (file) ::unlink(temporary.c_str());
+  }
+
+  void create_file();
+  void create_arrays(Hdf5File& hdf5);
+  void create_attributes(Hdf5File& hdf5) const;
+  std::int64_t create_digests(Hdf5File& hdf5, const std::string& object, const BlockedExtent& extent) const;
+  void write_class_names();
+  void write_digests(const BlockedExtent& extent, std::int64_t offset, int threads);
+};
+
+void DatasetWriter::State::create_file() {
+  if (std::filesystem::is_directory(path))
+    fail(ExitCode::storage, "cannot write {}: it is a folder; name a file", path.string());
+  file = File::create(temporary);
+  const std::int64_t images_bytes = description.count * description.image_bytes();
+  file->reserve(images_bytes + description.count * 8 + metadata_bytes);
+  Hdf5File hdf5 = Hdf5File::create(temporary, std::min<std::int64_t>(images_bytes, 4096));
+  create_arrays(hdf5);
+  create_attributes(hdf5);
+  hdf5.close();
+  // The library truncates the file when it opens it: the space is reserved anew.
+  file->reserve(file->size());
+}
+
+void DatasetWriter::State::create_arrays(Hdf5File& hdf5) {
+  const DatasetDescription& d = description;
+  images = {
+      hdf5.create_array("/images", {std::string(name_of(d.type)), {d.count, d.channels, d.height, d.width}}),
+      d.count * d.image_bytes(), digest_block_bytes(d.image_bytes())};
+  labels = {hdf5.create_array("/labels", {"int64", {d.count}}), d.count * 8, digest_block_bytes(8)};
+  hdf5.create_hard_link("/images", "/imgs");
+  if (d.height == d.width) hdf5.create_hard_link("/images", fmt::format("/data{0}x{0}", d.width));
+  hdf5.create_group("/integrity");
+  image_digests = create_digests(hdf5, "images", images);
+  label_digests = create_digests(hdf5, "labels", labels);
+  if (d.class_names.empty()) return;
+  class_name_bytes = 1;
+  for (const std::string& name : d.class_names)
+    class_name_bytes = std::max(class_name_bytes, static_cast<std::int64_t>(name.size()));
+  const auto names = static_cast<std::int64_t>(d.class_names.size());
+  class_names = {hdf5.create_array("/class_names", {"text", {names}, class_name_bytes}),
+                 names * class_name_bytes, digest_block_bytes(class_name_bytes)};
+  class_name_digests = create_digests(hdf5, "class_names", class_names);
+}
+
+std::int64_t DatasetWriter::State::create_digests(Hdf5File& hdf5, const std::string& object,
+                                                  const BlockedExtent& extent) const {
+  const std::string name = "/integrity/" + object;
+  const std::int64_t offset = hdf5.create_array(name, {"uint64", {extent.blocks()}});
+  hdf5.set_integer(name, "block_bytes", extent.block_bytes);
+  hdf5.set_text(name, "algorithm", std::string(schema::digest_algorithm));
+  return offset;
+}
+
+void DatasetWriter::State::create_attributes(Hdf5File& hdf5) const {
+  hdf5.set_text("/", "format", std::string(schema::format));
+  hdf5.set_integer("/", "format_version", schema::version);
+  hdf5.set_text("/", "uuid", random_uuid());
+  const double range[] = {description.low, description.high};
+  hdf5.set_numbers("/", "value_range", range);
+  const std::set<std::string> taken = {"format", "format_version", "uuid", "value_range"};
+  for (const auto& [name, value] : description.provenance) {
+    if (taken.count(name))
+      throw std::logic_error("provenance names the attribute " + name + " of the format");
+    hdf5.set_text("/", name, value);
+  }
+}
+
+void DatasetWriter::State::write_class_names() {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(class_names.bytes));
+  for (std::size_t i = 0; i < description.class_names.size(); ++i)
+    std::memcpy(bytes.data() + i * static_cast<std::size_t>(class_name_bytes),
+                description.class_names[i].data(), description.class_names[i].size());
+  file->write_at(class_names.offset, bytes);
+}
+
+void DatasetWriter::State::write_digests(const BlockedExtent& extent, std::int64_t offset, int threads) {
+  const std::vector<std::uint64_t> digests = block_digests(*file, extent, threads);
+  file->write_at(offset, std::as_bytes(std::span(digests)));
+}
+
+DatasetWriter::DatasetWriter(std::filesystem::path path, DatasetDescription description)
+    : state_(std::make_unique<State>()) {
+  check(path, description);
+  state_->path = std::move(path);
+  state_->temporary = state_->path;
+  state_->temporary += ".partial-" + random_uuid().substr(0, 8);
+  state_->description = std::move(description);
+  state_->label_values.assign(static_cast<std::size_t>(state_->description.count), -1);
+  state_->written.assign(static_cast<std::size_t>(state_->description.count), false);
+  state_->create_file();
+}
+
+DatasetWriter::~DatasetWriter() = default;
+
+void DatasetWriter::write_images(std::int64_t first, std::span<const std::byte> bytes) {
+  const std::int64_t image_bytes = state_->description.image_bytes();
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  const std::int64_t count = size / image_bytes;
+  if (first < 0 || size % image_bytes != 0 || first + count > state_->description.count)
+    throw std::logic_error(
+        fmt::format("write_images: {} bytes at image {} of {}", size, first, state_->description.count));
+  state_->file->write_at(state_->images.offset + first * image_bytes, bytes);
+  const std::lock_guard lock(state_->mutex);
+  std::fill_n(state_->written.begin() + first, count, true);
+}
+
+void DatasetWriter::write_labels(std::span<const std::int64_t> labels) {
+  const DatasetDescription& d = state_->description;
+  if (static_cast<std::int64_t>(labels.size()) != d.count)
+    fail(ExitCode::dataset, "{}: {} labels for {} images", state_->path.string(), labels.size(), d.count);
+  const std::int64_t bound =
+      d.class_names.empty() ? INT64_MAX : static_cast<std::int64_t>(d.class_names.size());
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    if (labels[i] < -1 || labels[i] >= bound)
+      fail(ExitCode::dataset, "{}: image {} is labelled {}; expected -1 to {}", state_->path.string(), i,
+           labels[i], bound - 1);
+  state_->label_values.assign(labels.begin(), labels.end());
+}
+
+void DatasetWriter::finish() {
+  const auto missing = std::find(state_->written.begin(), state_->written.end(), false);
+  if (missing != state_->written.end())
+    throw std::logic_error(
+        fmt::format("dataset writer: image {} was never written", missing - state_->written.begin()));
+  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
+  state_->file->write_at(state_->labels.offset, std::as_bytes(std::span(state_->label_values)));
+  state_->write_class_names();
+  state_->write_digests(state_->images, state_->image_digests, threads);
+  state_->write_digests(state_->labels, state_->label_digests, threads);
+  state_->write_digests(state_->class_names, state_->class_name_digests, threads);
+  state_->file->sync();
+  state_->file->close();
+  rename_durably(state_->temporary, state_->path);
+  state_->file.reset();
+}
+
+}  // namespace ganymede

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "datasets/element_type.h"
+
+namespace ganymede {
+
+/// What a dataset file will hold: N = `count` images of C = `channels`, H = `height`, W = `width`.
+struct DatasetDescription {
+  ElementType type = ElementType::uint8;
+  std::int64_t count = 0, channels = 0, height = 0, width = 0;
+  double low = 0, high = 255;                 ///< the values that stand for -1 and 1; uint8 has 0 and 255
+  std::vector<std::string> class_names = {};  ///< UTF-8; class k is labelled k; may be empty
+  std::map<std::string, std::string> provenance = {};  ///< root attributes: source, resizer, writer, ...
+
+  std::int64_t image_bytes() const { return channels * height * width * size_of(type); }
+};
+
+/// Writes a dataset file of a known number of images:
+///
+///     /images      [N, C, H, W]  contiguous, 4 KiB aligned, allocated at once
+///     /labels      [N] int64, -1 = none
+///     /class_names [K] UTF-8, absent without classes
+///     /imgs, /dataSxS            hard links to /images (the latter for H = W = S), for BigGAN-PyTorch and
+///     ProGAN tools /integrity/{images,labels,class_names}  uint64: XXH3-64 of each block of attribute
+///     `block_bytes` bytes root attributes: format, format_version, uuid, value_range [low, high], and the
+///     provenance
+///
+/// The file grows beside `path` under a temporary name; finish() publishes it, replacing what was there, and
+/// a writer that is destroyed before removes it. Failures of the disk throw Error(storage) and leave nothing
+/// behind; a description that no reader would take throws Error(dataset).
+///
+///     DatasetWriter writer("digits.h5", {.count = 1797, .channels = 1, .height = 32, .width = 32});
+///     writer.write_images(0, bytes);   // all of them, in any pieces
+///     writer.write_labels(labels);
+///     writer.finish();
+class DatasetWriter {
+ public:
+  DatasetWriter(std::filesystem::path path, DatasetDescription description);
+  ~DatasetWriter();
+  DatasetWriter(const DatasetWriter&) = delete;
+  DatasetWriter& operator=(const DatasetWriter&) = delete;
+
+  /// Images `first`, `first` + 1, ... in the layout [C, H, W], as many as `images` holds. May be called by
+  /// any thread, in any order, at the same time.
+  void write_images(std::int64_t first, std::span<const std::byte> images);
+
+  /// All N labels at once, each -1 or below the number of class names (any value from 0 on when there are no
+  /// names). Without this call every label is -1.
+  void write_labels(std::span<const std::int64_t> labels);
+
+  /// Digests, fsync, rename. Every image must have been written. Called once, when no other thread writes any
+  /// more.
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace ganymede

@@ -1,0 +1,189 @@
+#include "datasets/npz_source.h"
+
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "core/image_file.h"
+
+namespace ganymede {
+namespace {
+
+/// Labels and class names larger than this are taken for a mistake.
+constexpr std::size_t kLargestTable = std::size_t{1} << 30;
+/// The most bytes that one image may take, whatever its header claims.
+constexpr std::int64_t kLargestImage = std::int64_t{1} << 31;
+
+NpyHeader header_of(ArchiveFile& archive, const std::string& name) {
+  return read_npy_header([&](std::span<std::byte> bytes) { return archive.read(bytes); }, name);
+}
+
+std::vector<std::byte> values_of(ArchiveFile& archive, const NpyHeader& header, const std::string& name) {
+  std::vector<std::byte> values = archive.read_all(kLargestTable);
+  if (static_cast<std::int64_t>(values.size()) != header.bytes())
+    fail(ExitCode::dataset, "{} holds {} bytes, {} expected of {}: save it again", name, values.size(),
+         header.bytes(), header.description());
+  return values;
+}
+
+}  // namespace
+
+NpzSource::NpzSource(const std::filesystem::path& path) : path_(path) {
+  ArchiveFile archive(path_);
+  while (const auto member = archive.next()) {
+    const std::string& name = member->name;
+    if (name == "images.npy" || (name == "arr_0.npy" && images_.empty())) {
+      images_ = name;
+      header_ = header_of(archive, name_of(name));
+      // Before anything is taken for N labels: what the header claims must be there.
+      if (member->size && *member->size < header_.bytes())
+        fail(ExitCode::dataset, "{} is {} but holds {} bytes only: save it again", name_of(name),
+             header_.description(), *member->size);
+    } else if (name == "labels.npy") {
+      read_labels(archive);
+    } else if (name == "class_names.npy") {
+      read_class_names(archive);
+    } else {
+      ++contents_.skipped[name];
+    }
+  }
+  if (images_.empty())
+    fail(ExitCode::dataset,
+         "{} has no array named images (or arr_0): numpy.savez(file, images=..., labels=...)",
+         path_.string());
+  choose_layout();
+  check_labels();
+}
+
+void NpzSource::read_labels(ArchiveFile& archive) {
+  const std::string name = name_of("labels");
+  const NpyHeader header = header_of(archive, name);
+  if (header.shape.size() != 1)
+    fail(ExitCode::dataset,
+         "{} is {}, not one number an image: save labels of shape [N] (of one-hot rows: the argmax)", name,
+         header.description());
+  contents_.labels = npy_integers(header, values_of(archive, header, name), name);
+  has_labels_ = true;
+}
+
+void NpzSource::read_class_names(ArchiveFile& archive) {
+  const std::string name = name_of("class_names");
+  const NpyHeader header = header_of(archive, name);
+  if (header.shape.size() != 1)
+    fail(ExitCode::dataset, "{} is {}: save a list of strings", name, header.description());
+  contents_.class_names = npy_strings(header, values_of(archive, header, name), name);
+}
+
+void NpzSource::choose_layout() {
+  const std::string name = name_of(images_);
+  if (header_.kind == 'u' && header_.item_bytes == 1)
+    shape_.type = ElementType::uint8;
+  else if (header_.kind == 'f' && header_.item_bytes == 2)
+    shape_.type = ElementType::float16;
+  else if (header_.kind == 'f' && header_.item_bytes == 4)
+    shape_.type = ElementType::float32;
+  else
+    fail(ExitCode::dataset, "{} is {}: save uint8, float16 or float32, e.g. array.astype('float32')", name,
+         header_.description());
+  const auto& s = header_.shape;
+  if (s.size() != 3 && s.size() != 4)
+    fail(ExitCode::dataset, "{} is {}: save [N, H, W], [N, H, W, C] or [N, C, H, W]", name,
+         header_.description());
+  if (header_.count() == 0) fail(ExitCode::dataset, "{} holds no image: {}", name, header_.description());
+  channels_first_ = s.size() == 4 && s[1] < s[3];
+  shape_.channels = s.size() == 3 ? 1 : channels_first_ ? s[1] : s[3];
+  shape_.height = channels_first_ ? s[2] : s[1];
+  shape_.width = channels_first_ ? s[3] : s[2];
+  if (shape_.bytes() > kLargestImage)
+    fail(ExitCode::dataset, "{} is {}: more than {} bytes an image", name, header_.description(),
+         kLargestImage);
+}
+
+void NpzSource::check_labels() {
+  const std::int64_t images = header_.shape[0];
+  if (!has_labels_) contents_.labels.assign(static_cast<std::size_t>(images), -1);
+  if (count() != images)
+    fail(ExitCode::dataset, "{} holds {} labels for {} images: save one each", path_.string(), count(),
+         images);
+  const auto classes = static_cast<std::int64_t>(contents_.class_names.size());
+  for (std::int64_t i = 0; i < images; ++i) {
+    const std::int64_t label = contents_.labels[static_cast<std::size_t>(i)];
+    if (label < -1 || (classes > 0 && label >= classes))
+      fail(ExitCode::dataset, "{}: label {} of image {} is out of range: -1 to {}", path_.string(), label, i,
+           classes > 0 ? std::to_string(classes - 1) : "any class");
+  }
+}
+
+std::vector<std::byte> NpzSource::first() {
+  std::vector<std::byte> bytes;
+  read([&](std::int64_t, std::vector<std::byte> stored) {
+    bytes = std::move(stored);
+    return false;
+  });
+  return bytes;
+}
+
+void NpzSource::read(const Take& take) {
+  ArchiveFile archive(path_);
+  while (const auto member = archive.next()) {
+    if (member->name != images_) continue;
+    const NpyHeader header = header_of(archive, name_of(images_));
+    if (header.shape != header_.shape || header.kind != header_.kind ||
+        header.item_bytes != header_.item_bytes)
+      break;
+    for (std::int64_t index = 0; index < count(); ++index) {
+      std::vector<std::byte> stored(static_cast<std::size_t>(shape_.bytes()));
+      if (archive.read(stored) != stored.size())
+        fail(ExitCode::dataset, "{} ends within image {} of {}: save it again", name_of(images_), index,
+             count());
+      if (!take(index, std::move(stored))) return;
+    }
+    if (std::byte more; archive.read({&more, 1}) != 0)
+      fail(ExitCode::dataset, "{} goes on after its {} images: save it again", name_of(images_), count());
+    return;
+  }
+  fail(ExitCode::dataset, "{} changed while it was read: pack it again", path_.string());
+}
+
+Picture NpzSource::decode(std::int64_t, std::span<const std::byte> stored, int channels) const {
+  Picture picture = shape_;
+  if (channels_first_)
+    from_planes(stored, picture);
+  else
+    picture.values.assign(stored.begin(), stored.end());
+  if (channels == 0 || channels == picture.channels) return picture;
+  if (picture.type != ElementType::uint8 || (picture.channels != 1 && picture.channels != 3))
+    fail(ExitCode::options, "--channels converts grey and RGB bytes, not {}: leave it out",
+         header_.description());
+  Pixels pixels{picture.width, picture.height, picture.channels, {}};
+  const auto* values = reinterpret_cast<const std::uint8_t*>(picture.values.data());
+  pixels.values.assign(values, values + picture.values.size());
+  pixels = convert_channels(std::move(pixels), channels);
+  const auto bytes = std::as_bytes(std::span(pixels.values));
+  picture.channels = channels;
+  picture.values.assign(bytes.begin(), bytes.end());
+  return picture;
+}
+
+std::optional<ValueRange> NpzSource::scan_range() {
+  if (shape_.type == ElementType::uint8) return std::nullopt;
+  ValueRange all{std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()};
+  read([&](std::int64_t index, const std::vector<std::byte>& stored) {
+    const ValueRange range = range_of(shape_.type, stored);
+    if (std::isnan(range.low))
+      fail(ExitCode::dataset, "{} holds a value that is not finite: mend or remove it", name_of_image(index));
+    all = {std::min(all.low, range.low), std::max(all.high, range.high)};
+    return true;
+  });
+  return all;
+}
+
+std::string NpzSource::name_of_image(std::int64_t index) const {
+  return fmt::format("image {} of {}", index, path_.string());
+}
+
+std::string NpzSource::name_of(std::string_view array) const {
+  return fmt::format("{}:{}", path_.string(), array);
+}
+
+}  // namespace ganymede

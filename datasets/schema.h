@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace ganymede {
+
+/// Names and numbers of the dataset file's format, which DatasetWriter writes and inspect_dataset() expects.
+namespace schema {
+inline constexpr std::string_view format = "ganymede-images";
+inline constexpr std::int64_t version = 1;
+inline constexpr std::string_view digest_algorithm = "XXH3-64";
+inline constexpr std::int64_t largest_block_bytes = std::int64_t{1} << 30;
+}  // namespace schema
+
+/// Bytes that one digest covers: as many whole images as fit 1 MiB, at least one. Small enough that checking
+/// the block of an image read at random costs little, large enough that the digests of a terabyte fit 8 MB.
+std::int64_t digest_block_bytes(std::int64_t item_bytes);
+
+/// The product of `factors`, or -1 if one is negative or it does not fit 63 bits.
+std::int64_t checked_product(std::span<const std::int64_t> factors);
+
+/// Whether `text` is well-formed UTF-8 without null characters.
+bool is_utf8(std::string_view text);
+
+}  // namespace ganymede

@@ -1,0 +1,87 @@
+#include "distributed/gradient_reducer.h"
+
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <stdexcept>
+
+namespace ganymede {
+namespace {
+
+class Ready final : public torch::autograd::FunctionPostHook {
+ public:
+  explicit Ready(std::function<void()> act) : act_(std::move(act)) {}
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list& outputs,
+                                            const torch::autograd::variable_list&) override {
+    act_();
+    return outputs;
+  }
+
+ private:
+  std::function<void()> act_;
+};
+
+}  // namespace
+
+GradientReducer::GradientReducer(std::vector<at::Tensor> parameters, std::vector<std::int64_t> offsets,
+                                 at::Tensor arena, Communicator& communicator, std::int64_t bucket_bytes)
+    : parameters_(std::move(parameters)),
+      offsets_(std::move(offsets)),
+      arena_(std::move(arena)),
+      communicator_(communicator),
+      bucket_of_(parameters_.size()) {
+  const auto element = static_cast<std::int64_t>(arena_.element_size());
+  std::int64_t end = arena_.numel();
+  for (std::size_t i = parameters_.size(); i-- > 0;) {
+    if (buckets_.empty() || buckets_.back().count * element >= bucket_bytes) buckets_.push_back({end, 0, 0});
+    Bucket& bucket = buckets_.back();
+    bucket.count += bucket.offset - offsets_[i];
+    bucket.offset = end = offsets_[i];
+    ++bucket.parameters;
+    bucket_of_[i] = buckets_.size() - 1;
+  }
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    accumulators_.push_back(torch::autograd::impl::grad_accumulator(parameters_[i]));
+    hooks_.push_back(accumulators_.back()->add_post_hook(std::make_unique<Ready>([this, i] { ready(i); })));
+  }
+}
+
+GradientReducer::~GradientReducer() {
+  for (std::size_t i = 0; i < accumulators_.size(); ++i) accumulators_[i]->del_post_hook(hooks_[i]);
+}
+
+void GradientReducer::arm() {
+  armed_ = true;
+  works_.clear();
+  missing_.clear();
+  for (const Bucket& bucket : buckets_) missing_.push_back(bucket.parameters);
+}
+
+void GradientReducer::ready(std::size_t parameter) {
+  if (!armed_) return;
+  --missing_[bucket_of_[parameter]];
+  launch_ready_buckets();
+}
+
+void GradientReducer::launch_ready_buckets() {
+  for (std::size_t b = works_.size(); b < buckets_.size() && missing_[b] <= 0; ++b)
+    works_.push_back(communicator_.all_reduce(arena_.narrow(0, buckets_[b].offset, buckets_[b].count)));
+}
+
+void GradientReducer::finalize() {
+  if (!armed_) throw std::logic_error("GradientReducer::finalize without arm");
+  armed_ = false;
+  const char* base = static_cast<const char*>(arena_.data_ptr());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor& gradient = parameters_[i].grad();
+    if (!gradient.defined() ||
+        gradient.data_ptr() != base + offsets_[i] * static_cast<std::int64_t>(arena_.element_size()))
+      throw std::logic_error(fmt::format("gradient {} left the arena", i));
+  }
+  std::fill(missing_.begin(), missing_.end(), 0);
+  launch_ready_buckets();
+  for (auto& work : works_) work->wait();
+  works_.clear();
+}
+
+}  // namespace ganymede

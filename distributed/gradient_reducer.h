@@ -1,0 +1,68 @@
+#pragma once
+
+#include <torch/csrc/autograd/function.h>
+
+#include <vector>
+
+#include "distributed/communicator.h"
+
+namespace ganymede {
+
+/// Sums the gradients of one player over ranks, bucket by bucket, while backward goes on.
+///
+/// The gradients are views of one flat arena. Buckets are runs of consecutive parameters in reverse
+/// registration order, which is about the order in which backward finishes them, and are always reduced in
+/// that order: all ranks issue the same collectives whatever the order of events. A bucket starts once all
+/// its parameters have their gradient and the bucket before it has started.
+///
+/// The hooks sit behind AccumulateGrad, which autograd::grad(..., create_graph) never reaches, so the inner
+/// gradients of a penalty reduce nothing; and they act only between arm() and finalize(), so other players'
+/// phases and all micro-steps but the last reduce nothing either.
+///
+///     reducer.arm();          // before the last micro-step's backward
+///     loss.backward();
+///     reducer.finalize();     // arena = sum over ranks
+class GradientReducer {
+ public:
+  struct Bucket {
+    std::int64_t offset = 0;  ///< first element in the arena
+    std::int64_t count = 0;   ///< elements, padding between tensors included
+    std::int64_t parameters = 0;
+  };
+
+  /// `parameters[i]`'s gradient is the arena's part from offsets[i] on; offsets ascend. Buckets close once
+  /// they hold at least `bucket_bytes`. Collectives run on `communicator`, which serves no one else
+  /// meanwhile.
+  GradientReducer(std::vector<at::Tensor> parameters, std::vector<std::int64_t> offsets, at::Tensor arena,
+                  Communicator& communicator, std::int64_t bucket_bytes);
+  ~GradientReducer();
+  GradientReducer(const GradientReducer&) = delete;
+  GradientReducer& operator=(const GradientReducer&) = delete;
+
+  /// From now on gradients that become final are reduced.
+  void arm();
+  /// Reduces what is left (zeros where no gradient came) and waits for all. Collective. Throws
+  /// std::logic_error if a gradient is no longer a view of the arena: its sum would be lost.
+  void finalize();
+
+  const std::vector<Bucket>& buckets() const { return buckets_; }
+
+ private:
+  void ready(std::size_t parameter);
+  void launch_ready_buckets();
+
+  std::vector<at::Tensor> parameters_;
+  std::vector<std::int64_t> offsets_;
+  at::Tensor arena_;
+  Communicator& communicator_;
+  std::vector<Bucket> buckets_;
+  std::vector<std::size_t> bucket_of_;
+  std::vector<std::int64_t> missing_;
+  std::vector<std::unique_ptr<Work>> works_;
+  bool armed_ = false;
+  // The accumulators are kept alive, for a hook dies with its node; the keys take the hooks off again.
+  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;
+  std::vector<std::uintptr_t> hooks_;
+};
+
+}  // namespace ganymede
