@@ -23,7 +23,8 @@ namespace po = boost::program_options;
 [[noreturn]] void fail_value(const po::options_description& options, const std::string& name,
                              const std::string& problem) {
   const po::option_description* option = options.find_nothrow(name, false);
-  fail(ExitCode::options, "--{}: {}; {}", name, problem, option == nullptr ? "see --help" : option->description());
+  fail(ExitCode::options, "--{}: {}; {}", name, problem,
+       option == nullptr ? "see --help" : option->description());
 }
 
 }  // namespace
@@ -56,8 +57,9 @@ po::variables_map parse_arguments(std::string_view command, const po::options_de
     fail_value(options, name.substr(name.find_first_not_of('-')), "this value is not of its kind");
   } catch (const po::invalid_command_line_syntax& error) {
     const std::string name = error.get_option_name();
-    fail_value(options, name.substr(name.find_first_not_of('-')),
-               error.kind() == po::invalid_syntax::extra_parameter ? "takes no value" : "its value is missing");
+    fail_value(
+        options, name.substr(name.find_first_not_of('-')),
+        error.kind() == po::invalid_syntax::extra_parameter ? "takes no value" : "its value is missing");
   } catch (const po::error& error) {
     fail(ExitCode::options, "ganymede {}: {}; see --help", command, error.what());
   }
@@ -65,7 +67,8 @@ po::variables_map parse_arguments(std::string_view command, const po::options_de
 }
 
 std::vector<std::string> paths_of(const po::variables_map& values) {
-  return values.count("paths") != 0 ? values["paths"].as<std::vector<std::string>>() : std::vector<std::string>();
+  return values.count("paths") != 0 ? values["paths"].as<std::vector<std::string>>()
+                                    : std::vector<std::string>();
 }
 
 }  // namespace ganymede

@@ -57,7 +57,8 @@ ValueRange parse_range(const std::string& text) {
   return {parse_number("--range (LOW,HIGH)", low), parse_number("--range (LOW,HIGH)", high)};
 }
 
-std::string choice(const std::string& name, const std::string& value, const std::vector<std::string>& choices) {
+std::string choice(const std::string& name, const std::string& value,
+                   const std::vector<std::string>& choices) {
   if (std::find(choices.begin(), choices.end(), value) == choices.end())
     fail(ExitCode::options, "--{} {}: one of {}", name, value, fmt::join(choices, ", "));
   return value;
@@ -71,8 +72,9 @@ po::options_description pack_description() {
       "pixels, 1 to 16384: every image becomes S x S (default: as they are)")(
       "crop", po::value<std::string>()->value_name("center|none"),
       "cut to the central square first (default: center with --size, else none)")(
-      "filter", po::value<std::string>()->default_value("lanczos")->value_name("lanczos|box"), "how to resize")(
-      "channels", po::value<int>()->value_name("1|3"), "grey or RGB (default: as the first image)")(
+      "filter", po::value<std::string>()->default_value("lanczos")->value_name("lanczos|box"),
+      "how to resize")("channels", po::value<int>()->value_name("1|3"),
+                       "grey or RGB (default: as the first image)")(
       "range", po::value<std::string>()->value_name("LOW,HIGH"),
       "values of floating point data that stand for -1 and 1 (default: smallest and largest)")(
       "force", "replace OUT.h5 if it exists");
@@ -89,10 +91,12 @@ PackOptions pack_options(const po::variables_map& values) {
   if (values.count("channels") != 0) options.channels = values["channels"].as<int>();
   if (values.count("range") != 0) options.range = parse_range(values["range"].as<std::string>());
   if (values.count("crop") != 0)
-    options.crop = choice("crop", values["crop"].as<std::string>(), {"center", "none"}) == "center" ? Crop::center
-                                                                                                    : Crop::none;
-  options.filter = choice("filter", values["filter"].as<std::string>(), {"lanczos", "box"}) == "box" ? Filter::box
-                                                                                                     : Filter::lanczos;
+    options.crop = choice("crop", values["crop"].as<std::string>(), {"center", "none"}) == "center"
+                       ? Crop::center
+                       : Crop::none;
+  options.filter = choice("filter", values["filter"].as<std::string>(), {"lanczos", "box"}) == "box"
+                       ? Filter::box
+                       : Filter::lanczos;
   options.force = values.count("force") != 0;
   return options;
 }
@@ -105,12 +109,13 @@ void print_report(const PackOptions& options, const PackReport& report) {
   fmt::print(", {:.1f} s, {:.0f} images/s\n", report.seconds, static_cast<double>(d.count) / report.seconds);
   for (const auto& [label, count] : report.labels) {
     const auto k = static_cast<std::size_t>(label);
-    const std::string name = label < 0                       ? "no class"
+    const std::string name = label < 0                  ? "no class"
                              : k < d.class_names.size() ? d.class_names[k]
                                                         : "class " + std::to_string(label);
     if (report.labels.size() <= 20) fmt::print("  {:>9} {}\n", count, name);
   }
-  if (report.labels.size() > 20) fmt::print("  {} classes: see ganymede dataset info\n", report.labels.size());
+  if (report.labels.size() > 20)
+    fmt::print("  {} classes: see ganymede dataset info\n", report.labels.size());
   for (const auto& [reason, count] : report.skipped) fmt::print("  skipped {} {}\n", count, reason);
   if (report.enlarged > 0) fmt::print("  {} images were smaller and have been enlarged\n", report.enlarged);
 }
@@ -121,9 +126,10 @@ int pack_command(Words arguments) {
   if (values.count("help") != 0) {
     std::ostringstream help;
     help << described;
-    fmt::print("ganymede dataset pack SRC OUT.h5 [options]\n\nPacks a folder, zip or tar of JPEG and PNG images in "
-               "class folders, or an .npz file\n(images or arr_0, labels, class_names), into a dataset.\n\n{}",
-               help.str());
+    fmt::print(
+        "ganymede dataset pack SRC OUT.h5 [options]\n\nPacks a folder, zip or tar of JPEG and PNG images in "
+        "class folders, or an .npz file\n(images or arr_0, labels, class_names), into a dataset.\n\n{}",
+        help.str());
     return 0;
   }
   const PackOptions options = pack_options(values);
@@ -131,8 +137,8 @@ int pack_command(Words arguments) {
   {
     ProgressLine line;
     report = pack(options, [&](const PackProgress& now) {
-      line.show(fmt::format("{} of {} images, {:.0f} images/s, {} left", now.done, now.total, now.images_per_second(),
-                            duration(now.seconds_left())),
+      line.show(fmt::format("{} of {} images, {:.0f} images/s, {} left", now.done, now.total,
+                            now.images_per_second(), duration(now.seconds_left())),
                 now.seconds);
     });
   }
