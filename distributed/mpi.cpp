@@ -48,10 +48,6 @@ class MpiWork final : public Work {
  public:
   MpiWork(std::vector<at::Tensor> tensors, const MpiSession& session, std::string what)
       : tensors_(std::move(tensors)), session_(session), what_(std::move(what)) {}
-  ~MpiWork() override {
-    // Only on the way out of an error: the requests can no longer complete, and the process is about to end.
-  }
-
   std::vector<MPI_Request> requests;
 
   bool test() override {
@@ -62,8 +58,6 @@ class MpiWork final : public Work {
   }
 
   void wait() override {
-    // A collective that is already complete is not worth a mark.
-    if (test()) return;
     WaitObserver* observer = session_.observer();
     if (observer) observer->enter(what_);
     for (int spins = 0; !test(); ++spins)

@@ -1,0 +1,22 @@
+#include "datasets/dataset_layout.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ganymede {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BlockedExtent, offset, bytes, block_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FileLayout, path, size, modified, inode, count, images, image_digests,
+                                   labels, label_digests, fingerprint)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DatasetLayout, type, channels, height, width, low, high, class_names,
+                                   files)
+
+std::string to_json(const DatasetLayout& layout) {
+  // A path need not be UTF-8; the other ranks then get a replacement character and a clear error.
+  return nlohmann::json(layout).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+DatasetLayout layout_from_json(const std::string& text) {
+  return nlohmann::json::parse(text).get<DatasetLayout>();
+}
+
+}  // namespace ganymede

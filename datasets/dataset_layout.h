@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "datasets/block_digests.h"
+#include "datasets/element_type.h"
+
+namespace ganymede {
+
+/// Where the parts of one dataset file lie. An offset of -1 means that the file has no such part.
+struct FileLayout {
+  std::string path;                      ///< absolute
+  std::int64_t size = 0;                 ///< of the file, in bytes
+  std::int64_t modified = 0, inode = 0;  ///< nanoseconds; both tell a replaced file that has no digests
+  std::int64_t count = 0;                ///< images
+  BlockedExtent images;
+  std::int64_t image_digests = -1;  ///< one u64 for each block of `images`
+  BlockedExtent labels = {.offset = -1};
+  std::int64_t label_digests = -1;
+  std::uint64_t fingerprint = 0;  ///< of labels and digests, see ImageDataset
+};
+
+/// All that a rank must know to read a dataset without libhdf5. N is the sum of the files' counts.
+struct DatasetLayout {
+  ElementType type = ElementType::uint8;
+  std::int64_t channels = 0, height = 0, width = 0;
+  double low = 0, high = 255;
+  std::vector<std::string> class_names;
+  std::vector<FileLayout> files;
+
+  std::int64_t image_bytes() const { return channels * height * width * size_of(type); }
+};
+
+/// JSON, as rank 0 sends it to the others; numbers survive exactly.
+std::string to_json(const DatasetLayout& layout);
+DatasetLayout layout_from_json(const std::string& text);
+
+}  // namespace ganymede

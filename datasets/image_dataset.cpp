@@ -1,0 +1,135 @@
+#include "datasets/image_dataset.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "datasets/guarded_process.h"
+#include "datasets/inspect_file.h"
+
+namespace ganymede {
+namespace {
+
+/// Without class names nothing else tells a damaged label.
+constexpr std::int64_t most_classes = 1 << 24;
+
+DatasetLayout inspect_guarded(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status))
+    fail(ExitCode::dataset, "{}: no such file; check the path given as --data", path.string());
+  if (!std::filesystem::is_regular_file(status))
+    fail(ExitCode::dataset,
+         "{}: not a file; expected an HDF5 file, as `ganymede dataset pack` makes from a folder",
+         path.string());
+  if (std::filesystem::file_size(path, error) == 0)
+    fail(ExitCode::dataset, "{}: the file is empty; expected an HDF5 file", path.string());
+  return layout_from_json(run_guarded(path.string(), {}, [&] { return to_json(inspect_file(path)); }));
+}
+
+std::string description_of(const DatasetLayout& layout) {
+  return fmt::format("{} [{}, {}, {}] in [{}, {}] with {} class names", name_of(layout.type), layout.channels,
+                     layout.height, layout.width, layout.low, layout.high, layout.class_names.size());
+}
+
+bool agree(const DatasetLayout& a, const DatasetLayout& b) {
+  return a.type == b.type && a.channels == b.channels && a.height == b.height && a.width == b.width &&
+         a.low == b.low && a.high == b.high && a.class_names == b.class_names;
+}
+
+void append(DatasetLayout& whole, const DatasetLayout& part) {
+  if (!agree(whole, part))
+    fail(ExitCode::dataset,
+         "{}: holds {}; expected {} and the same names as in {}: only like files can be joined",
+         part.files.front().path, description_of(part), description_of(whole), whole.files.front().path);
+  whole.files.push_back(part.files.front());
+}
+
+}  // namespace
+
+std::string ImageDataset::inspect(const std::vector<std::filesystem::path>& files) {
+  if (files.empty()) fail(ExitCode::dataset, "no dataset file given: name at least one with --data");
+  DatasetLayout layout = inspect_guarded(files.front());
+  for (std::size_t i = 1; i < files.size(); ++i) append(layout, inspect_guarded(files[i]));
+  const ImageDataset dataset(layout);
+  for (std::size_t i = 0; i < files.size(); ++i)
+    layout.files[i].fingerprint = dataset.files_[i].fingerprint();
+  return to_json(layout);
+}
+
+ImageDataset ImageDataset::attach(const std::string& layout) {
+  ImageDataset dataset(layout_from_json(layout));
+  for (const DatasetFile& file : dataset.files_)
+    if (file.fingerprint() != file.layout().fingerprint)
+      fail(ExitCode::dataset,
+           "{}: labels or digests differ from those that the first rank saw: do all nodes see the same file?",
+           file.layout().path);
+  return dataset;
+}
+
+ImageDataset::ImageDataset(DatasetLayout layout) : layout_(std::move(layout)) {
+  for (const FileLayout& file : layout_.files) {
+    first_.push_back(size());
+    files_.emplace_back(file, layout_.image_bytes());
+    labels_.insert(labels_.end(), files_.back().labels().begin(), files_.back().labels().end());
+  }
+  const auto names = static_cast<std::int64_t>(layout_.class_names.size());
+  const std::int64_t bound = names > 0 ? names : most_classes;
+  for (std::int64_t i = 0; i < size(); ++i) {
+    const std::int64_t label = labels_[static_cast<std::size_t>(i)];
+    if (label >= -1 && label < bound) continue;
+    const Place place = place_of(i);
+    fail(ExitCode::dataset, "{}: /labels: image {} is labelled {}; expected -1 (none) to {}",
+         place.file.layout().path, place.index, label, bound - 1);
+  }
+  const std::int64_t largest = *std::max_element(labels_.begin(), labels_.end());
+  classes_ = largest >= 0 && names > 0 ? names : largest + 1;
+}
+
+ImageDataset::Place ImageDataset::place_of(std::int64_t index) const {
+  const auto after = std::upper_bound(first_.begin(), first_.end(), index);
+  const auto file = static_cast<std::size_t>(after - first_.begin() - 1);
+  return {files_[file], index - first_[file]};
+}
+
+void ImageDataset::read(std::int64_t index, std::span<std::byte> image) const {
+  const Place place = place_of(index);
+  place.file.read(place.index, image);
+}
+
+void ImageDataset::advise(std::int64_t first, std::int64_t count) const {
+  while (count > 0) {
+    const Place place = place_of(first);
+    const std::int64_t here = std::min(count, place.file.layout().count - place.index);
+    place.file.advise(place.index, here);
+    first += here;
+    count -= here;
+  }
+}
+
+void ImageDataset::verify_block_of(std::int64_t index) const {
+  const Place place = place_of(index);
+  place.file.verify_blocks_of(place.index);
+}
+
+std::string ImageDataset::where(std::int64_t index) const {
+  const Place place = place_of(index);
+  return fmt::format("{}: /images: image {}", place.file.layout().path, place.index);
+}
+
+bool ImageDataset::has_digests() const {
+  return std::all_of(files_.begin(), files_.end(),
+                     [](const DatasetFile& file) { return file.has_digests(); });
+}
+
+std::string ImageDataset::digest() const {
+  std::string text = description_of(layout_);
+  for (const std::string& name : layout_.class_names) text += fmt::format("\n{}:{}", name.size(), name);
+  for (const FileLayout& file : layout_.files)
+    text += fmt::format("\n{} {}", file.count, hex(file.fingerprint));
+  return hex(Xxh3::of(text));
+}
+
+}  // namespace ganymede

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "datasets/dataset_file.h"
+#include "datasets/dataset_layout.h"
+
+namespace ganymede {
+
+/// The images of one dataset file, or of several joined in the order given: N images [C, H, W], each with a
+/// label. One rank inspects the files with libhdf5 and sends the layout to the others; all of them attach to
+/// it:
+///
+///     std::string layout = rank == 0 ? ImageDataset::inspect({"a.h5", "b.h5"}) : "";
+///     // broadcast layout
+///     const ImageDataset dataset = ImageDataset::attach(layout);
+///     dataset.read(7, bytes);
+///
+/// Reading is safe from any thread. What is wrong with a file throws Error(dataset), naming file, object,
+/// what was expected and what was found; a disk that fails throws Error(storage).
+class ImageDataset {
+ public:
+  /// The layout of the files as JSON. Runs every check that needs no look at all pixels (verify_dataset()
+  /// does the rest): types, shapes, ranges and class names, which must agree between files; storage; sizes;
+  /// labels. The part that trusts libhdf5 with possibly damaged files runs in a child process under limits of
+  /// time and memory.
+  static std::string inspect(const std::vector<std::filesystem::path>& files);
+
+  /// Opens the files of a layout with plain open() and pread(): what every rank calls. Files that have
+  /// changed since, or differ on this node, are refused; a copy with the same bytes is welcome.
+  static ImageDataset attach(const std::string& layout);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }
+  std::int64_t channels() const { return layout_.channels; }
+  std::int64_t height() const { return layout_.height; }
+  std::int64_t width() const { return layout_.width; }
+  ElementType type() const { return layout_.type; }
+  std::int64_t image_bytes() const { return layout_.image_bytes(); }
+  /// The values that stand for -1 and 1.
+  double low() const { return layout_.low; }
+  double high() const { return layout_.high; }
+  const std::vector<std::string>& class_names() const { return layout_.class_names; }
+  /// K: the number of class names or, without any, one more than the largest label; 0 when no image has a
+  /// label.
+  std::int64_t classes() const { return classes_; }
+  /// [N], each -1 (none) or in [0, K).
+  std::span<const std::int64_t> labels() const { return labels_; }
+
+  /// The stored bytes of an image, [C, H, W]. `image` has image_bytes() bytes.
+  void read(std::int64_t index, std::span<std::byte> image) const;
+  /// Asks the kernel to read images [first, first + count) ahead.
+  void advise(std::int64_t first, std::int64_t count) const;
+  /// Checks the digests of the blocks that hold the image, each block once in the life of this object.
+  void verify_block_of(std::int64_t index) const;
+
+  /// "PATH: /images: image I": where an image lies, for messages.
+  std::string where(std::int64_t index) const;
+
+  /// Whether every file has digests; foreign files have none.
+  bool has_digests() const;
+  /// Sixteen digits that tell this dataset from another, kept in checkpoints. Paths and copies make no
+  /// difference.
+  std::string digest() const;
+
+  const std::vector<DatasetFile>& files() const { return files_; }
+
+ private:
+  explicit ImageDataset(DatasetLayout layout);
+  struct Place {
+    const DatasetFile& file;
+    std::int64_t index;
+  };
+  Place place_of(std::int64_t index) const;
+
+  DatasetLayout layout_;
+  std::vector<DatasetFile> files_;
+  std::vector<std::int64_t> first_;  ///< index of each file's first image
+  std::vector<std::int64_t> labels_;
+  std::int64_t classes_ = 0;
+};
+
+}  // namespace ganymede

@@ -1,0 +1,292 @@
+#include "datasets/inspect_file.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "datasets/hdf5_file.h"
+#include "datasets/schema.h"
+
+namespace ganymede {
+namespace {
+
+constexpr const char* repack = "rewrite it as `h5repack -f NONE -l CONTI IN.h5 OUT.h5` does";
+
+/// A named run of bytes that a layout relies on.
+struct Part {
+  std::string name;
+  std::int64_t offset, bytes;
+};
+
+class Inspector {
+ public:
+  explicit Inspector(const std::filesystem::path& path)
+      : path_(path), file_(File::open_for_reading(path)), size_(file_.size()) {}
+
+  DatasetLayout inspect();
+
+ private:
+  template <class... Arguments>
+  [[noreturn]] void refuse(const std::string& object, fmt::format_string<Arguments...> format,
+                           Arguments&&... arguments) const {
+    fail(ExitCode::dataset, "{}: {} {}", path_.string(), object,
+         fmt::format(format, std::forward<Arguments>(arguments)...));
+  }
+  void check_signature() const;
+  void check_format();
+  void check_storage(const std::string& name, const Hdf5Array& array) const;
+  BlockedExtent plain_extent(const std::string& name, const Hdf5Array& array);
+  void inspect_images();
+  void check_image_shape(const std::string& name, const std::vector<std::int64_t>& shape) const;
+  void inspect_range();
+  void inspect_labels();
+  void inspect_class_names();
+  std::int64_t inspect_digests(const std::string& object, BlockedExtent& extent);
+  void check_overlaps();
+  void compare_samples() const;
+
+  std::filesystem::path path_;
+  File file_;
+  std::int64_t size_;
+  std::optional<Hdf5File> hdf5_;
+  bool own_format_ = false;
+  std::string images_name_;
+  std::vector<Part> parts_;
+  DatasetLayout layout_;
+  FileLayout found_;
+};
+
+std::string text_of(const std::vector<std::int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+void Inspector::check_signature() const {
+  constexpr char signature[] = "\x89HDF\r\n\x1a\n";
+  for (std::int64_t at = 0; at + 8 <= size_; at = at == 0 ? 512 : 2 * at) {
+    char bytes[8];
+    file_.read_at(at, std::as_writable_bytes(std::span(bytes)));
+    if (std::equal(bytes, bytes + 8, signature)) return;
+  }
+  fail(ExitCode::dataset,
+       "{}: not an HDF5 file: its {} bytes hold no HDF5 signature; make one with `ganymede dataset pack`",
+       path_.string(), size_);
+}
+
+void Inspector::check_format() {
+  const auto format = hdf5_->text("/", "format");
+  own_format_ = format.has_value();
+  if (!own_format_) return;
+  if (*format != schema::format)
+    refuse("attribute format", "is '{}'; expected '{}'", *format, schema::format);
+  const std::int64_t version = hdf5_->integer("/", "format_version").value_or(0);
+  if (version != schema::version)
+    refuse("attribute format_version",
+           "is {}; expected {}: read the file with the version of the program that wrote it, or pack it anew",
+           version, schema::version);
+}
+
+void Inspector::check_storage(const std::string& name, const Hdf5Array& array) const {
+  using Storage = Hdf5Array::Storage;
+  switch (array.storage) {
+    case Storage::contiguous:
+      return;
+    case Storage::virtual_dataset:
+      refuse(name, "is a virtual dataset; expected the data in this file: {}, or give the files themselves",
+             repack);
+    case Storage::external:
+      refuse(name, "is stored in external files; expected the data in this file: {}", repack);
+    case Storage::compact:
+      refuse(name, "is stored compactly; expected contiguous storage: {}", repack);
+    case Storage::chunked:
+      if (!array.filters.empty())
+        refuse(name, "is stored in chunks with filters ({}); expected contiguous storage: {}",
+               fmt::join(array.filters, ", "), repack);
+      refuse(name, "is stored in chunks; expected contiguous storage: {}", repack);
+  }
+}
+
+/// Where the array lies, after it is seen to be stored plainly and to lie within the file.
+BlockedExtent Inspector::plain_extent(const std::string& name, const Hdf5Array& array) {
+  check_storage(name, array);
+  std::vector<std::int64_t> factors = array.shape;
+  factors.push_back(array.element_bytes);
+  const std::int64_t bytes = checked_product(factors);
+  if (bytes < 0) refuse(name, "declares the shape {}, more bytes than a file can hold", text_of(array.shape));
+  if (bytes == 0) return {};
+  if (!array.offset)
+    refuse(name, "was declared with shape {} but never written; expected {} bytes of data",
+           text_of(array.shape), bytes);
+  if (*array.offset < 0 || *array.offset > size_ || bytes > size_ - *array.offset)
+    refuse(
+        name,
+        "should take {} bytes from offset {}, but the file has only {} bytes: it was cut short; copy it anew",
+        bytes, *array.offset, size_);
+  parts_.push_back({name, *array.offset, bytes});
+  return {*array.offset, bytes, bytes};
+}
+
+void Inspector::check_image_shape(const std::string& name, const std::vector<std::int64_t>& shape) const {
+  if (shape.size() != 4) refuse(name, "has shape {}; expected [N, C, H, W]", text_of(shape));
+  if (shape[0] == 0) refuse(name, "has shape {}: no images; expected at least one", text_of(shape));
+  if (*std::min_element(shape.begin(), shape.end()) < 1)
+    refuse(name, "has shape {}; expected at least 1 along each axis", text_of(shape));
+  if (shape[1] > 4 && shape[3] <= 4)
+    refuse(name,
+           "has shape {}, which looks like [N, H, W, C]; expected [N, C, H, W]: transpose it (numpy: "
+           "transpose(0, 3, 1, 2))",
+           text_of(shape));
+}
+
+void Inspector::inspect_images() {
+  images_name_ = hdf5_->contains("/images") ? "/images" : "/imgs";
+  if (!hdf5_->contains(images_name_))
+    refuse("the file",
+           "has neither /images nor /imgs; expected uint8, float16 or float32 images [N, C, H, W]");
+  const Hdf5Array array = hdf5_->describe(images_name_);
+  const ElementType types[] = {ElementType::uint8, ElementType::float16, ElementType::float32};
+  const auto* type = std::find_if(std::begin(types), std::end(types),
+                                  [&](ElementType known) { return name_of(known) == array.type; });
+  if (type == std::end(types))
+    refuse(images_name_, "holds {}; expected little-endian uint8, float16 or float32", array.type);
+  layout_.type = *type;
+  check_image_shape(images_name_, array.shape);
+  found_.count = array.shape[0];
+  layout_.channels = array.shape[1];
+  layout_.height = array.shape[2];
+  layout_.width = array.shape[3];
+  found_.images = plain_extent(images_name_, array);
+  found_.images.block_bytes = digest_block_bytes(layout_.image_bytes());
+  found_.image_digests = inspect_digests("images", found_.images);
+}
+
+void Inspector::inspect_range() {
+  const auto range = hdf5_->numbers("/", "value_range");
+  if (!range && layout_.type == ElementType::uint8) return;
+  if (!range)
+    refuse("attribute value_range",
+           "is missing; expected the two float64 values that stand for -1 and 1 (h5py: "
+           "f.attrs['value_range'] = [low, high])");
+  if (range->size() != 2 || !std::isfinite((*range)[0]) || !std::isfinite((*range)[1]) ||
+      (*range)[0] >= (*range)[1])
+    refuse("attribute value_range", "is [{}]; expected two finite numbers, the lower first",
+           fmt::join(*range, ", "));
+  layout_.low = (*range)[0];
+  layout_.high = (*range)[1];
+  if (layout_.type == ElementType::uint8 && (layout_.low != 0 || layout_.high != 255))
+    refuse("attribute value_range", "is [{}, {}]; expected [0, 255] for uint8", layout_.low, layout_.high);
+}
+
+void Inspector::inspect_labels() {
+  if (!hdf5_->contains("/labels")) {
+    if (own_format_) refuse("/labels", "is missing; expected int64 [{}]", found_.count);
+    return;
+  }
+  const Hdf5Array array = hdf5_->describe("/labels");
+  if (array.type != "int64") refuse("/labels", "holds {}; expected little-endian int64 [N]", array.type);
+  if (array.shape.size() != 1 || array.shape[0] != found_.count)
+    refuse("/labels", "has shape {}; expected [{}], one label for each image of {}", text_of(array.shape),
+           found_.count, images_name_);
+  found_.labels = plain_extent("/labels", array);
+  found_.label_digests = inspect_digests("labels", found_.labels);
+}
+
+void Inspector::inspect_class_names() {
+  if (!hdf5_->contains("/class_names")) return;
+  const Hdf5Array array = hdf5_->describe("/class_names");
+  if (array.type != "text" || array.shape.size() != 1)
+    refuse("/class_names", "holds {} of shape {}; expected text [K]", array.type, text_of(array.shape));
+  if (own_format_) {
+    BlockedExtent extent = plain_extent("/class_names", array);
+    const std::int64_t digests = inspect_digests("class_names", extent);
+    std::vector<std::uint64_t> expected(static_cast<std::size_t>(extent.blocks()));
+    file_.read_at(digests, std::as_writable_bytes(std::span(expected)));
+    if (block_digests(file_, extent, 1) != expected)
+      refuse("/class_names",
+             "does not match its digest: the bytes were damaged after writing; copy or pack the file anew");
+  }
+  layout_.class_names = hdf5_->read_texts("/class_names");
+  for (std::size_t k = 0; k < layout_.class_names.size(); ++k)
+    if (!is_utf8(layout_.class_names[k]))
+      refuse("/class_names", "has a name, number {}, that is not UTF-8", k);
+}
+
+/// The offset of the digests of `object`, whose block size is put into `extent`; -1 in a foreign file without
+/// them.
+std::int64_t Inspector::inspect_digests(const std::string& object, BlockedExtent& extent) {
+  const std::string name = "/integrity/" + object;
+  if (!hdf5_->contains("/integrity") || !hdf5_->contains(name)) {
+    if (own_format_) refuse(name, "is missing; expected the digests of /{}", object);
+    return -1;
+  }
+  const std::string algorithm = hdf5_->text(name, "algorithm").value_or("");
+  if (algorithm != schema::digest_algorithm)
+    refuse(name, "was made by '{}'; expected {}", algorithm, schema::digest_algorithm);
+  const std::int64_t block_bytes = hdf5_->integer(name, "block_bytes").value_or(0);
+  if (block_bytes < 1 || block_bytes > std::max(schema::largest_block_bytes, layout_.image_bytes()) ||
+      block_bytes % size_of(layout_.type) != 0)
+    refuse(name, "has blocks of {} bytes; expected 1 to {}, whole values each", block_bytes,
+           schema::largest_block_bytes);
+  extent.block_bytes = block_bytes;
+  const Hdf5Array array = hdf5_->describe(name);
+  if (array.type != "uint64" || array.shape != std::vector{extent.blocks()})
+    refuse(name, "holds {} of shape {}; expected uint64 [{}], one digest a block", array.type,
+           text_of(array.shape), extent.blocks());
+  return plain_extent(name, array).offset;
+}
+
+void Inspector::check_overlaps() {
+  std::sort(parts_.begin(), parts_.end(), [](const Part& a, const Part& b) { return a.offset < b.offset; });
+  for (std::size_t i = 1; i < parts_.size(); ++i)
+    if (parts_[i - 1].offset + parts_[i - 1].bytes > parts_[i].offset)
+      refuse(parts_[i].name, "starts at offset {}, within {}: the metadata are damaged", parts_[i].offset,
+             parts_[i - 1].name);
+}
+
+/// The library's view of a few rows of pixels against ours.
+void Inspector::compare_samples() const {
+  const std::int64_t row_bytes = layout_.width * size_of(layout_.type);
+  const std::int64_t rows = std::clamp<std::int64_t>((1 << 20) / row_bytes, 1, layout_.height);
+  for (int sample = 0; sample < 8; ++sample) {
+    const std::int64_t index = sample * (found_.count - 1) / 7, channel = sample % layout_.channels;
+    const std::int64_t row = sample % 2 == 0 ? 0 : layout_.height - rows;
+    const std::int64_t start[] = {index, channel, row, 0}, count[] = {1, 1, rows, layout_.width};
+    const std::vector<std::byte> expected = hdf5_->read(images_name_, start, count);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(rows * row_bytes));
+    const std::int64_t first_row = (index * layout_.channels + channel) * layout_.height + row;
+    file_.read_at(found_.images.offset + first_row * row_bytes, bytes);
+    if (bytes != expected)
+      refuse(images_name_, "reads differently through libhdf5 at image {}: {}", index, repack);
+  }
+}
+
+DatasetLayout Inspector::inspect() {
+  check_signature();
+  hdf5_ = Hdf5File::open(path_);
+  check_format();
+  inspect_images();
+  inspect_range();
+  inspect_labels();
+  inspect_class_names();
+  check_overlaps();
+  compare_samples();
+  struct stat status {};
+  ::fstat(file_.descriptor(), &status);
+  found_.path = std::filesystem::absolute(path_).string();
+  found_.size = size_;
+  found_.modified = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
+  found_.inode = static_cast<std::int64_t>(status.st_ino);
+  layout_.files.push_back(found_);
+  return layout_;
+}
+
+}  // namespace
+
+DatasetLayout inspect_file(const std::filesystem::path& path) {
+  return Inspector(path).inspect();
+}
+
+}  // namespace ganymede

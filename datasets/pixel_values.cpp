@@ -1,0 +1,121 @@
+#include "datasets/pixel_values.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <type_traits>
+
+namespace ganymede {
+namespace {
+
+/// Calls `visit` with a value of the C++ type that stores `type`.
+template <class Visit>
+auto with_type(ElementType type, const Visit& visit) {
+  switch (type) {
+    case ElementType::uint8:
+      return visit(std::uint8_t{});
+    case ElementType::float16:
+      return visit(at::Half{});
+    default:
+      return visit(float{});
+  }
+}
+
+template <class Stored>
+double load(const std::byte* bytes, std::int64_t index) {
+  Stored value;
+  std::memcpy(&value, bytes + index * static_cast<std::int64_t>(sizeof(Stored)), sizeof value);
+  return static_cast<double>(
+      static_cast<std::conditional_t<std::is_same_v<Stored, at::Half>, float, Stored>>(value));
+}
+
+template <class Out>
+std::array<Out, 256> byte_table() {
+  using Work = std::conditional_t<std::is_same_v<Out, double>, double, float>;
+  std::array<Out, 256> table;
+  for (int x = 0; x < 256; ++x)
+    table[static_cast<std::size_t>(x)] = static_cast<Out>(Work(x) / Work(127.5) - Work(1));
+  return table;
+}
+
+struct Shape {
+  std::int64_t channels, height, width;
+};
+
+/// out[y, x, c] = map(index of [c, y, x or its mirror]).
+template <class Out, class Map>
+void transpose(const Shape& shape, bool flip, Out* out, const Map& map) {
+  for (std::int64_t c = 0; c < shape.channels; ++c)
+    for (std::int64_t y = 0; y < shape.height; ++y) {
+      const std::int64_t in_row = (c * shape.height + y) * shape.width;
+      Out* out_row = out + y * shape.width * shape.channels + c;
+      for (std::int64_t x = 0; x < shape.width; ++x)
+        out_row[x * shape.channels] = map(in_row + (flip ? shape.width - 1 - x : x));
+    }
+}
+
+}  // namespace
+
+PixelValues::PixelValues(ElementType type, double low, double high)
+    : type_(type), low_(low), high_(high), smallest_(low), largest_(high) {
+  with_type(type, [&](auto stored) {
+    using Stored = decltype(stored);
+    if constexpr (!std::is_same_v<Stored, std::uint8_t>) {
+      smallest_ = std::min(low, static_cast<double>(static_cast<float>(static_cast<Stored>(low))));
+      largest_ = std::max(high, static_cast<double>(static_cast<float>(static_cast<Stored>(high))));
+    }
+  });
+}
+
+std::int64_t PixelValues::first_bad(std::span<const std::byte> bytes) const {
+  if (type_ == ElementType::uint8) return -1;
+  return with_type(type_, [&](auto stored) -> std::int64_t {
+    using Stored = decltype(stored);
+    const auto count = static_cast<std::int64_t>(bytes.size() / sizeof(Stored));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double value = load<Stored>(bytes.data(), i);
+      if (!(value >= smallest_ && value <= largest_)) return i;
+    }
+    return -1;
+  });
+}
+
+double PixelValues::value(std::span<const std::byte> bytes, std::int64_t index) const {
+  return with_type(type_, [&](auto stored) { return load<decltype(stored)>(bytes.data(), index); });
+}
+
+void PixelValues::convert(std::span<const std::byte> bytes, std::int64_t channels, std::int64_t height,
+                          std::int64_t width, bool flip, at::ScalarType dtype, void* out) const {
+  const Shape shape{channels, height, width};
+  const auto convert_to = [&]<class Out>(Out* typed) {
+    with_type(type_, [&](auto stored) {
+      using Stored = decltype(stored);
+      if constexpr (std::is_same_v<Stored, std::uint8_t>) {
+        static const std::array<Out, 256> table = byte_table<Out>();
+        transpose(shape, flip, typed, [&](std::int64_t i) {
+          return table[static_cast<std::size_t>(bytes[static_cast<std::size_t>(i)])];
+        });
+      } else {
+        const double scale = 2 / (high_ - low_);
+        transpose(shape, flip, typed, [&](std::int64_t i) {
+          const double value = (load<Stored>(bytes.data(), i) - low_) * scale - 1;
+          return static_cast<Out>(std::clamp(value, -1.0, 1.0));
+        });
+      }
+    });
+  };
+  switch (dtype) {
+    case at::kFloat:
+      return convert_to(static_cast<float*>(out));
+    case at::kDouble:
+      return convert_to(static_cast<double*>(out));
+    case at::kHalf:
+      return convert_to(static_cast<at::Half*>(out));
+    case at::kBFloat16:
+      return convert_to(static_cast<at::BFloat16*>(out));
+    default:
+      TORCH_CHECK(false, "pixel values have no conversion to ", dtype);
+  }
+}
+
+}  // namespace ganymede

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/share.h"
+
+namespace ganymede {
+
+/// The order in which training sees the N samples of a dataset, epoch after epoch: a function of (N, seed,
+/// options) alone, computed where it is asked. Position p counts samples from the start of training; epoch e
+/// is the positions [e N, (e + 1) N). In each epoch, by (seed, e):
+///
+///     1. blocks of `block` consecutive samples are permuted, which gives a stream of N samples;
+///     2. the stream is cut into `lanes` L of lengths differing by at most one;
+///     3. each lane is cut into windows of `window` to 2 `window` samples, permuted within;
+///     4. position p of the epoch is sample p / L of lane p mod L.
+///
+/// Guarantees:
+///   - each epoch holds every sample exactly once;
+///   - nothing depends on ranks: ranks take consecutive shares of batch();
+///   - any position can be continued from, with any batch size, and nothing is repeated or left out;
+///   - batches run on across the end of an epoch, so that all are full;
+///   - a batch draws on all lanes, that is on places all over the data set, so it mixes classes even in data
+///   sorted by
+///     class; a rank's share touches about L / ranks lanes, and within one the reads of a window stay within
+///     a few blocks, which can be advised to the kernel ahead.
+/// The cost is O(count) for a batch, and there is no table.
+class SampleOrder {
+ public:
+  struct Options {
+    std::int64_t block = 1;
+    std::int64_t lanes = 64;
+    std::int64_t window = 2048;
+  };
+
+  /// Blocks of 16 MiB, where that leaves each lane 16 blocks, and smaller ones otherwise: single images in
+  /// sets up to a thousand, which are then permuted freely. Windows of at least two blocks, 2 GiB over all
+  /// lanes if possible.
+  static Options options_for(std::int64_t count, std::int64_t image_bytes);
+
+  SampleOrder(std::int64_t count, std::uint64_t seed, const Options& options);
+
+  /// Where a position lies: sample `index` of `lane` in `epoch`.
+  struct Place {
+    std::int64_t epoch, lane, index;
+  };
+  /// The places of positions [position, position + count), sorted by epoch, then lane, then index.
+  std::vector<Place> places(std::int64_t position, std::int64_t count) const;
+  /// The sample at a place.
+  std::int64_t sample_at(const Place& place) const;
+  /// The samples of positions [position, position + count), in the order of places().
+  std::vector<std::int64_t> batch(std::int64_t position, std::int64_t count) const;
+
+  std::int64_t lane_length(std::int64_t lane) const;
+  /// The window that holds `index` of a lane: its first index and its length.
+  Share window_of(std::int64_t lane, std::int64_t index) const;
+  /// The consecutive samples that lie in lane order, before windows are permuted, at and after `place`: from
+  /// there on to the end of a block or lane. Reading ahead follows these.
+  Share run_at(const Place& place) const;
+
+ private:
+  std::int64_t lane_first(std::int64_t lane) const;
+  Share stream_run(std::int64_t epoch, std::int64_t stream_position) const;
+
+  std::int64_t count_;
+  std::uint64_t seed_;
+  Options options_;
+};
+
+}  // namespace ganymede

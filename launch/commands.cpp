@@ -1,0 +1,36 @@
+#include "launch/commands.h"
+
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "core/options.h"
+
+namespace ganymede {
+namespace {
+
+constexpr Command table[] = {
+    {"dataset", "pack, inspect and verify HDF5 datasets", dataset_command},
+    {"models", "list the recipes with their networks' parameter counts", models_command},
+    {"sample", "draw images from a run or checkpoint", sample_command},
+    {"train", "train by a recipe, or go on with a run", train_command},
+};
+
+}  // namespace
+
+std::span<const Command> commands() {
+  return table;
+}
+
+const Command& find_command(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Command& command : table) {
+    if (name == command.name) return command;
+    names.emplace_back(command.name);
+  }
+  const std::string suggestion = nearest(name, names);
+  fail(ExitCode::options, "unknown command '{}': {}", name,
+       suggestion.empty() ? fmt::format("give one of {}", fmt::join(names, ", "))
+                          : fmt::format("did you mean {}?", suggestion));
+}
+
+}  // namespace ganymede

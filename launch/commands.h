@@ -1,0 +1,24 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace ganymede {
+
+/// A subcommand of the program, in launch/commands/<name>.cpp. Returns the exit code; throws Error.
+struct Command {
+  const char* name;
+  const char* help;
+  int (*run)(std::span<const std::string> arguments);
+};
+
+std::span<const Command> commands();
+/// Throws Error(options) with the nearest known name.
+const Command& find_command(const std::string& name);
+
+int dataset_command(std::span<const std::string> arguments);
+int models_command(std::span<const std::string> arguments);
+int sample_command(std::span<const std::string> arguments);
+int train_command(std::span<const std::string> arguments);
+
+}  // namespace ganymede

@@ -1,0 +1,152 @@
+#include <ATen/Parallel.h>
+
+#include "launch/command_line.h"
+#include "launch/commands.h"
+#include "launch/cost.h"
+#include "launch/draw.h"
+#include "launch/image_sink.h"
+#include "launch/progress_line.h"
+#include "launch/snapshot.h"
+
+namespace ganymede {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* usage =
+    R"(usage: ganymede sample --from RUN|CHECKPOINT --count N --out X.png|X.h5|DIR [OPTION ...]
+       mpirun -n RANKS ganymede sample ...
+
+Draws images. The same seed gives the same images at any number of ranks and any batch size.
+
+)";
+
+const std::vector<Flag> flags{
+    {"from", "RUN|CHECKPOINT", "a run folder (its newest sound checkpoint) or one checkpoint"},
+    {"count", "N", "images [64]"},
+    {"out", "X.png|X.h5|DIR", "one grid, one dataset, or a folder of PNG files"},
+    {"classes", "all|3,7", "image i has the (i mod n)-th of these n classes [random classes]"},
+    {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
+    {"ema", "true|false", "the moving average of the weights [true]"},
+    {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
+    {"seed", "S", "[0]"},
+    {"batch", "B", "images a rank draws at once [64]"},
+    {"help", "", "this text"},
+};
+
+struct Request {
+  fs::path from, out;
+  SampleOptions options;
+  std::int64_t count = 64, batch = 64;
+  std::string classes;
+};
+
+Request read_request(const CommandLine& line) {
+  Request request;
+  request.from = line.required("from", "a run folder or a checkpoint");
+  request.out = line.required("out", "a .png or .h5 file, or a folder");
+  request.count = line.integer("count", 64, {1, 1e9});
+  request.batch = line.integer("batch", 64, {1, 1e6});
+  request.options.seed = static_cast<std::uint64_t>(line.integer("seed", 0, {0, 9e15}));
+  request.classes = line.value("classes");
+  OptionSchema schema;
+  schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
+  schema.add("--ema", request.options.ema, "");
+  schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
+  for (const char* name : {"truncation", "ema", "batchnorm"})
+    if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
+  return request;
+}
+
+std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t count) {
+  if (text.empty()) return {};
+  if (text == "all") return every_class(count);
+  std::vector<std::int64_t> classes;
+  OptionSchema schema;
+  schema.add("--classes", classes, "", {0, static_cast<double>(count - 1)}, "");
+  schema.apply({{"--classes", {text, "command line"}}});
+  return classes;
+}
+
+ExitCode sample(Process& process, const Request& request) {
+  const bool is_checkpoint = process.from_root([&] {
+    if (!fs::exists(request.from)) fail(ExitCode::checkpoint, "{} does not exist", request.from.string());
+    return std::string(fs::exists(request.from / Manifest::file_name) ? "1" : "");
+  }) == "1";
+  // The options of the run come with its checkpoints: any sound one tells them.
+  Manifest manifest;
+  fs::path checkpoint = request.from;
+  const auto candidates = [&] {
+    if (is_checkpoint) return std::vector<fs::path>{request.from};
+    const std::string listed = process.from_root([&] {
+      std::string text;
+      for (const auto& path : CheckpointStore(request.from / "checkpoints", 1).list())
+        text += path.string() + '\n';
+      if (text.empty()) fail(ExitCode::checkpoint, "{} holds no checkpoint", request.from.string());
+      return text;
+    });
+    std::vector<fs::path> paths;
+    std::istringstream lines(listed);
+    for (std::string line; std::getline(lines, line);) paths.emplace_back(line);
+    return paths;
+  }();
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    checkpoint = candidates[i];
+    try {
+      manifest = read_manifest_together(process, checkpoint);
+      verify_together(process, checkpoint, manifest);
+      break;
+    } catch (const AgreedError& error) {
+      if (i + 1 == candidates.size()) throw;
+      if (process.is_root())
+        print_error(fmt::format("warning: passed over {}: {}", checkpoint.string(), error.what()));
+    }
+  }
+  const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
+  const auto method = options.method->build(method_context(options, process.world(), process.world()));
+  restore(process, *method, checkpoint, manifest);
+
+  const ImageSpec spec = options.method->images();
+  Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};
+  process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
+  const auto sampler = method->sampler(request.options);
+  std::unique_ptr<ImageSink> sink;
+  process.together([&] {
+    if (process.is_root()) sink = make_image_sink(request.out, request.count, spec, checkpoint.string());
+  });
+  ProgressLine line;
+  line.start(0, request.count, 0);
+  draw(process, *sampler, drawing,
+       [&](std::int64_t first, const at::Tensor& images, const at::Tensor& labels) {
+         sink->take(first, images, labels);
+         if (request.count > 1000) line.update(first + images.size(0), first + images.size(0), "");
+       });
+  line.finish();
+  process.together([&] {
+    if (sink) sink->finish();
+  });
+  if (process.is_root())
+    fmt::print("{} images of step {}: {}\n", request.count, manifest.step, request.out.string());
+  return ExitCode::done;
+}
+
+}  // namespace
+
+int sample_command(std::span<const std::string> arguments) {
+  return run_as_rank([&](Process& process) {
+    CommandLine line;
+    Request request;
+    process.together([&] {
+      line = parse_command_line(arguments, flags, {});
+      if (!line.has("help")) request = read_request(line);
+    });
+    if (line.has("help")) {
+      if (process.is_root()) fmt::print("{}{}", usage, flag_help(flags));
+      return ExitCode::done;
+    }
+    process.watch(TrainOptions{}.watchdog_seconds);
+    return sample(process, request);
+  });
+}
+
+}  // namespace ganymede

@@ -1,0 +1,40 @@
+#include "launch/cost.h"
+
+#include "launch/text.h"
+
+namespace ganymede {
+
+MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm) {
+  return {.gradients = gradients,
+          .batch_norm = batch_norm,
+          .batch = options.train.batch,
+          .accumulate = options.train.accumulate,
+          .seed = static_cast<std::uint64_t>(options.train.seed),
+          .reseed = 0,
+          .dtype = options.train.dtype(),
+          .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20))};
+}
+
+std::string dry_run_text(const RunOptions& options, int world_size) {
+  const auto alone = make_single_communicator();
+  const auto method = options.method->build(method_context(options, *alone, *alone));
+  std::string text = options.schema.to_recipe() + "\n";
+  std::int64_t memory = 0;
+  for (const Player* player : method->players()) {
+    text +=
+        fmt::format("{:<16} {:>14} parameters\n", player->name(), with_thousands(player->parameter_count()));
+    memory += player->memory_bytes();
+  }
+  text += fmt::format(
+      "memory           {} a rank for weights, gradients, moments, averages and buffers; activations come on "
+      "top\n",
+      byte_text(memory));
+  text += fmt::format("a step on {} rank{}:\n", world_size, world_size == 1 ? "" : "s");
+  for (const CollectiveCost& cost : method->costs_per_step())
+    text += fmt::format("  {:<28} {:>6} all-reduces of {} in all\n", cost.what, cost.count,
+                        byte_text(cost.bytes));
+  text += "  and one of under 100 bytes for losses and requests to stop\n";
+  return text;
+}
+
+}  // namespace ganymede

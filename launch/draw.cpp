@@ -1,0 +1,43 @@
+#include "launch/draw.h"
+
+#include <numeric>
+
+#include "core/philox.h"
+
+namespace ganymede {
+
+std::vector<std::int64_t> every_class(std::int64_t count) {
+  std::vector<std::int64_t> classes(static_cast<std::size_t>(count));
+  std::iota(classes.begin(), classes.end(), 0);
+  return classes;
+}
+
+at::Tensor labels_of(const Drawing& drawing, std::int64_t first, std::int64_t count) {
+  if (drawing.classes.empty())
+    return RandomStream({.seed = drawing.seed, .phase = "sample", .stream = "label"})
+        .integers(first, count, drawing.class_count);
+  const auto classes = at::tensor(drawing.classes, at::kLong);
+  return classes.index_select(0, at::arange(first, first + count, at::kLong).remainder(classes.numel()));
+}
+
+void draw(Process& process, Sampler& sampler, const Drawing& drawing,
+          const std::function<void(std::int64_t, const at::Tensor&, const at::Tensor&)>& take) {
+  const std::int64_t unit = sampler.granularity();
+  // Each rank draws a run of whole units a round; rank 0 takes the rounds in order and never holds more than
+  // one.
+  const std::int64_t part = (drawing.batch + unit - 1) / unit * unit;
+  const std::int64_t round = part * process.size();
+  for (std::int64_t first = 0; first < drawing.count; first += round) {
+    const std::int64_t own = first + part * process.rank();
+    if (Watchdog* watchdog = process.watchdog()) watchdog->note("sampling");
+    at::Tensor images = sampler.images(own, labels_of(drawing, own, part)).contiguous();
+    std::vector<std::int64_t> shape = images.sizes().vec();
+    shape[0] = round;
+    at::Tensor all = at::empty(shape, images.options());
+    process.world().all_gather(all, images)->wait();
+    const std::int64_t wanted = std::min(round, drawing.count - first);
+    if (process.is_root()) take(first, all.narrow(0, 0, wanted), labels_of(drawing, first, wanted));
+  }
+}
+
+}  // namespace ganymede

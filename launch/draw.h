@@ -1,0 +1,28 @@
+#pragma once
+
+#include "launch/process.h"
+#include "models/method.h"
+
+namespace ganymede {
+
+/// What to draw from a sampler.
+struct Drawing {
+  std::int64_t count = 0;
+  std::int64_t batch = 64;  ///< images a rank draws at once
+  std::uint64_t seed = 0;
+  std::vector<std::int64_t> classes;  ///< image i has class i mod size; empty: a random class each
+  std::int64_t class_count = 1;       ///< number of classes for random ones
+};
+
+std::vector<std::int64_t> every_class(std::int64_t count);
+
+/// The label of image `index`, whoever draws it.
+at::Tensor labels_of(const Drawing& drawing, std::int64_t first, std::int64_t count);
+
+/// Draws images 0 .. count - 1 with all ranks and hands them to `take` (first index, images [N, C, H, W] in
+/// [-1, 1], labels [N]) in order, on rank 0. Collective.
+void draw(
+    Process& process, Sampler& sampler, const Drawing& drawing,
+    const std::function<void(std::int64_t first, const at::Tensor& images, const at::Tensor& labels)>& take);
+
+}  // namespace ganymede

@@ -1,0 +1,98 @@
+#include "launch/image_sink.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/image_file.h"
+#include "core/image_grid.h"
+#include "datasets/dataset_writer.h"
+
+namespace ganymede {
+namespace {
+
+class GridSink final : public ImageSink {
+ public:
+  GridSink(std::filesystem::path path, std::int64_t count, std::int64_t classes)
+      : path_(std::move(path)),
+        columns_(classes > 1 && classes <= 16 ? classes
+                                              : static_cast<std::int64_t>(std::ceil(std::sqrt(count)))) {}
+  void take(std::int64_t, const at::Tensor& images, const at::Tensor&) override {
+    parts_.push_back(to_bytes(images));
+  }
+  void finish() override { write_grid(path_, at::cat(parts_), columns_); }
+
+ private:
+  std::filesystem::path path_;
+  std::int64_t columns_;
+  std::vector<at::Tensor> parts_;
+};
+
+class DatasetSink final : public ImageSink {
+ public:
+  DatasetSink(const std::filesystem::path& path, std::int64_t count, const ImageSpec& spec,
+              const std::string& source)
+      : writer_(path, description(count, spec, source)) {}
+  void take(std::int64_t first, const at::Tensor& images, const at::Tensor& labels) override {
+    const at::Tensor bytes = to_bytes(images).contiguous();
+    writer_.write_images(first, {static_cast<const std::byte*>(bytes.data_ptr()), bytes.nbytes()});
+    const std::int64_t* values = labels.data_ptr<std::int64_t>();
+    labels_.insert(labels_.end(), values, values + labels.numel());
+  }
+  void finish() override {
+    writer_.write_labels(labels_);
+    writer_.finish();
+  }
+
+ private:
+  static DatasetDescription description(std::int64_t count, const ImageSpec& spec,
+                                        const std::string& source) {
+    DatasetDescription description{.type = ElementType::uint8,
+                                   .count = count,
+                                   .channels = spec.channels,
+                                   .height = spec.height,
+                                   .width = spec.width};
+    description.provenance["source"] = "ganymede sample --from " + source;
+    for (std::int64_t c = 0; c < spec.classes; ++c) description.class_names.push_back(std::to_string(c));
+    return description;
+  }
+  DatasetWriter writer_;
+  std::vector<std::int64_t> labels_;
+};
+
+class FolderSink final : public ImageSink {
+ public:
+  explicit FolderSink(std::filesystem::path folder) : folder_(std::move(folder)) { create_folders(folder_); }
+  void take(std::int64_t first, const at::Tensor& images, const at::Tensor& labels) override {
+    const std::int64_t channels = images.size(1) < 3 ? 1 : 3;
+    const at::Tensor bytes = to_bytes(images).narrow(1, 0, channels).permute({0, 2, 3, 1}).contiguous();
+    for (std::int64_t i = 0; i < bytes.size(0); ++i) {
+      const auto folder = folder_ / std::to_string(labels[i].item<std::int64_t>());
+      create_folders(folder);
+      const at::Tensor image = bytes[i];
+      write_png(folder / fmt::format("{:06}.png", first + i),
+                {image.data_ptr<std::uint8_t>(), static_cast<std::size_t>(image.numel())}, image.size(1), image.size(0),
+                channels);
+    }
+  }
+  void finish() override {}
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace
+
+std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, std::int64_t count,
+                                           const ImageSpec& spec, const std::string& source) {
+  if (path.extension() == ".png") {
+    if (count > 10000)
+      fail(ExitCode::options, "--out {}: a grid holds at most 10000 images; give a folder or an .h5 file",
+           path.string());
+    return std::make_unique<GridSink>(path, count, spec.classes);
+  }
+  if (path.extension() == ".h5") return std::make_unique<DatasetSink>(path, count, spec, source);
+  return std::make_unique<FolderSink>(path);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+
+#include "models/gan/network.h"
+
+namespace ganymede {
+
+/// Where drawn images go.
+class ImageSink {
+ public:
+  virtual ~ImageSink() = default;
+  /// Images first .. first + N - 1: [N, C, H, W] in [-1, 1], labels [N]. Called in order.
+  virtual void take(std::int64_t first, const at::Tensor& images, const at::Tensor& labels) = 0;
+  virtual void finish() = 0;
+};
+
+/// By `path`: X.png one grid, X.h5 one dataset (uint8), anything else a folder with a PNG file an image, in a
+/// folder a class. Throws Error(storage) where it cannot be written.
+std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, std::int64_t count,
+                                           const ImageSpec& spec, const std::string& source);
+
+}  // namespace ganymede

@@ -1,0 +1,154 @@
+#include "launch/process.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+
+namespace ganymede {
+namespace {
+
+const char* environment(std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    if (const char* value = std::getenv(name)) return value;
+  return nullptr;
+}
+
+std::string host_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+class WatchdogObserver final : public WaitObserver {
+ public:
+  explicit WatchdogObserver(Watchdog& watchdog) : watchdog_(watchdog) {}
+  void enter(std::string_view collective) override { watchdog_.enter(collective); }
+  void leave() override { watchdog_.leave(); }
+
+ private:
+  Watchdog& watchdog_;
+};
+
+}  // namespace
+
+bool Process::launched_by_mpi() {
+  return environment({"OMPI_COMM_WORLD_SIZE", "PMIX_RANK"}) != nullptr;
+}
+
+Process::Process() {
+  if (launched_by_mpi()) {
+    mpi_ = std::make_unique<MpiSession>();
+    world_ = mpi_->world();
+  } else {
+    world_ = make_single_communicator();
+  }
+}
+
+Process::~Process() {
+  if (!mpi_) return;
+  // Finalising waits for all ranks: the watchdog goes last.
+  mpi_->observe(nullptr);
+  if (watchdog_) watchdog_->enter("MPI_Finalize");
+  world_.reset();
+  mpi_.reset();
+}
+
+void Process::together(const std::function<void()>& work) {
+  std::string failure;
+  try {
+    work();
+  } catch (const Error& error) {
+    failure = fmt::format("{} {}", static_cast<int>(error.code()), error.what());
+  }
+  if (world_->agree(failure.empty() ? 0 : 1) == 0) return;
+  const auto failures = world_->gather_texts(failure);
+  for (int r = 0; r < size(); ++r) {
+    const std::string& text = failures[static_cast<std::size_t>(r)];
+    if (text.empty()) continue;
+    const auto space = text.find(' ');
+    throw AgreedError(static_cast<ExitCode>(std::stoi(text.substr(0, space))), text.substr(space + 1),
+                      r == rank());
+  }
+}
+
+std::string Process::from_root(const std::function<std::string()>& work) {
+  std::string text;
+  together([&] {
+    if (is_root()) text = work();
+  });
+  return world_->broadcast_text(text, 0);
+}
+
+void Process::watch(double seconds) {
+  if (seconds <= 0) return;
+  const auto deadline = std::chrono::milliseconds(std::llround(seconds * 1000));
+  const int own_rank = rank(), own_size = size();
+  const bool alone = mpi_ == nullptr;
+  watchdog_ = std::make_unique<Watchdog>(
+      WatchdogOptions{own_rank, own_size, deadline, [=](const std::string& report) {
+                        print_error(report);
+                        constexpr int code = static_cast<int>(ExitCode::hang);
+                        end_process(code, [alone] { alone ? _exit(code) : MpiSession::abort(code); });
+                      }});
+  watchdog_->connect(world_->broadcast_text(watchdog_->address(), 0));
+  watchdog_->start();
+  observer_ = std::make_unique<WatchdogObserver>(*watchdog_);
+  if (mpi_) mpi_->observe(observer_.get());
+}
+
+namespace {
+
+void print_line(const std::string& line) {
+  // One write a line: lines of several ranks do not mix.
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+/// Ends the whole job because of a failure that only this rank knows of.
+ExitCode fail_alone(const Process& process, ExitCode code, const std::string& message) {
+  if (process.size() == 1) {
+    print_error(message);
+    return code;
+  }
+  print_error(message, process.rank());
+  const int number = static_cast<int>(code);
+  end_process(number, [number] { MpiSession::abort(number); });
+}
+
+}  // namespace
+
+int run_as_rank(const std::function<ExitCode(Process&)>& body) {
+  Process process;
+  const auto run = [&] {
+    try {
+      return body(process);
+    } catch (const AgreedError& error) {
+      if (error.is_mine()) print_error(error.what());
+      return error.code();
+    } catch (const Error& error) {
+      return fail_alone(process, error.code(), error.what());
+    } catch (const std::bad_alloc&) {
+      return fail_alone(process, ExitCode::memory,
+                        "out of memory: lower train.batch, or raise train.accumulate");
+    } catch (const c10::OutOfMemoryError&) {
+      return fail_alone(process, ExitCode::memory,
+                        "out of memory: lower train.batch, or raise train.accumulate");
+    } catch (const std::exception& error) {
+      const std::string text = error.what();
+      // libtorch adds a stack trace to its messages after the first line.
+      return fail_alone(process, ExitCode::bug, "bug: " + text.substr(0, text.find('\n')));
+    }
+  };
+  return static_cast<int>(run());
+}
+
+void print_error(const std::string& text) {
+  print_line(fmt::format("ganymede: {}\n", text));
+}
+
+void print_error(const std::string& text, int rank) {
+  print_line(fmt::format("ganymede: rank {} on {}: {}\n", rank, host_name(), text));
+}
+
+}  // namespace ganymede

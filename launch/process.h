@@ -1,0 +1,66 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/error.h"
+#include "distributed/mpi.h"
+#include "distributed/watchdog.h"
+
+namespace ganymede {
+
+/// An error that all ranks know of: each throws it, the one it belongs to prints it, and all leave with its
+/// code.
+class AgreedError : public Error {
+ public:
+  AgreedError(ExitCode code, const std::string& message, bool is_mine)
+      : Error(code, message), is_mine_(is_mine) {}
+  bool is_mine() const { return is_mine_; }
+
+ private:
+  bool is_mine_;
+};
+
+/// This process among the ranks of its job: MPI where a launcher started it, alone otherwise.
+class Process {
+ public:
+  Process();
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  /// Whether mpirun or srun --mpi=pmix started this process as one of several; known without MPI.
+  static bool launched_by_mpi();
+
+  Communicator& world() { return *world_; }
+  int rank() const { return world_->rank(); }
+  int size() const { return world_->size(); }
+  bool is_root() const { return rank() == 0; }
+
+  /// Runs `work` on every rank; if any throws, all throw that of the lowest such rank. Collective.
+  void together(const std::function<void()>& work);
+  /// Runs `work` on rank 0 and returns its text on all. Collective.
+  std::string from_root(const std::function<std::string()>& work);
+
+  /// Starts the watchdog: after `seconds` without progress the job ends with 86. Collective. 0 = off.
+  void watch(double seconds);
+  Watchdog* watchdog() { return watchdog_.get(); }
+
+ private:
+  std::unique_ptr<MpiSession> mpi_;
+  std::unique_ptr<Communicator> world_;
+  std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<WaitObserver> observer_;
+};
+
+/// Runs a command's body as one of the job's ranks and returns the exit code, the same on every rank. An
+/// AgreedError ends all ranks in order. Any other error is known to this rank alone while the others wait for
+/// it in a collective: it is printed, and the whole job is ended with its code; this call then does not
+/// return.
+int run_as_rank(const std::function<ExitCode(Process&)>& body);
+
+/// Prints one line to standard error: "ganymede: text", or "ganymede: rank r on host: text".
+void print_error(const std::string& text);
+void print_error(const std::string& text, int rank);
+
+}  // namespace ganymede

@@ -1,0 +1,109 @@
+#include "launch/recipe.h"
+
+#include <fmt/ranges.h>
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace ganymede {
+namespace fs = std::filesystem;
+
+void TrainOptions::describe(OptionSchema& schema) {
+  constexpr double many = 1e12;
+  schema.add("train.method", method, method_names(), "what is trained how");
+  schema.add("train.batch", batch, "images", {1, 1 << 24}, "global batch, over all ranks and micro-batches");
+  schema.add("train.accumulate", accumulate, "micro-batches", {1, 1 << 20},
+             "parts the global batch is computed in");
+  schema.add("train.precision", precision, {"fp32", "fp64"}, "arithmetic of the networks");
+  schema.add("train.steps", steps, "steps", {0, many}, "length of the run", OnResume::free);
+  schema.add("train.kimg", kimg, "thousand images", {0, many},
+             "length of the run in real images, 0 for train.steps", OnResume::free);
+  schema.add("train.seed", seed, "", {0, 9e15}, "seed of weights, order and noise");
+  schema.add("train.threads", threads, "threads", {0, 4096}, "a rank's threads, 0 for its share of the cores",
+             OnResume::free);
+  schema.add("train.bucket_mib", bucket_mib, "MiB", {0.001, 4096}, "least size of a gradient bucket");
+  schema.add("data.flip", flip, "mirror each image with probability 1/2");
+  schema.add("checkpoint.every", checkpoint_every, "steps", {0, many}, "between checkpoints, 0 for never",
+             OnResume::free);
+  schema.add("checkpoint.minutes", checkpoint_minutes, "minutes", {0, 1e6},
+             "between checkpoints, 0 for never", OnResume::free);
+  schema.add("checkpoint.keep", checkpoint_keep, "", {1, 1e6}, "checkpoints that stay", OnResume::free);
+  schema.add("sample.every", sample_every, "steps", {0, many}, "between sample grids, 0 for never",
+             OnResume::free);
+  schema.add("sample.count", sample_count, "images", {1, 4096}, "images of a sample grid", OnResume::free);
+  schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
+  schema.add("watchdog.seconds", watchdog_seconds, "s", {0, 1e6},
+             "without progress until the job ends, 0 for never", OnResume::free);
+}
+
+namespace {
+
+Settings merged(const std::vector<Settings>& layers) {
+  Settings result;
+  for (const Settings& layer : layers)
+    for (const auto& [key, setting] : layer) result[key] = setting;
+  return result;
+}
+
+}  // namespace
+
+RunOptions::RunOptions(const std::vector<Settings>& settings) {
+  const Settings all = merged(settings);
+  train.describe(schema);
+  if (const auto choice = all.find("train.method"); choice != all.end()) train.method = choice->second.value;
+  method = make_method_recipe(train.method, all);
+  method->describe(schema);
+  schema.apply(all);
+}
+
+std::int64_t RunOptions::total_steps(std::int64_t batches_per_step) const {
+  if (train.kimg <= 0) return train.steps;
+  return static_cast<std::int64_t>(
+      std::ceil(train.kimg * 1000 / static_cast<double>(train.batch * batches_per_step)));
+}
+
+void RunOptions::check(int world_size) const {
+  if (train.batch % train.accumulate != 0)
+    fail(ExitCode::options, "train.accumulate = {} does not divide train.batch = {}", train.accumulate,
+         train.batch);
+  const std::int64_t micro_batch = train.batch / train.accumulate;
+  if (micro_batch < world_size)
+    fail(ExitCode::options,
+         "{} images a micro-batch (train.batch = {}, train.accumulate = {}) are fewer than the {} ranks: "
+         "raise "
+         "train.batch, lower train.accumulate, or start fewer ranks",
+         micro_batch, train.batch, train.accumulate, world_size);
+  method->check(micro_batch);
+}
+
+namespace {
+
+/// Beside the installed program, else in the source tree that the program was built in.
+fs::path recipe_folder() {
+  const fs::path program = fs::read_symlink("/proc/self/exe").parent_path();
+  for (const fs::path& folder : {program / "../share/ganymede/recipes", program / "../../launch/recipes"})
+    if (fs::is_directory(folder)) return fs::canonical(folder);
+  fail(ExitCode::options, "no recipes beside {}: was the program moved without its share folder?",
+       program.string());
+}
+
+}  // namespace
+
+std::map<std::string, std::string> recipes() {
+  std::map<std::string, std::string> result;
+  for (const auto& file : fs::directory_iterator(recipe_folder()))
+    if (file.path().extension() == ".cfg") result[file.path().stem().string()] = file.path().string();
+  return result;
+}
+
+std::string recipe_path(const std::string& recipe) {
+  const auto known = recipes();
+  if (const auto found = known.find(recipe); found != known.end()) return found->second;
+  if (fs::is_regular_file(recipe)) return recipe;
+  std::vector<std::string> names;
+  for (const auto& [name, path] : known) names.push_back(name);
+  fail(ExitCode::options, "recipe '{}' is neither a file nor one of {}", recipe, fmt::join(names, ", "));
+}
+
+}  // namespace ganymede

@@ -1,0 +1,54 @@
+#pragma once
+
+#include "models/method.h"
+
+namespace ganymede {
+
+/// Options of the run itself, whatever the method.
+struct TrainOptions {
+  std::string method = "adversarial";
+  std::int64_t batch = 64;
+  std::int64_t accumulate = 1;
+  std::string precision = "fp32";
+  std::int64_t steps = 1000;
+  double kimg = 0;
+  std::int64_t seed = 0;
+  std::int64_t threads = 0;
+  double bucket_mib = 4;
+  bool flip = false;
+  std::int64_t checkpoint_every = 1000;
+  double checkpoint_minutes = 15;
+  std::int64_t checkpoint_keep = 3;
+  std::int64_t sample_every = 500;
+  std::int64_t sample_count = 64;
+  std::int64_t log_every = 10;
+  double watchdog_seconds = 300;
+
+  void describe(OptionSchema& schema);
+  at::ScalarType dtype() const { return precision == "fp64" ? at::kDouble : at::kFloat; }
+};
+
+/// A run's options, resolved: what a recipe file, a checkpoint or a command line says, in typed structs.
+class RunOptions {
+ public:
+  /// `settings` in the order of their weight: later ones override earlier ones. Throws Error(options).
+  explicit RunOptions(const std::vector<Settings>& settings);
+  RunOptions(const RunOptions&) = delete;
+  RunOptions& operator=(const RunOptions&) = delete;
+
+  TrainOptions train;
+  std::unique_ptr<MethodRecipe> method;
+  OptionSchema schema;
+
+  /// The number of steps that --steps or --kimg ask for.
+  std::int64_t total_steps(std::int64_t batches_per_step) const;
+  /// Throws Error(options) where options do not fit together or do not fit `world_size` ranks.
+  void check(int world_size) const;
+};
+
+/// The recipes that come with the program, by name.
+std::map<std::string, std::string> recipes();
+/// A recipe's path: `recipe` is a name from recipes() or a file. Throws Error(options) that lists the names.
+std::string recipe_path(const std::string& recipe);
+
+}  // namespace ganymede

@@ -1,0 +1,123 @@
+#include "launch/snapshot.h"
+
+#include <unistd.h>
+
+#include <set>
+#include <unordered_map>
+
+namespace ganymede {
+
+NamedTensors state_of(Method& method) {
+  NamedTensors state;
+  for (const Player* player : method.players()) {
+    const NamedTensors tensors = player->state();
+    state.insert(state.end(), tensors.begin(), tensors.end());
+  }
+  return state;
+}
+
+void Snapshots::save(Method& method, const Progress& progress, nlohmann::json header) {
+  header["position"] = progress.position;
+  header["reseed"] = progress.reseed;
+  header["ranks"] = process_.size();
+  for (const Player* player : method.players()) {
+    header["updates"][player->name()] = player->updates();
+    for (const auto& bucket : player->reducer().buckets())
+      header["buckets"][player->name()].push_back({bucket.offset, bucket.count});
+  }
+  const NamedTensors tensors = state_of(method);
+  const int rank = process_.rank(), size = process_.size();
+  const std::filesystem::path temporary =
+      process_.from_root([&] { return store_.begin(progress.step, std::to_string(getpid())).string(); });
+  try {
+    FileRecord record;
+    process_.together([&] { record = write_shard(temporary, shard_of(tensors, rank, size), rank, size); });
+    const auto texts = process_.world().gather_texts(nlohmann::json(record).dump());
+    process_.together([&] {
+      if (rank != 0) return;
+      std::vector<FileRecord> records;
+      for (const std::string& text : texts) records.push_back(nlohmann::json::parse(text).get<FileRecord>());
+      store_.publish(temporary, progress.step, header, tensors, records);
+    });
+  } catch (const Error&) {
+    if (rank == 0) discard(temporary);
+    throw;
+  }
+}
+
+Manifest read_manifest_together(Process& process, const std::filesystem::path& checkpoint) {
+  const std::string text = process.from_root([&] { return read_manifest(checkpoint).to_text(); });
+  return Manifest::parse(text, checkpoint.string());
+}
+
+void verify_together(Process& process, const std::filesystem::path& checkpoint, const Manifest& manifest) {
+  process.together([&] { verify_shards(checkpoint, manifest, process.rank(), process.size()); });
+}
+
+void restore(Process& process, Method& method, const std::filesystem::path& checkpoint,
+             const Manifest& manifest) {
+  process.together([&] {
+    if (!process.is_root()) return;
+    const NamedTensors saved = read_tensors(checkpoint, manifest);
+    const NamedTensors state = state_of(method);
+    std::unordered_map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
+    std::string differences;
+    for (const auto& [name, tensor] : state) {
+      const auto found = by_name.find(name);
+      if (found == by_name.end())
+        differences += fmt::format("; {} is missing", name);
+      else if (found->second.sizes() != tensor.sizes())
+        differences += fmt::format("; {} is {} there, {} here", name, fmt::join(found->second.sizes(), "x"),
+                                   fmt::join(tensor.sizes(), "x"));
+      else
+        tensor.copy_(found->second);
+    }
+    if (!differences.empty() || saved.size() != state.size())
+      fail(ExitCode::checkpoint, "{} holds other networks{}: resume with the recipe it was made with",
+           checkpoint.string(), differences.substr(0, 300));
+  });
+  for (Player* player : method.players()) {
+    player->broadcast(process.world(), 0);
+    player->set_updates(manifest.header.at("updates").at(player->name()).get<std::int64_t>());
+  }
+}
+
+Progress progress_of(const Manifest& manifest) {
+  return {manifest.step, manifest.header.at("position").get<std::int64_t>(),
+          manifest.header.at("reseed").get<std::uint64_t>()};
+}
+
+std::optional<Manifest> Snapshots::load_newest(Method& method,
+                                               const std::function<void(const std::string&)>& note) {
+  std::vector<std::filesystem::path> candidates;
+  const std::string listed = process_.from_root([&] {
+    std::string text;
+    for (const auto& path : store_.list()) text += path.string() + '\n';
+    return text;
+  });
+  std::istringstream lines(listed);
+  for (std::string line; std::getline(lines, line);) candidates.emplace_back(line);
+  if (candidates.empty()) return std::nullopt;
+  std::string reasons;
+  for (const auto& candidate : candidates) {
+    try {
+      const Manifest manifest = read_manifest_together(process_, candidate);
+      verify_together(process_, candidate, manifest);
+      restore(process_, method, candidate, manifest);
+      return manifest;
+    } catch (const AgreedError& error) {
+      if (error.code() != ExitCode::checkpoint && error.code() != ExitCode::storage) throw;
+      if (process_.is_root())
+        note(fmt::format("passed over {}: {}", candidate.filename().string(), error.what()));
+      reasons = error.what();
+    }
+  }
+  throw AgreedError(
+      ExitCode::checkpoint,
+      fmt::format("none of the {} checkpoints is sound (the last: {}): restore one from a copy, or start "
+                  "anew in another folder",
+                  candidates.size(), reasons),
+      process_.is_root());
+}
+
+}  // namespace ganymede

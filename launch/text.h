@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace ganymede {
+
+/// "9,416,196"
+std::string with_thousands(std::int64_t number);
+/// "1.3 GiB"
+std::string byte_text(std::int64_t bytes);
+
+}  // namespace ganymede

@@ -1,0 +1,53 @@
+#include "models/gan/gan_sampler.h"
+
+#include <cmath>
+
+#include "core/philox.h"
+
+namespace ganymede {
+
+GanSampler::GanSampler(std::shared_ptr<Generator> network, const SampleOptions& options,
+                       const Setting& setting, Communicator& communicator)
+    : network_(std::move(network)), options_(options), setting_(setting), alone_(make_single_communicator()) {
+  const at::NoGradGuard no_grad;
+  network_->begin_phase(false);
+  if (options_.batch_norm == "standing") gather_standing_statistics(communicator);
+}
+
+at::Tensor GanSampler::latents(std::string_view phase, std::int64_t first, std::int64_t count) const {
+  const RandomStream random({.seed = options_.seed, .phase = phase, .stream = "z"});
+  const std::int64_t width = network_->latent_size();
+  if (options_.truncation <= 0) return random.normal(first, count, width, setting_.dtype);
+  // The inverse of the distribution function, on the part of (0, 1) that lies within the bounds.
+  const double low = std::erfc(options_.truncation / std::sqrt(2.0)) / 2;
+  const at::Tensor u = random.uniform(first, count, width, at::kDouble) * (1 - 2 * low) + low;
+  return at::special_ndtri(u).clamp(-options_.truncation, options_.truncation).to(setting_.dtype);
+}
+
+at::Tensor GanSampler::forward(const at::Tensor& z, const at::Tensor& labels, BatchNormMode mode) {
+  const std::int64_t count = z.size(0);
+  // In batch mode each run of `batch` images is a group of its own.
+  const std::int64_t group = mode == BatchNormMode::running ? count : setting_.batch;
+  return network_->forward(z, labels, {*alone_, {0, count, group}, mode});
+}
+
+void GanSampler::gather_standing_statistics(Communicator& communicator) {
+  const Share passes = share_of(setting_.standing_passes, communicator.rank(), communicator.size());
+  for (std::int64_t pass = passes.first; pass < passes.first + passes.count; ++pass) {
+    const std::int64_t first = pass * setting_.batch;
+    const at::Tensor labels = RandomStream({.seed = options_.seed, .phase = "standing", .stream = "label"})
+                                  .integers(first, setting_.batch, setting_.classes);
+    forward(latents("standing", first, setting_.batch), labels, BatchNormMode::standing);
+  }
+  at::Tensor sums = network_->standing_sums();
+  communicator.all_reduce(sums)->wait();
+  network_->adopt_standing(sums, static_cast<double>(setting_.standing_passes));
+}
+
+at::Tensor GanSampler::images(std::int64_t first, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const BatchNormMode mode = options_.batch_norm == "batch" ? BatchNormMode::batch : BatchNormMode::running;
+  return forward(latents("sample", first, labels.size(0)), labels, mode).to(at::kFloat);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "models/method.h"
+
+namespace ganymede {
+
+/// Draws images from a generator that it owns.
+class GanSampler final : public Sampler {
+ public:
+  struct Setting {
+    std::int64_t batch;            ///< images that share statistics where batch norm looks at the batch
+    std::int64_t standing_passes;  ///< such batches that standing statistics average
+    std::int64_t classes;
+    at::ScalarType dtype;
+  };
+  /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.
+  GanSampler(std::shared_ptr<Generator> network, const SampleOptions& options, const Setting& setting,
+             Communicator& communicator);
+
+  std::int64_t granularity() const override { return options_.batch_norm == "batch" ? setting_.batch : 1; }
+  at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
+
+ private:
+  at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count) const;
+  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels, BatchNormMode mode);
+  void gather_standing_statistics(Communicator& communicator);
+
+  std::shared_ptr<Generator> network_;
+  SampleOptions options_;
+  Setting setting_;
+  std::unique_ptr<Communicator> alone_;
+};
+
+}  // namespace ganymede

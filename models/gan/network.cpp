@@ -1,0 +1,61 @@
+#include "models/gan/network.h"
+
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "models/gan/networks/biggan.h"
+#include "models/layers/batch_norm.h"
+#include "models/layers/weighted.h"
+
+namespace ganymede {
+
+void Network::begin_phase(bool update_buffers) {
+  for (const auto& module : modules())
+    if (auto* layer = dynamic_cast<Weighted*>(module.get())) layer->iterate(update_buffers);
+}
+
+at::Tensor Network::standing_sums() const {
+  std::vector<at::Tensor> sums;
+  for (const auto& module : modules())
+    if (auto* norm = dynamic_cast<BatchNorm*>(module.get())) sums.push_back(norm->standing_sums().flatten());
+  return sums.empty() ? at::empty({0}) : at::cat(sums);
+}
+
+void Network::adopt_standing(const at::Tensor& sums, double passes) {
+  std::int64_t offset = 0;
+  for (const auto& module : modules())
+    if (auto* norm = dynamic_cast<BatchNorm*>(module.get())) {
+      const std::int64_t count = norm->standing_sums().numel();
+      norm->adopt_standing(sums.narrow(0, offset, count).view({2, -1}), passes);
+      offset += count;
+    }
+}
+
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<GanNetworks> (*make)();
+};
+
+// One line a pair of networks, each in models/gan/networks/<name>.h.
+constexpr Entry table[] = {
+    {"biggan", make_biggan},
+};
+
+}  // namespace
+
+std::vector<std::string> gan_network_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : table) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<GanNetworks> make_gan_networks(const std::string& name) {
+  for (const Entry& entry : table)
+    if (name == entry.name) return entry.make();
+  fail(ExitCode::options, "gan.network = '{}' is not known: give one of {}", name,
+       fmt::join(gan_network_names(), ", "));
+}
+
+}  // namespace ganymede

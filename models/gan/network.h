@@ -1,0 +1,63 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include "core/options.h"
+#include "models/layers/forward_context.h"
+
+namespace ganymede {
+
+/// What every network of ours has beside its modules.
+class Network : public torch::nn::Module {
+ public:
+  /// Must be called for each network that takes part in a phase (a discriminator update, a generator update,
+  /// a round of sampling), before its first forward: spectral norm iterates here, and only here. Without
+  /// `update_buffers` no buffer changes.
+  void begin_phase(bool update_buffers);
+  /// The standing statistics of all batch norms in one flat tensor, to be summed over ranks.
+  at::Tensor standing_sums() const;
+  /// Makes the running averages the mean over `passes` forwards in BatchNormMode::standing.
+  void adopt_standing(const at::Tensor& sums, double passes);
+};
+
+/// z [N, latent_size()], labels int64 [N] -> images [N, C, H, W] in (-1, 1).
+class Generator : public Network {
+ public:
+  virtual at::Tensor forward(const at::Tensor& z, const at::Tensor& labels,
+                             const ForwardContext& context) = 0;
+  virtual std::int64_t latent_size() const = 0;
+};
+
+/// images [N, C, H, W], labels int64 [N] -> logits [N], high for real.
+class Discriminator : public Network {
+ public:
+  virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& labels,
+                             const ForwardContext& context) = 0;
+};
+
+/// What the images must be for a pair of networks.
+struct ImageSpec {
+  std::int64_t channels = 0, height = 0, width = 0;
+  std::int64_t classes = 0;
+};
+
+/// A pair of networks and its options, chosen by name.
+class GanNetworks {
+ public:
+  virtual ~GanNetworks() = default;
+  virtual void describe(OptionSchema& schema) = 0;
+  /// Throws Error(options) where single options are in range but do not fit together.
+  virtual void check() const = 0;
+  virtual std::shared_ptr<Generator> generator() const = 0;
+  virtual std::shared_ptr<Discriminator> discriminator() const = 0;
+  /// How each network's weights begin (models/layers/initialise.h).
+  virtual std::string initialisation() const = 0;
+  virtual ImageSpec images() const = 0;
+};
+
+/// The names in the table.
+std::vector<std::string> gan_network_names();
+/// Throws Error(options) that lists the names.
+std::unique_ptr<GanNetworks> make_gan_networks(const std::string& name);
+
+}  // namespace ganymede

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <string>
+
+namespace ganymede {
+
+/// How weights begin: "orthogonal" (Saxe et al., arXiv 1312.6120: rows or columns orthonormal, W seen as
+/// [out, rest]), "n02" (normal, standard deviation 0.02), "xavier" (uniform in +-sqrt(6 / (fan in + fan
+/// out))).
+///
+/// Fills every Weighted layer of the network: weight by `kind`, bias 0, u a random unit vector; other
+/// parameters and buffers keep what their module gave them. The draws depend on (seed, name of the tensor)
+/// alone.
+void initialise(torch::nn::Module& network, const std::string& kind, std::uint64_t seed);
+
+}  // namespace ganymede

@@ -1,0 +1,36 @@
+#include "models/method.h"
+
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "models/gan/adversarial.h"
+
+namespace ganymede {
+namespace {
+
+struct Entry {
+  const char* name;
+  std::unique_ptr<MethodRecipe> (*make)(const Settings& settings);
+};
+
+// One line a method.
+constexpr Entry table[] = {
+    {"adversarial", make_adversarial_recipe},
+};
+
+}  // namespace
+
+std::vector<std::string> method_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : table) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<MethodRecipe> make_method_recipe(const std::string& name, const Settings& settings) {
+  for (const Entry& entry : table)
+    if (name == entry.name) return entry.make(settings);
+  fail(ExitCode::options, "train.method = '{}' is not known: give one of {}", name,
+       fmt::join(method_names(), ", "));
+}
+
+}  // namespace ganymede

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <functional>
+
+#include "core/options.h"
+#include "datasets/loader.h"
+#include "models/gan/network.h"
+#include "models/player.h"
+
+namespace ganymede {
+
+/// What a method is built with. The communicators serve the method alone: one for gradients, one for batch
+/// norm.
+struct MethodContext {
+  Communicator& gradients;
+  Communicator& batch_norm;
+  std::int64_t batch = 0;       ///< images of the global batch
+  std::int64_t accumulate = 1;  ///< micro-batches that it is cut into
+  std::uint64_t seed = 0;
+  std::uint64_t reseed = 0;
+  at::ScalarType dtype = at::kFloat;
+  std::int64_t bucket_bytes = 0;
+
+  std::int64_t micro_batch() const { return batch / accumulate; }
+};
+
+/// Named figures of a step: this rank's part of each, so that the sum over ranks is the global figure.
+using StepReport = std::vector<std::pair<std::string, double>>;
+
+/// Yields this rank's part of the next micro-batch.
+using NextBatch = std::function<Batch()>;
+
+/// What a step sends: so many all-reduces of so many bytes in all, a rank.
+struct CollectiveCost {
+  std::string what;
+  std::int64_t count = 0;
+  std::int64_t bytes = 0;
+};
+
+struct SampleOptions {
+  bool ema = true;
+  double truncation = 0;  ///< z is drawn from a normal truncated to +-truncation; 0 = not truncated
+  std::string batch_norm = "running";  ///< running, batch, standing
+  std::uint64_t seed = 0;
+};
+
+/// Draws images. Image i depends on (seed, i, label of i) alone, whoever draws it and in whatever batch.
+class Sampler {
+ public:
+  virtual ~Sampler() = default;
+  /// images() takes runs of a multiple of this many, from a multiple of it on: batch norm over the batch ties
+  /// them.
+  virtual std::int64_t granularity() const { return 1; }
+  /// Images first .. first + N - 1 for labels [N], as [N, C, H, W] in [-1, 1], float32.
+  virtual at::Tensor images(std::int64_t first, const at::Tensor& labels) = 0;
+};
+
+/// How one step of training goes, for a family of networks. The trainer knows methods through this interface
+/// only.
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual std::vector<Player*> players() = 0;
+  /// Global batches of real images that a step takes: the trainer's position moves by batch times this.
+  virtual std::int64_t batches_per_step() const = 0;
+  /// The collectives of one step, exactly.
+  virtual std::vector<CollectiveCost> costs_per_step() const = 0;
+  /// Makes weights and averages for step 0. Every rank alike.
+  virtual void initialise() = 0;
+  /// One round: step = 1, 2, ... Collective.
+  virtual StepReport step(std::int64_t step, const NextBatch& next) = 0;
+  /// Collective where options.batch_norm is "standing". Changes no state of the method.
+  virtual std::unique_ptr<Sampler> sampler(const SampleOptions& options) = 0;
+
+  /// Shows tensors of a step by name to whoever set it ("discriminator.fake", ...): for parity tests.
+  std::function<void(std::string_view name, const at::Tensor& tensor)> observe;
+
+ protected:
+  void show(std::string_view name, const at::Tensor& tensor) const {
+    if (observe) observe(name, tensor);
+  }
+};
+
+/// A method with its options, before it is built.
+class MethodRecipe {
+ public:
+  virtual ~MethodRecipe() = default;
+  virtual void describe(OptionSchema& schema) = 0;
+  /// Throws Error(options) where single options are in range but do not fit together.
+  virtual void check(std::int64_t micro_batch) const = 0;
+  /// What a dataset must look like.
+  virtual ImageSpec images() const = 0;
+  /// Each player's name and number of parameters, from networks built without memory.
+  virtual std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const = 0;
+  virtual std::unique_ptr<Method> build(const MethodContext& context) const = 0;
+};
+
+std::vector<std::string> method_names();
+/// `settings` choose what the method is made of (gan.network, say). Throws Error(options) that lists the
+/// names.
+std::unique_ptr<MethodRecipe> make_method_recipe(const std::string& name, const Settings& settings);
+
+}  // namespace ganymede

@@ -1,0 +1,158 @@
+#include "models/player.h"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace ganymede {
+
+void OptimizerOptions::describe(OptionSchema& schema, const std::string& section) {
+  const std::string s = section + ".";
+  schema.add(s + "lr", lr, "", {0, 10}, "Adam's learning rate");
+  schema.add(s + "beta1", beta1, "", {0, 0.999999}, "Adam's decay of the first moment");
+  schema.add(s + "beta2", beta2, "", {0, 0.99999999}, "Adam's decay of the second moment");
+  schema.add(s + "eps", eps, "", {1e-20, 1}, "Adam's epsilon");
+  schema.add(s + "warmup", warmup, "updates", {0, 1e9}, "linear warm-up of the learning rate");
+  schema.add(s + "decay", decay, {"constant", "linear", "cosine"}, "the learning rate after the warm-up");
+  schema.add(s + "decay_from", decay_from, "updates", {0, 1e9}, "where the decay begins");
+  schema.add(s + "decay_until", decay_until, "updates", {0, 1e9}, "where the decay ends");
+  schema.add(s + "final_factor", final_factor, "", {0, 1}, "learning rate after the decay over lr");
+  schema.add(s + "clip", clip, "", {0, 1e9}, "largest global norm of the gradient, 0 for none");
+  schema.add(s + "ema", ema, "", {0, 0.9999999},
+             "decay of the moving average of weights and buffers, 0 for none");
+  schema.add(s + "ema_start", ema_start, "updates", {0, 1e9}, "updates during which the average is a copy");
+}
+
+NamedTensors parameters_of(const torch::nn::Module& network) {
+  NamedTensors tensors;
+  for (const auto& item : network.named_parameters()) tensors.emplace_back(item.key(), item.value());
+  return tensors;
+}
+
+NamedTensors buffers_of(const torch::nn::Module& network) {
+  NamedTensors tensors;
+  for (const auto& item : network.named_buffers()) tensors.emplace_back(item.key(), item.value());
+  return tensors;
+}
+
+void copy_tensors(const NamedTensors& from, const NamedTensors& to) {
+  const at::NoGradGuard no_grad;
+  if (from.size() != to.size()) throw std::logic_error("copy_tensors: different networks");
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (from[i].first != to[i].first)
+      throw std::logic_error("copy_tensors: " + from[i].first + ", " + to[i].first);
+    to[i].second.copy_(from[i].second);
+  }
+}
+
+namespace {
+
+/// Moves tensors into an arena: the same tensor objects, now views of it.
+at::Tensor adopt(const NamedTensors& tensors, const ArenaLayout& layout) {
+  const at::NoGradGuard no_grad;
+  at::Tensor arena = layout.allocate();
+  const NamedTensors views = layout.views(arena);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    at::Tensor tensor = tensors[i].second;
+    views[i].second.copy_(tensor);
+    tensor.set_data(views[i].second);
+  }
+  return arena;
+}
+
+}  // namespace
+
+Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
+               at::ScalarType dtype, Communicator& gradients, std::int64_t bucket_bytes)
+    : name_(std::move(name)),
+      network_(std::move(network)),
+      options_(options),
+      schedule_{options.warmup, options.decay, options.decay_from, options.decay_until, options.final_factor},
+      weight_layout_(parameters_of(*network_), dtype),
+      buffer_layout_(buffers_of(*network_), dtype) {
+  const NamedTensors parameters = parameters_of(*network_);
+  weight_ = adopt(parameters, weight_layout_);
+  buffer_ = adopt(buffers_of(*network_), buffer_layout_);
+  gradient_ = weight_layout_.allocate();
+  m_ = weight_layout_.allocate();
+  v_ = weight_layout_.allocate();
+  if (options_.ema > 0) {
+    ema_ = weight_.clone();
+    ema_buffer_ = buffer_.clone();
+  }
+  for (const auto& [parameter_name, parameter] : parameters) {
+    parameters_.push_back(parameter);
+    parameter_count_ += parameter.numel();
+  }
+  zero_gradients();
+  reducer_ = std::make_unique<GradientReducer>(parameters_, weight_layout_.offsets(), gradient_, gradients,
+                                               bucket_bytes);
+}
+
+void Player::zero_gradients() {
+  gradient_.zero_();
+  const NamedTensors views = weight_layout_.views(gradient_);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) parameters_[i].mutable_grad() = views[i].second;
+}
+
+double Player::learning_rate() const {
+  return options_.lr * schedule_.factor(std::max<std::int64_t>(updates_, 1));
+}
+
+void Player::update() {
+  const at::NoGradGuard no_grad;
+  ++updates_;
+  gradient_norm_ = gradient_.norm().item<double>();
+  AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, updates_, 1};
+  if (options_.clip > 0 && gradient_norm_ > options_.clip)
+    step.gradient_scale = options_.clip / gradient_norm_;
+  std::vector<EmaTarget> averages;
+  if (has_average()) {
+    const double decay = updates_ <= options_.ema_start ? 0 : options_.ema;
+    averages.push_back({ema_, decay});
+    ema_buffer_.lerp_(buffer_, 1 - decay);
+  }
+  adam_step(step, weight_, gradient_, m_, v_, averages);
+}
+
+void Player::broadcast(Communicator& communicator, int root) {
+  for (const at::Tensor& arena : {weight_, m_, v_, buffer_, ema_, ema_buffer_})
+    if (arena.defined() && arena.numel() > 0) communicator.broadcast(arena, root)->wait();
+}
+
+void Player::reset_average() {
+  if (!has_average()) return;
+  ema_.copy_(weight_);
+  ema_buffer_.copy_(buffer_);
+}
+
+NamedTensors Player::state() const {
+  NamedTensors state;
+  const auto add = [&](const char* kind, const ArenaLayout& layout, const at::Tensor& arena) {
+    if (!arena.defined()) return;
+    for (const auto& [tensor_name, view] : layout.views(arena))
+      state.emplace_back(fmt::format("{}/{}/{}", name_, kind, tensor_name), view);
+  };
+  add("weight", weight_layout_, weight_);
+  add("buffer", buffer_layout_, buffer_);
+  add("adam_m", weight_layout_, m_);
+  add("adam_v", weight_layout_, v_);
+  add("ema", weight_layout_, ema_);
+  add("ema_buffer", buffer_layout_, ema_buffer_);
+  return state;
+}
+
+NamedTensors Player::weights(bool average) const {
+  return weight_layout_.views(average ? ema_ : weight_);
+}
+NamedTensors Player::buffers(bool average) const {
+  return buffer_layout_.views(average ? ema_buffer_ : buffer_);
+}
+
+std::int64_t Player::memory_bytes() const {
+  std::int64_t bytes = 0;
+  for (const at::Tensor& arena : {weight_, gradient_, m_, v_, ema_, buffer_, ema_buffer_})
+    if (arena.defined()) bytes += static_cast<std::int64_t>(arena.nbytes());
+  return bytes;
+}
+
+}  // namespace ganymede

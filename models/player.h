@@ -1,0 +1,92 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include "core/adam.h"
+#include "core/arena.h"
+#include "core/options.h"
+#include "core/schedule.h"
+#include "distributed/gradient_reducer.h"
+
+namespace ganymede {
+
+/// How one player learns.
+struct OptimizerOptions {
+  double lr = 2e-4;
+  double beta1 = 0.0;
+  double beta2 = 0.999;
+  double eps = 1e-6;
+  std::int64_t warmup = 0;
+  std::string decay = "constant";
+  std::int64_t decay_from = 0;
+  std::int64_t decay_until = 0;
+  double final_factor = 0;
+  double clip = 0;             ///< largest global norm of the gradient; 0 = no clipping
+  double ema = 0;              ///< decay of the weights' moving average; 0 = none
+  std::int64_t ema_start = 0;  ///< updates during which the average is a copy
+
+  /// Adds "<section>.lr" and so on.
+  void describe(OptionSchema& schema, const std::string& section);
+};
+
+/// A network with its optimiser, gradient reducer and moving averages. Weights, gradients, moments and
+/// averages are flat arenas; the network's tensors are views of them. Every rank holds the same player.
+class Player {
+ public:
+  /// Takes over the network's parameters and buffers (converted to `dtype`). Collectives on `gradients`.
+  Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
+         at::ScalarType dtype, Communicator& gradients, std::int64_t bucket_bytes);
+
+  const std::string& name() const { return name_; }
+
+  /// Gradients to zero, and every parameter's gradient is its part of the arena.
+  void zero_gradients();
+  GradientReducer& reducer() { return *reducer_; }
+  const GradientReducer& reducer() const { return *reducer_; }
+  /// Clipping, Adam, averages of weights and buffers. The gradients are the sums over ranks.
+  void update();
+
+  /// Root's weights, averages, moments and buffers on every rank. Collective.
+  void broadcast(Communicator& communicator, int root);
+  /// The average starts as a copy: call once after initialisation or --init-from.
+  void reset_average();
+
+  /// All tensors that a checkpoint holds, named "<player>/<kind>/<tensor>"; kinds: weight, buffer, adam_m,
+  /// adam_v, and, with an average, ema, ema_buffer. Views: copying into them restores the player.
+  NamedTensors state() const;
+  std::int64_t updates() const { return updates_; }
+  void set_updates(std::int64_t updates) { updates_ = updates; }
+
+  bool has_average() const { return ema_.defined(); }
+  NamedTensors weights(bool average) const;
+  NamedTensors buffers(bool average) const;
+  NamedTensors gradients() const { return weight_layout_.views(gradient_); }
+  std::int64_t parameter_count() const { return parameter_count_; }
+  /// Bytes of all arenas.
+  std::int64_t memory_bytes() const;
+  const at::Tensor& gradient_arena() const { return gradient_; }
+  double learning_rate() const;
+  /// Norm of the last update's gradient, before clipping.
+  double gradient_norm() const { return gradient_norm_; }
+
+ private:
+  std::string name_;
+  std::shared_ptr<torch::nn::Module> network_;
+  OptimizerOptions options_;
+  Schedule schedule_;
+  ArenaLayout weight_layout_, buffer_layout_;
+  std::vector<at::Tensor> parameters_;
+  at::Tensor weight_, gradient_, m_, v_, ema_, buffer_, ema_buffer_;
+  std::unique_ptr<GradientReducer> reducer_;
+  std::int64_t updates_ = 0;
+  std::int64_t parameter_count_ = 0;
+  double gradient_norm_ = 0;
+};
+
+/// A network's parameters and buffers by module name, in registration order.
+NamedTensors parameters_of(const torch::nn::Module& network);
+NamedTensors buffers_of(const torch::nn::Module& network);
+/// Copies `from` into the tensors of `to` with the same names. Throws std::logic_error when the names differ.
+void copy_tensors(const NamedTensors& from, const NamedTensors& to);
+
+}  // namespace ganymede
