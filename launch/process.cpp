@@ -15,12 +15,6 @@ const char* environment(std::initializer_list<const char*> names) {
   return nullptr;
 }
 
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 class WatchdogObserver final : public WaitObserver {
  public:
   explicit WatchdogObserver(Watchdog& watchdog) : watchdog_(watchdog) {}
