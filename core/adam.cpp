@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/kernels/cuda/adam.h"
+
 namespace ganymede {
 namespace {
 
@@ -37,6 +39,7 @@ void average(T* __restrict target, const T* __restrict weights, T rest, std::int
 
 void adam_step(const AdamStep& step, const at::Tensor& weights, const at::Tensor& gradient,
                const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages) {
+  if (weights.is_cuda()) return cuda::adam_step(step, weights, gradient, m, v, averages);
   AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "adam_step", [&] {
     scalar_t* w = weights.data_ptr<scalar_t>();
     const scalar_t* g = gradient.data_ptr<scalar_t>();

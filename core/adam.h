@@ -27,7 +27,8 @@ struct EmaTarget {
   double decay = 0;    ///< 0 copies
 };
 
-/// weights, gradient, m, v and averages: dense, float32 or float64 alike, of one size.
+/// weights, gradient, m, v and averages: dense, float32 or float64 alike, of one size, on one device; at most
+/// four averages on a CUDA device.
 void adam_step(const AdamStep& step, const at::Tensor& weights, const at::Tensor& gradient,
                const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages);
 

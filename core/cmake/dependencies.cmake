@@ -15,11 +15,15 @@ endif()
 add_library(ganymede_torch INTERFACE)
 # Searched last: the wheel carries a fmt of its own that must not hide the system's.
 target_compile_options(ganymede_torch INTERFACE
-  "SHELL:-idirafter '${TORCH_ROOT}/include'" "SHELL:-idirafter '${TORCH_ROOT}/include/torch/csrc/api/include'")
+  "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter '${TORCH_ROOT}/include'>"
+  "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-idirafter '${TORCH_ROOT}/include/torch/csrc/api/include'>")
 target_link_directories(ganymede_torch INTERFACE ${TORCH_ROOT}/lib)
 target_link_libraries(ganymede_torch INTERFACE c10 torch_cpu)
 target_link_options(ganymede_torch INTERFACE
   "-Wl,-rpath,${TORCH_ROOT}/lib" "-Wl,-rpath,${CUDA_RUNTIME_LIBRARIES}" "-Wl,-rpath-link,${CUDA_RUNTIME_LIBRARIES}")
+if(GANYMEDE_CUDA)
+  include(${CMAKE_CURRENT_LIST_DIR}/cuda.cmake)
+endif()
 
 # The C interface alone: the deprecated C++ bindings of MPI are neither used nor linked.
 find_package(MPI REQUIRED COMPONENTS C)
@@ -42,7 +46,9 @@ target_include_directories(ganymede_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS}
 target_link_libraries(ganymede_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 
 add_library(ganymede_flags INTERFACE)
-target_compile_options(ganymede_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Werror -fPIC)
+target_compile_options(ganymede_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wnon-virtual-dtor;-Werror;-fPIC>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler=-fPIC,-Wall,-Wextra,-Werror --Werror=all-warnings>")
 target_include_directories(ganymede_flags INTERFACE ${CMAKE_SOURCE_DIR})
 
 # A room: a static library with the common flags and, where its sources use torch, the shared precompiled header.

@@ -1,0 +1,45 @@
+#include <algorithm>
+
+#include "core/kernels/cuda/adam_kernel.h"
+
+namespace ganymede::cuda {
+namespace {
+
+constexpr int threads = 256;
+
+template <class T>
+__global__ void __launch_bounds__(threads) adam(const AdamArguments<T> a) {
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * threads;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * threads + threadIdx.x; i < a.count;
+       i += stride) {
+    const T g = a.gradient[i] * a.gradient_scale;
+    const T m = a.beta1 * a.m[i] + a.rest1 * g;
+    const T v = a.beta2 * a.v[i] + a.rest2 * g * g;
+    const T w = a.weights[i] - a.size * m / (sqrt(v) * a.correction + a.eps);
+    a.m[i] = m;
+    a.v[i] = v;
+    a.weights[i] = w;
+    // A bound that the compiler knows keeps the arrays among the kernel's constants.
+#pragma unroll
+    for (int k = 0; k < AdamArguments<T>::most_averages; ++k)
+      if (k < a.averages) {
+        const T e = a.average[k][i];
+        a.average[k][i] = e + a.average_rest[k] * (w - e);
+      }
+  }
+}
+
+}  // namespace
+
+template <class T>
+cudaError_t launch_adam(const AdamArguments<T>& arguments, int blocks, cudaStream_t stream) {
+  if (arguments.count == 0) return cudaSuccess;
+  const std::int64_t wanted = (arguments.count + threads - 1) / threads;
+  adam<T><<<static_cast<unsigned>(std::min<std::int64_t>(wanted, blocks)), threads, 0, stream>>>(arguments);
+  return cudaGetLastError();
+}
+
+template cudaError_t launch_adam(const AdamArguments<float>&, int, cudaStream_t);
+template cudaError_t launch_adam(const AdamArguments<double>&, int, cudaStream_t);
+
+}  // namespace ganymede::cuda

@@ -1,0 +1,11 @@
+#include "core/error.h"
+#include "core/kernels/cuda/adam.h"
+
+namespace ganymede::cuda {
+
+void adam_step(const AdamStep&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+               const std::vector<EmaTarget>&) {
+  fail(ExitCode::options, "this build has no CUDA kernels: build the preset cuda, or run on the CPU");
+}
+
+}  // namespace ganymede::cuda
