@@ -39,4 +39,15 @@ template <class... Arguments>
   throw Error(code, fmt::format(format, std::forward<Arguments>(arguments)...));
 }
 
+/// Runs `action`. An Error that leaves it keeps its message and gets `code`: a checkpoint that cannot be read
+/// is a bad checkpoint, whatever made it so.
+template <class Action>
+auto with_code(ExitCode code, Action action) {
+  try {
+    return action();
+  } catch (const Error& error) {
+    throw Error(code, error.what());
+  }
+}
+
 }  // namespace ganymede

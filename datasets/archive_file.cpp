@@ -2,12 +2,34 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 
 #include <algorithm>
 
 #include "core/error.h"
 
 namespace ganymede {
+namespace {
+
+/// libarchive spells names in the thread's locale and gives up where that is plain C: for the time of a call
+/// it is UTF-8.
+class Utf8Names {
+ public:
+  Utf8Names() {
+    static const locale_t utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    if (utf8 != nullptr) before_ = ::uselocale(utf8);
+  }
+  ~Utf8Names() {
+    if (before_ != nullptr) ::uselocale(before_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t before_ = nullptr;
+};
+
+}  // namespace
 
 void ArchiveFile::Free::operator()(archive* handle) const {
   archive_read_free(handle);
@@ -23,6 +45,7 @@ ArchiveFile::ArchiveFile(std::filesystem::path path) : path_(std::move(path)), h
 }
 
 std::optional<ArchiveFile::Member> ArchiveFile::next() {
+  const Utf8Names utf8;
   archive_entry* entry = nullptr;
   const int status = archive_read_next_header(handle_.get(), &entry);
   if (status == ARCHIVE_EOF) return std::nullopt;

@@ -2,10 +2,12 @@
 
 #include <fmt/ranges.h>
 
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
 
@@ -48,7 +50,7 @@ class HeaderText {
     if (header_.kind != 0) damaged();
     if (peek() == '[') fail(ExitCode::dataset, "{} holds records: save one plain array a name", name_);
     const std::string_view type = quoted();
-    if (type.size() < 3) damaged();
+    if (type.size() < 2) damaged();
     header_.kind = type[1];
     const auto [end, error] = std::from_chars(type.data() + 2, type.data() + type.size(), header_.item_bytes);
     if (header_.kind == 'O')

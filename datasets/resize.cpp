@@ -133,6 +133,9 @@ Plane<Arithmetic> resize_columns(const Plane<Arithmetic>& in, std::int64_t heigh
 
 template <class Arithmetic>
 Plane<Arithmetic> resize(Plane<Arithmetic> plane, std::int64_t width, std::int64_t height, Filter filter) {
+  // Pillow 13's rule: each pass rounds, so the order shows in the result.
+  const bool columns_first = plane.height - height > 2 * std::max<std::int64_t>(0, plane.width - width);
+  if (columns_first) plane = resize_columns(plane, height, filter);
   if (width != plane.width) plane = resize_rows(plane, width, filter);
   if (height != plane.height) plane = resize_columns(plane, height, filter);
   return plane;

@@ -20,10 +20,11 @@ constexpr std::string_view name_of(Filter filter) {
 Picture crop_to_square(Picture picture);
 
 /// Resizes by the arithmetic of Pillow's Image.resize(size, filter), so that files packed by either are
-/// alike: rows first, then columns; bytes with 22-bit fixed-point weights, rounded and clamped after each
-/// pass; float32 in double, rounded to float after each pass (Pillow's mode F); float16 by way of float32. An
-/// image that has the size already is returned as it is. Lanczos may leave the range of floating point
-/// values.
+/// alike: one pass over rows, then one over columns (the other way round where the height shrinks by more
+/// than twice what the width does, as in Pillow from 13 on); bytes with 22-bit fixed-point weights, rounded
+/// and clamped after each pass; float32 in double, rounded to float after each pass (Pillow's mode F);
+/// float16 by way of float32. An image that has the size already is returned as it is. Lanczos may leave the
+/// range of floating point values.
 Picture resize(Picture picture, std::int64_t width, std::int64_t height, Filter filter);
 
 }  // namespace ganymede

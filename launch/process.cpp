@@ -15,12 +15,6 @@ const char* environment(std::initializer_list<const char*> names) {
   return nullptr;
 }
 
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
-}
-
 class WatchdogObserver final : public WaitObserver {
  public:
   explicit WatchdogObserver(Watchdog& watchdog) : watchdog_(watchdog) {}
@@ -142,6 +136,8 @@ int run_as_rank(const std::function<ExitCode(Process&)>& body) {
   };
   return static_cast<int>(run());
 }
+
+bool prints_to_terminal() { return !Process::launched_by_mpi() && isatty(STDOUT_FILENO) != 0; }
 
 void print_error(const std::string& text) {
   print_line(fmt::format("ganymede: {}\n", text));

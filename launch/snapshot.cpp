@@ -16,7 +16,7 @@ NamedTensors state_of(Method& method) {
   return state;
 }
 
-void Snapshots::save(Method& method, const Progress& progress, nlohmann::json header) {
+void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json header) {
   header["position"] = progress.position;
   header["reseed"] = progress.reseed;
   header["ranks"] = process_.size();
@@ -82,7 +82,7 @@ void restore(Process& process, Method& method, const std::filesystem::path& chec
   }
 }
 
-Progress progress_of(const Manifest& manifest) {
+RunProgress progress_of(const Manifest& manifest) {
   return {manifest.step, manifest.header.at("position").get<std::int64_t>(),
           manifest.header.at("reseed").get<std::uint64_t>()};
 }

@@ -7,7 +7,7 @@
 namespace ganymede {
 
 /// Where a run stands, beside its tensors.
-struct Progress {
+struct RunProgress {
   std::int64_t step = 0;      ///< steps done
   std::int64_t position = 0;  ///< real images taken from the order of samples
   std::uint64_t reseed = 0;
@@ -21,7 +21,7 @@ class Snapshots {
 
   /// Writes a checkpoint: every rank its shard, rank 0 the manifest. `header` is kept beside the progress.
   /// Collective.
-  void save(Method& method, const Progress& progress, nlohmann::json header);
+  void save(Method& method, const RunProgress& progress, nlohmann::json header);
 
   /// The newest checkpoint that verifies, restored into the method; says through `note` (on rank 0) what it
   /// passed over and why. Returns nothing where there is no checkpoint at all; throws AgreedError(checkpoint)
@@ -40,8 +40,8 @@ void verify_together(Process& process, const std::filesystem::path& checkpoint, 
 /// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive. Collective.
 void restore(Process& process, Method& method, const std::filesystem::path& checkpoint,
              const Manifest& manifest);
-/// Progress out of a manifest.
-Progress progress_of(const Manifest& manifest);
+/// RunProgress out of a manifest.
+RunProgress progress_of(const Manifest& manifest);
 
 /// All tensors of all players.
 NamedTensors state_of(Method& method);

@@ -47,7 +47,7 @@ Trainer::Agreed Trainer::agree(const StepReport& report) {
   return agreed;
 }
 
-ExitCode Trainer::run(const Progress& start) {
+ExitCode Trainer::run(const RunProgress& start) {
   progress_ = start;
   saved_step_ = start.step > 0 ? start.step : -1;
   saved_at_ = std::chrono::steady_clock::now();

@@ -24,7 +24,7 @@ class Trainer {
 
   /// Goes on from `start` to the last step, then saves. Returns done, or stopped when a stop was requested
   /// and the run saved. Collective. Throws Error(diverged) on all ranks when a figure is no longer finite.
-  ExitCode run(const Progress& start);
+  ExitCode run(const RunProgress& start);
 
  private:
   struct Agreed;
@@ -37,8 +37,8 @@ class Trainer {
   Setting setting_;
   Snapshots snapshots_;
   std::unique_ptr<Communicator> control_;
-  Progress progress_;
-  ProgressLine line_;
+  RunProgress progress_;
+  ProgressLine line_{prints_to_terminal()};
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

@@ -15,11 +15,11 @@ endif()
 add_library(ganymede_torch INTERFACE)
 # Searched last: the wheel carries a fmt of its own that must not hide the system's.
 target_compile_options(ganymede_torch INTERFACE
-  "SHELL:-idirafter ${TORCH_ROOT}/include" "SHELL:-idirafter ${TORCH_ROOT}/include/torch/csrc/api/include")
+  "SHELL:-idirafter '${TORCH_ROOT}/include'" "SHELL:-idirafter '${TORCH_ROOT}/include/torch/csrc/api/include'")
 target_link_directories(ganymede_torch INTERFACE ${TORCH_ROOT}/lib)
 target_link_libraries(ganymede_torch INTERFACE c10 torch_cpu)
 target_link_options(ganymede_torch INTERFACE
-  -Wl,-rpath,${TORCH_ROOT}/lib -Wl,-rpath,${CUDA_RUNTIME_LIBRARIES} -Wl,-rpath-link,${CUDA_RUNTIME_LIBRARIES})
+  "-Wl,-rpath,${TORCH_ROOT}/lib" "-Wl,-rpath,${CUDA_RUNTIME_LIBRARIES}" "-Wl,-rpath-link,${CUDA_RUNTIME_LIBRARIES}")
 
 # The C interface alone: the deprecated C++ bindings of MPI are neither used nor linked.
 find_package(MPI REQUIRED COMPONENTS C)

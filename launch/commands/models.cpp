@@ -1,6 +1,7 @@
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/recipe.h"
+#include "launch/text.h"
 
 namespace ganymede {
 

@@ -223,7 +223,7 @@ ExitCode train(Process& process, const Request& request) {
   const MethodContext context = method_context(options, *gradients, *batch_norm);
   const auto method = options.method->build(context);
   const std::optional<Manifest> manifest = resume(process, *method, request.line, options, out, fresh);
-  Progress start;
+  RunProgress start;
   if (manifest) {
     process.together(
         [&] { check_same_run(options, *dataset, *manifest, request.line.value("resume.allow")); });

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/files.h"
+
+namespace ganymede {
+
+/// The folder that a run writes, held by one process at a time (rank 0's):
+///
+///     config.cfg      resolved options
+///     log.jsonl       one JSON object a line
+///     samples/        pictures
+///     checkpoints/    see CheckpointStore
+///     .lock           locked while the run lives; tells who holds it
+///
+/// Every failure is an Error(`storage`).
+class RunFolder {
+ public:
+  /// Makes the folder and its parents, or opens it; locks it; tries whether it can be written. Throws if
+  /// `folder` is a symbolic link or a file, cannot be written, or is held by another process, which the
+  /// message then names.
+  explicit RunFolder(const std::filesystem::path& folder);
+
+  /// Nothing of a run was in it when it was opened: no options, no log, nothing in checkpoints/.
+  bool is_fresh() const { return is_fresh_; }
+
+  const std::filesystem::path& path() const { return folder_; }
+  std::filesystem::path samples() const { return folder_ / "samples"; }
+  std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
+
+  /// Adds one line to log.jsonl in one write: it outlives this process, though not a power loss.
+  void append_log(const nlohmann::json& report);
+
+  /// On resume from `step`: durably removes the lines whose "step" is greater, and what is no JSON object,
+  /// such as a last line torn by a kill.
+  void cut_log_back(std::int64_t step);
+
+  /// Durably, replacing the old.
+  void write_config(std::string_view text) const;
+  std::string read_config() const;
+
+ private:
+  std::filesystem::path log_path() const { return folder_ / "log.jsonl"; }
+  std::filesystem::path config_path() const { return folder_ / "config.cfg"; }
+
+  std::filesystem::path folder_;
+  File lock_;
+  bool is_fresh_ = false;
+  std::optional<File> log_;
+};
+
+}  // namespace ganymede

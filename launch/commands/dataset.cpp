@@ -1,0 +1,223 @@
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "core/options.h"
+#include "datasets/describe_file.h"
+#include "datasets/image_dataset.h"
+#include "datasets/pack.h"
+#include "datasets/verify_dataset.h"
+#include "launch/command_line.h"
+#include "launch/commands.h"
+#include "launch/progress_line.h"
+#include "launch/status_line.h"
+#include "launch/text.h"
+
+namespace ganymede {
+namespace {
+
+using Words = std::span<const std::string>;
+
+constexpr const char* usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION ...]   make a dataset
+       ganymede dataset info FILE.h5 ...               say what a dataset holds
+       ganymede dataset verify FILE.h5 ...             read all of it and check every digest
+
+)";
+
+constexpr const char* pack_usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION ...]
+
+Packs SRC into a dataset: a folder, zip or tar (also compressed) of JPEG and PNG images in
+class folders, or an .npz with images (or arr_0) and, if there are, labels and class_names.
+
+)";
+
+const std::vector<Flag> pack_flags{
+    {"subdir", "DIR", "only the images under this folder of SRC"},
+    {"size", "S", "pixels, 1 to 16384: every image becomes S x S [as they are]"},
+    {"crop", "center|none", "cut to the central square first [center with --size, else none]"},
+    {"filter", "lanczos|box", "how to resize [lanczos]"},
+    {"channels", "1|3", "grey or RGB [as the first image]"},
+    {"range", "LOW,HIGH", "values of floating point data that stand for -1 and 1 [smallest, largest]"},
+    {"force", "", "replace OUT.h5 if it exists"},
+    {"help", "", "this text"},
+};
+
+const std::vector<Flag> file_flags{{"help", "", "this text"}};
+
+ValueRange parse_range(const std::string& text) {
+  const std::size_t comma = text.find(',');
+  if (comma == std::string::npos) fail(ExitCode::options, "--range {}: two numbers, LOW,HIGH", text);
+  return {parse_number("--range", {text.substr(0, comma), "command line"}),
+          parse_number("--range", {text.substr(comma + 1), "command line"})};
+}
+
+PackOptions pack_options(const CommandLine& line) {
+  if (line.positional.size() != 2)
+    fail(ExitCode::options, "ganymede dataset pack takes SRC and OUT.h5, {} given: see --help",
+         line.positional.size());
+  PackOptions options{
+      .source = line.positional[0], .out = line.positional[1], .subdir = line.value("subdir")};
+  if (line.has("size")) options.size = line.integer("size", 0, {1, 16384});
+  const auto choice = [&](const char* name, std::string value, const std::vector<std::string>& choices) {
+    OptionSchema schema;
+    schema.add(fmt::format("--{}", name), value, choices, "");
+    if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
+    return value;
+  };
+  const std::string crop = choice("crop", "center", {"center", "none"});
+  if (line.has("crop")) options.crop = crop == "center" ? Crop::center : Crop::none;
+  options.filter = choice("filter", "lanczos", {"lanczos", "box"}) == "box" ? Filter::box : Filter::lanczos;
+  const std::string channels = choice("channels", "3", {"1", "3"});
+  if (line.has("channels")) options.channels = channels == "1" ? 1 : 3;
+  if (line.has("range")) options.range = parse_range(line.value("range"));
+  options.force = line.has("force");
+  return options;
+}
+
+std::string class_name(std::int64_t label, const std::vector<std::string>& names) {
+  if (label < 0) return "(no class)";
+  const auto k = static_cast<std::size_t>(label);
+  return k < names.size() ? names[k] : "";
+}
+
+/// One line a class, without end for none.
+void print_classes(const std::map<std::int64_t, std::int64_t>& counts,
+                   const std::vector<std::string>& names) {
+  for (const auto& [label, count] : counts)
+    fmt::print("  {:>6} {:>12} images  {}\n", label, with_thousands(count), class_name(label, names));
+}
+
+int pack_command(const CommandLine& line) {
+  const PackOptions options = pack_options(line);
+  PackReport report;
+  {
+    StatusLine status;
+    report = pack(options, [&](const PackProgress& now) {
+      status.show(
+          fmt::format("{} of {} images, {:.0f} images/s, {} left", with_thousands(now.done),
+                      with_thousands(now.total), now.images_per_second(), duration_text(now.seconds_left())),
+          now.seconds);
+    });
+  }
+  const DatasetDescription& made = report.dataset;
+  fmt::print("{}: {} images, {} x {} x {} {} in [{}, {}]; {:.1f} s, {:.0f} images/s\n", options.out.string(),
+             with_thousands(made.count), made.channels, made.height, made.width, name_of(made.type), made.low,
+             made.high, report.seconds, static_cast<double>(made.count) / report.seconds);
+  print_classes(report.labels, made.class_names);
+  for (const auto& [reason, count] : report.skipped)
+    fmt::print("  skipped {} {}\n", with_thousands(count), reason);
+  if (report.enlarged > 0)
+    fmt::print("  {} images were smaller and have been enlarged\n", with_thousands(report.enlarged));
+  return 0;
+}
+
+void print_info(const std::string& path) {
+  const std::string layout_text = ImageDataset::inspect({path});
+  const DatasetLayout layout = layout_from_json(layout_text);
+  const ImageDataset dataset = ImageDataset::attach(layout_text);
+  const FileNotes notes = describe_file(layout);
+  const FileLayout& file = layout.files.front();
+  const auto line = [](std::string_view name, const std::string& text) {
+    fmt::print("  {:<10} {}\n", name, text);
+  };
+  fmt::print("{}\n", path);
+  line("images", fmt::format("{} of {} x {} x {} (C x H x W), {} in [{}, {}], {}",
+                             with_thousands(dataset.size()), layout.channels, layout.height, layout.width,
+                             name_of(layout.type), layout.low, layout.high, byte_text(file.images.bytes)));
+  line("file", byte_text(file.size));
+  line("digests", dataset.has_digests()
+                      ? fmt::format("XXH3-64 of each of {} blocks of {}",
+                                    with_thousands(file.images.blocks()), byte_text(file.images.block_bytes))
+                      : "none: damage cannot be told");
+  line("links", fmt::format("{}", fmt::join(notes.links, ", ")));
+  for (const auto& [name, text] : notes.provenance) line(name, text);
+  std::map<std::int64_t, std::int64_t> counts;
+  for (const std::int64_t label : dataset.labels()) ++counts[label];
+  line("classes", with_thousands(dataset.classes()));
+  print_classes(counts, dataset.class_names());
+}
+
+int info_command(const CommandLine& line) {
+  for (const std::string& path : line.positional) print_info(path);
+  return 0;
+}
+
+void verify_file(const std::string& path) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  VerifiedDataset verified;
+  {
+    StatusLine status;
+    verified = verify_dataset({path}, threads, [&](std::int64_t done, std::int64_t total) {
+      const double left = seconds() / static_cast<double>(done) * static_cast<double>(total - done);
+      status.show(
+          fmt::format("{}: {} of {}, {} left", path, byte_text(done), byte_text(total), duration_text(left)),
+          seconds());
+    });
+  }
+  fmt::print("{}: {} images, {} in {} blocks, {}\n", path, with_thousands(verified.images),
+             byte_text(verified.bytes), with_thousands(verified.blocks),
+             verified.has_digests ? "every digest right" : "readable, but without digests to check");
+}
+
+/// A damaged file does not keep the others from being checked.
+int verify_command(const CommandLine& line) {
+  std::vector<std::string> damages;
+  for (const std::string& path : line.positional) try {
+      verify_file(path);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::dataset) throw;
+      damages.emplace_back(error.what());
+    }
+  if (!damages.empty()) fail(ExitCode::dataset, "{}", fmt::join(damages, "; "));
+  return 0;
+}
+
+struct Action {
+  const char* name;
+  const char* usage;
+  const std::vector<Flag>& flags;
+  int (*run)(const CommandLine& line);
+};
+
+const Action actions[] = {
+    {"pack", pack_usage, pack_flags, pack_command},
+    {"info", usage, file_flags, info_command},
+    {"verify", usage, file_flags, verify_command},
+};
+
+const Action& find_action(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Action& action : actions) {
+    if (name == action.name) return action;
+    names.emplace_back(action.name);
+  }
+  const std::string meant = nearest(name, names);
+  fail(ExitCode::options, "ganymede dataset knows no '{}': {}", name,
+       meant.empty() ? fmt::format("give one of {}", fmt::join(names, ", "))
+                     : fmt::format("did you mean {}?", meant));
+}
+
+}  // namespace
+
+int dataset_command(Words arguments) {
+  if (arguments.empty())
+    fail(ExitCode::options, "ganymede dataset: give pack, info or verify; --help tells more");
+  if (arguments.front() == "--help") {
+    fmt::print("{}", usage);
+    return 0;
+  }
+  const Action& action = find_action(arguments.front());
+  const CommandLine line = parse_command_line(arguments.subspan(1), action.flags, {});
+  if (line.has("help")) {
+    fmt::print("{}{}", action.usage, flag_help(action.flags));
+    return 0;
+  }
+  if (line.positional.empty())
+    fail(ExitCode::options, "ganymede dataset {}: name a file; see --help", action.name);
+  return action.run(line);
+}
+
+}  // namespace ganymede

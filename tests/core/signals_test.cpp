@@ -1,0 +1,87 @@
+#include "core/signals.h"
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <functional>
+#include <thread>
+
+namespace ganymede {
+namespace {
+
+// Signal dispositions belong to the process: each check runs in its own. Returns the child's wait status.
+int in_child(const std::function<bool()>& check) {
+  const pid_t child = fork();
+  if (child == 0) _exit(check() ? 0 : 1);
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return status;
+}
+
+TEST(StopSignal, SetsTheFlagAndASecondChangesNothing) {
+  EXPECT_EQ(in_child([] {
+              install_stop_signal();
+              if (stop_requested()) return false;
+              raise(SIGUSR1);
+              if (!stop_requested()) return false;
+              raise(SIGUSR1);
+              return stop_requested();
+            }),
+            0);
+}
+
+TEST(StopSignal, KillsWhereItIsNotInstalled) {
+  const int status = in_child([] { return raise(SIGUSR1) == 0; });
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+}
+
+TEST(StopSignal, ArrivesThoughTheParentHadBlockedOrIgnoredIt) {
+  EXPECT_EQ(in_child([] {
+              std::signal(SIGUSR1, SIG_IGN);
+              sigset_t signals;
+              sigfillset(&signals);
+              pthread_sigmask(SIG_SETMASK, &signals, nullptr);
+              install_stop_signal();
+              raise(SIGUSR1);
+              return stop_requested();
+            }),
+            0);
+}
+
+TEST(StopSignal, DoesNotBreakABlockedRead) {
+  EXPECT_EQ(in_child([] {
+              install_stop_signal();
+              int ends[2];
+              if (pipe(ends) != 0) return false;
+              const pthread_t reader = pthread_self();
+              std::thread other([&] {
+                std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                pthread_kill(reader, SIGUSR1);
+                std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                if (write(ends[1], "x", 1) != 1) _exit(2);
+              });
+              char byte = 0;
+              const bool whole = read(ends[0], &byte, 1) == 1 && byte == 'x';
+              other.join();
+              return whole && stop_requested();
+            }),
+            0);
+}
+
+TEST(BrokenPipe, IsAnErrorAndNotTheEnd) {
+  EXPECT_EQ(in_child([] {
+              ignore_broken_pipes();
+              int ends[2];
+              if (pipe(ends) != 0) return false;
+              close(ends[0]);
+              return write(ends[1], "x", 1) == -1 && errno == EPIPE;
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace ganymede
