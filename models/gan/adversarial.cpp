@@ -158,6 +158,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     loss.backward();
   }
   discriminator_player_.reducer().finalize();
+  show_gradients(discriminator_player_);
   discriminator_player_.update();
 }
 
@@ -189,7 +190,13 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
   }
   generator_player_.reducer().finalize();
   add_orthogonal_gradient();
+  show_gradients(generator_player_);
   generator_player_.update();
+}
+
+void AdversarialMethod::show_gradients(const Player& player) const {
+  if (!observe) return;
+  for (const auto& [name, gradient] : player.gradients()) show(player.name() + ".gradient." + name, gradient);
 }
 
 void AdversarialMethod::add_orthogonal_gradient() {

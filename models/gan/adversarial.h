@@ -45,6 +45,8 @@ class AdversarialMethod final : public Method {
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, Losses& losses);
   void add_orthogonal_gradient();
+  /// As "<player>.gradient.<parameter>": what update() is about to use.
+  void show_gradients(const Player& player) const;
 
   const GanNetworks& networks_;
   AdversarialOptions options_;
