@@ -134,7 +134,7 @@ void Inspector::check_image_shape(const std::string& name, const std::vector<std
   if (shape[0] == 0) refuse(name, "has shape {}: no images; expected at least one", text_of(shape));
   if (*std::min_element(shape.begin(), shape.end()) < 1)
     refuse(name, "has shape {}; expected at least 1 along each axis", text_of(shape));
-  if (shape[1] > 4 && shape[3] <= 4)
+  if (!own_format_ && shape[1] > 4 && shape[2] > 4 && shape[3] <= 4)
     refuse(name,
            "has shape {}, which looks like [N, H, W, C]; expected [N, C, H, W]: transpose it (numpy: "
            "transpose(0, 3, 1, 2))",

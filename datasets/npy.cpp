@@ -2,10 +2,12 @@
 
 #include <fmt/ranges.h>
 
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
 

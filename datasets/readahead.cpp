@@ -11,12 +11,14 @@ constexpr std::int64_t least_piece = std::int64_t{1} << 20;
 }  // namespace
 
 Readahead::Readahead(const ImageDataset& dataset, const SampleOrder& order)
-    : dataset_(dataset), order_(order), whole_(dataset.size() * dataset.image_bytes() <= small_set) {
-  if (whole_) dataset_.advise(0, dataset_.size());
-}
+    : dataset_(dataset), order_(order), whole_(dataset.size() * dataset.image_bytes() <= small_set) {}
 
 void Readahead::follow(std::span<const SampleOrder::Place> places) {
-  if (whole_) return;
+  if (whole_) {
+    if (!whole_advised_) dataset_.advise(0, dataset_.size());
+    whole_advised_ = true;
+    return;
+  }
   for (std::size_t i = 0; i < places.size();) {
     std::size_t end = i + 1;
     while (end < places.size() && places[end].lane == places[i].lane && places[end].epoch == places[i].epoch)

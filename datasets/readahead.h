@@ -24,7 +24,7 @@ class Readahead {
 
   const ImageDataset& dataset_;
   const SampleOrder& order_;
-  bool whole_;
+  bool whole_, whole_advised_ = false;
   std::map<std::int64_t, std::int64_t> advised_;  ///< by lane: how far, counted in samples over all epochs
 };
 

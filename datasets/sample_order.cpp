@@ -5,6 +5,7 @@
 
 #include "core/philox.h"
 #include "datasets/keyed_permutation.h"
+#include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
@@ -17,10 +18,10 @@ RandomStream stream_of(std::uint64_t seed, std::int64_t epoch, std::string_view 
 }  // namespace
 
 SampleOrder::Options SampleOrder::options_for(std::int64_t count, std::int64_t image_bytes) {
-  constexpr std::int64_t block_bytes = std::int64_t{16} << 20, window_bytes = std::int64_t{2} << 30;
+  constexpr std::int64_t window_bytes = std::int64_t{2} << 30;
   Options options;
-  options.block =
-      std::max<std::int64_t>(1, std::min(block_bytes / image_bytes, count / (options.lanes * 16)));
+  options.block = std::max<std::int64_t>(
+      1, std::min(digest_block_bytes(image_bytes) / image_bytes, count / (options.lanes * 16)));
   options.window = std::max(2 * options.block, window_bytes / (options.lanes * image_bytes));
   return options;
 }

@@ -143,14 +143,14 @@ RankStatus Watchdog::status(const Progress& progress, Time unmarked) const {
   return own;
 }
 
-void end_process(std::function<void()> abort_job, std::chrono::milliseconds patience) {
+void end_process(int code, std::function<void()> abort_job, std::chrono::milliseconds patience) {
   try {
     std::thread(std::move(abort_job)).detach();
   } catch (const std::system_error&) {
     // No thread to be had: leave alone, the launcher ends the others.
   }
   std::this_thread::sleep_for(patience);
-  _exit(static_cast<int>(ExitCode::hang));
+  _exit(code);
 }
 
 }  // namespace ganymede

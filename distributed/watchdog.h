@@ -31,7 +31,7 @@ struct WatchdogOptions {
 ///     Watchdog watchdog({.rank = rank, .size = size, .deadline = 300s, .on_hang = [](const std::string&
 ///     report) {
 ///       print(report);
-///       end_process([] { MPI_Abort(MPI_COMM_WORLD, 86); });
+///       end_process(86, [] { MPI_Abort(MPI_COMM_WORLD, 86); });
 ///     }});
 ///     watchdog.connect(broadcast(watchdog.address()));  // a string from rank 0, over MPI
 ///     watchdog.start();
@@ -89,9 +89,9 @@ class Watchdog {
   std::thread thread_;
 };
 
-/// Ends a job that hangs: calls `abort_job` (MPI_Abort) on a thread of its own, and _exit(86) if this process
+/// Ends a job that hangs: calls `abort_job` (MPI_Abort) on a thread of its own, and _exit(code) if this process
 /// still lives after `patience`. MPI_Abort was seen to block for ever once a network link was down.
-[[noreturn]] void end_process(std::function<void()> abort_job,
+[[noreturn]] void end_process(int code, std::function<void()> abort_job,
                               std::chrono::milliseconds patience = std::chrono::seconds(2));
 
 }  // namespace ganymede

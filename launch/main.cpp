@@ -27,6 +27,7 @@ int run(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   // Before MPI: an unhandled SIGUSR1 kills.
   install_stop_signal();
+  ignore_broken_pipes();
   try {
     return run({argv + 1, argv + argc});
   } catch (const Error& error) {

@@ -59,6 +59,9 @@ class Process {
 /// return.
 int run_as_rank(const std::function<ExitCode(Process&)>& body);
 
+/// Whether standard output is a person's terminal.
+bool prints_to_terminal();
+
 /// Prints one line to standard error: "ganymede: text", or "ganymede: rank r on host: text".
 void print_error(const std::string& text);
 void print_error(const std::string& text, int rank);

@@ -1,7 +1,6 @@
 #include "launch/progress_line.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstdio>
 
@@ -35,13 +34,12 @@ void ProgressLine::update(std::int64_t done, std::int64_t images, const std::str
       done > first_ ? seconds() / static_cast<double>(done - first_) * static_cast<double>(total_ - done) : 0;
   const std::string text = fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", done, total_, rate_,
                                        duration_text(left), figures);
-  static const bool terminal = isatty(STDOUT_FILENO) != 0;
-  if (terminal)
+  if (overwrite_)
     fmt::print("\r\x1b[K{}", text);
   else
     fmt::print("{}\n", text);
   std::fflush(stdout);
-  open_ = terminal;
+  open_ = overwrite_;
 }
 
 void ProgressLine::finish() {

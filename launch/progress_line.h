@@ -10,6 +10,9 @@ namespace ganymede {
 /// elsewhere a plain line a report.
 class ProgressLine {
  public:
+  /// `overwrite`: one line for a person at a terminal. mpirun gives its ranks a terminal of its own, whatever its output
+  /// goes to: under it, plain lines.
+  explicit ProgressLine(bool overwrite) : overwrite_(overwrite) {}
   /// Starts the clock at `done` of `total` items, `images` images already seen.
   void start(std::int64_t done, std::int64_t total, std::int64_t images);
   /// Prints "step 120/3000  118.2 images/s  3m12s left  <figures>".
@@ -25,7 +28,7 @@ class ProgressLine {
   Clock::time_point started_, updated_;
   std::int64_t total_ = 0, first_ = 0, last_images_ = 0;
   double rate_ = 0;
-  bool open_ = false;
+  bool overwrite_, open_ = false;
 };
 
 /// "3h05m", "3m12s", "12s"

@@ -38,7 +38,7 @@ class Trainer {
   Snapshots snapshots_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
-  ProgressLine line_;
+  ProgressLine line_{prints_to_terminal()};
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

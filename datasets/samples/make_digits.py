@@ -22,7 +22,7 @@ SIZE = 32
 
 def enlarge(digit):
     pixels = np.round(digit * 255 / 16).astype(np.uint8)
-    return np.asarray(Image.fromarray(pixels, "L").resize((SIZE, SIZE), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), Image.Resampling.LANCZOS))
 
 
 def main(program, out=Path(__file__).with_name("digits.h5")):

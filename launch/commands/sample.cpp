@@ -114,7 +114,7 @@ ExitCode sample(Process& process, const Request& request) {
   process.together([&] {
     if (process.is_root()) sink = make_image_sink(request.out, request.count, spec, checkpoint.string());
   });
-  ProgressLine line;
+  ProgressLine line(prints_to_terminal());
   line.start(0, request.count, 0);
   draw(process, *sampler, drawing,
        [&](std::int64_t first, const at::Tensor& images, const at::Tensor& labels) {

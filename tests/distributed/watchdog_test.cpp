@@ -263,7 +263,7 @@ TEST(Watchdog, MarksCostLessThanAMicrosecond) {
 std::pair<int, std::int64_t> ended_by(const std::function<void()>& abort_job) {
   const std::int64_t begin = FakeRanks::now();
   const pid_t child = fork();
-  if (child == 0) end_process(abort_job, 400ms);
+  if (child == 0) end_process(86, abort_job, 400ms);
   int status = 0;
   waitpid(child, &status, 0);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, FakeRanks::now() - begin};
