@@ -71,8 +71,8 @@ class FolderSink final : public ImageSink {
       create_folders(folder);
       const at::Tensor image = bytes[i];
       write_png(folder / fmt::format("{:06}.png", first + i),
-                {image.data_ptr<std::uint8_t>(), static_cast<std::size_t>(image.numel())}, image.size(1), image.size(0),
-                channels);
+                {image.data_ptr<std::uint8_t>(), static_cast<std::size_t>(image.numel())}, image.size(1),
+                image.size(0), channels);
     }
   }
   void finish() override {}

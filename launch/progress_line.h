@@ -10,8 +10,8 @@ namespace ganymede {
 /// elsewhere a plain line a report.
 class ProgressLine {
  public:
-  /// `overwrite`: one line for a person at a terminal. mpirun gives its ranks a terminal of its own, whatever its output
-  /// goes to: under it, plain lines.
+  /// `overwrite`: one line for a person at a terminal. mpirun gives its ranks a terminal of its own, whatever
+  /// its output goes to: under it, plain lines.
   explicit ProgressLine(bool overwrite) : overwrite_(overwrite) {}
   /// Starts the clock at `done` of `total` items, `images` images already seen.
   void start(std::int64_t done, std::int64_t total, std::int64_t images);
