@@ -69,6 +69,10 @@ CommandLine parse_command_line(std::span<const std::string> arguments, std::span
         continue;
       }
       if (!seen.insert(name).second) fail(ExitCode::options, "--{} is given twice", name);
+      // What looks like an option is one: nobody names a folder --out.
+      for (const std::string& word : option.value)
+        if (!lenient && word.starts_with("--"))
+          fail(ExitCode::options, "--{} needs an argument, but {} follows it", name, word);
       if (std::ranges::find(keys, name) != keys.end())
         result.settings[name] = {option.value.at(0), "command line"};
       else

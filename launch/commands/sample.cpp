@@ -42,6 +42,7 @@ struct Request {
 };
 
 Request read_request(const CommandLine& line) {
+  if (!line.positional.empty()) fail(ExitCode::options, "unexpected argument '{}'", line.positional.front());
   Request request;
   request.from = line.required("from", "a run folder or a checkpoint");
   request.out = line.required("out", "a .png or .h5 file, or a folder");

@@ -53,6 +53,24 @@ void expand(CommandLine& line) {
   if (line.has("steps")) line.settings["train.kimg"] = {"0", "command line"};
 }
 
+std::vector<std::string> items_of(const std::string& text) {
+  std::vector<std::string> items;
+  std::istringstream stream(text);
+  for (std::string item; std::getline(stream, item, ',');) items.push_back(item);
+  return items;
+}
+
+/// Throws Error(options) where --resume.allow names what is no option.
+void check_allowed(const std::string& allow, std::vector<std::string> known) {
+  known.push_back("data");
+  for (const std::string& item : items_of(allow)) {
+    if (std::ranges::find(known, item) != known.end()) continue;
+    const std::string meant = nearest(item, known);
+    fail(ExitCode::options, "--resume.allow: there is no option '{}'{}", item,
+         meant.empty() ? ": --help lists them" : fmt::format(": did you mean {}?", meant));
+  }
+}
+
 /// The options decide which options there are: what chooses method and networks is read first.
 Request read_request(std::span<const std::string> arguments) {
   const std::string choices[] = {"train.method", "gan.network"};
@@ -65,6 +83,7 @@ Request read_request(std::span<const std::string> arguments) {
   const RunOptions outline({recipe, first.settings});
   Request request{parse_command_line(arguments, flags, outline.schema.keys()), nullptr};
   expand(request.line);
+  check_allowed(request.line.value("resume.allow"), outline.schema.keys());
   if (recipe.empty() && !request.line.has("help"))
     fail(ExitCode::options,
          "--recipe is missing: give a recipe's name or file; `ganymede models` lists the names");
@@ -119,9 +138,7 @@ void check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
 /// Refuses to go on with what is another run.
 void check_same_run(const RunOptions& options, const ImageDataset& dataset, const Manifest& manifest,
                     const std::string& allow) {
-  std::vector<std::string> allowed;
-  std::istringstream items(allow);
-  for (std::string item; std::getline(items, item, ',');) allowed.push_back(item);
+  const std::vector<std::string> allowed = items_of(allow);
   const Settings stored = parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint");
   auto differences = options.schema.differences(stored, allowed);
   if (manifest.header.at("dataset") != dataset.digest() &&
@@ -137,6 +154,8 @@ void check_same_run(const RunOptions& options, const ImageDataset& dataset, cons
 
 /// RUN or CHECKPOINT: the checkpoint itself, or a run's newest.
 fs::path checkpoint_at(const fs::path& path) {
+  if (!fs::exists(path))
+    fail(ExitCode::checkpoint, "{} does not exist: name a run or a checkpoint", path.string());
   if (fs::exists(path / Manifest::file_name)) return path;
   const auto list = CheckpointStore(path / "checkpoints", 1).list();
   if (list.empty())

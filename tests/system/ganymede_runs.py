@@ -50,12 +50,19 @@ class Result:
         self.errors = [line for line in ours if line not in self.warnings]
 
 
-class Job:
-    """A started program; `ranks` 0 means without mpirun. As a context it leaves no process behind."""
+# Mounts of its own, that go with the last process: root's right, or anyone's in a user namespace.
+OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
 
-    def __init__(self, ranks, *arguments):
+
+class Job:
+    """A started program; `ranks` 0 means without mpirun. As a context it leaves no process behind. `mounted` is shell
+    that runs before it, with mounts that no one else sees, and has the command as "$@"."""
+
+    def __init__(self, ranks, *arguments, mounted=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ganymede."))
         launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
+        if mounted:
+            launcher = [*OWN_MOUNTS, "sh", "-c", f'{mounted} && exec "$@"', "sh", *launcher]
         self.pids = set()
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
             self.process = subprocess.Popen([*launcher, PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out,
@@ -128,9 +135,20 @@ def kill(pid, number):
         pass
 
 
-def run(ranks, *arguments, timeout=150):
-    with Job(ranks, *arguments) as job:
+def run(ranks, *arguments, timeout=150, mounted=None):
+    with Job(ranks, *arguments, mounted=mounted) as job:
         return job.wait(timeout)
+
+
+def refusal(code, ranks, *arguments, mounted=None):
+    """The one line of ours with which the program ends with this code."""
+    result = run(ranks, *arguments, mounted=mounted)
+    assert result.code == code, (result.code, result.err)
+    assert len(result.errors) == 1, result.err
+    assert "terminate called" not in result.err and "frame #" not in result.err, result.err
+    assert "Traceback" not in result.err and "bug:" not in result.err, result.err
+    print(result.errors[0])
+    return result.errors[0]
 
 
 def succeed(ranks, *arguments):
@@ -193,6 +211,14 @@ def far_apart(ours, expected, bound=1e-9):
         if not distance <= bound * (scale if scale > 1e-6 else 1):
             apart[name] = (float(distance), float(scale))
     return apart
+
+
+def flip_byte(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset, os.SEEK_SET if offset >= 0 else os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 0x10]))
 
 
 def write_dataset(path, images, labels, **attributes):
