@@ -79,8 +79,7 @@ std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::fi
       process.is_root());
 }
 
-void restore(Process& process, Method& method, const std::filesystem::path& checkpoint,
-             const Manifest& manifest) {
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint) {
   process.together([&] {
     if (!process.is_root()) return;
     const NamedTensors saved = read_tensors(checkpoint.path, checkpoint.manifest);

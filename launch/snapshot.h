@@ -44,8 +44,7 @@ SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& c
 std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run);
 
 /// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive. Collective.
-void restore(Process& process, Method& method, const std::filesystem::path& checkpoint,
-             const Manifest& manifest);
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint);
 /// RunProgress out of a manifest.
 RunProgress progress_of(const Manifest& manifest);
 
