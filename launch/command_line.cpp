@@ -44,6 +44,15 @@ po::options_description describe(std::span<const Flag> flags, std::span<const st
   return description;
 }
 
+/// Boost takes whatever word comes next for a value, another option too.
+void require_value(const po::option& option) {
+  for (std::size_t i = 1; i < option.original_tokens.size(); ++i)
+    if (option.original_tokens[i].starts_with("--"))
+      fail(ExitCode::options,
+           "--{0} needs a value, and {1} is an option: write --{0}={1} if it is meant as one",
+           option.string_key, option.original_tokens[i]);
+}
+
 }  // namespace
 
 CommandLine parse_command_line(std::span<const std::string> arguments, std::span<const Flag> flags,
@@ -69,10 +78,7 @@ CommandLine parse_command_line(std::span<const std::string> arguments, std::span
         continue;
       }
       if (!seen.insert(name).second) fail(ExitCode::options, "--{} is given twice", name);
-      // What looks like an option is one: nobody names a folder --out.
-      for (const std::string& word : option.value)
-        if (!lenient && word.starts_with("--"))
-          fail(ExitCode::options, "--{} needs an argument, but {} follows it", name, word);
+      require_value(option);
       if (std::ranges::find(keys, name) != keys.end())
         result.settings[name] = {option.value.at(0), "command line"};
       else
@@ -81,9 +87,16 @@ CommandLine parse_command_line(std::span<const std::string> arguments, std::span
   } catch (const po::unknown_option& error) {
     std::string word = error.get_option_name();
     word.erase(0, word.find_first_not_of('-'));
+    word.erase(std::min(word.find('='), word.size()));
     const std::string suggestion = nearest(word, known);
     fail(ExitCode::options, "unknown option --{}{}", word,
          suggestion.empty() ? ": --help lists them" : fmt::format(": did you mean --{}?", suggestion));
+  } catch (const po::invalid_command_line_syntax& error) {
+    std::string word = error.get_option_name();
+    word.erase(0, word.find_first_not_of('-'));
+    if (error.kind() == po::invalid_syntax::extra_parameter)
+      fail(ExitCode::options, "--{} is a switch and takes no value", word);
+    fail(ExitCode::options, "--{} needs a value", word);
   } catch (const po::error& error) {
     fail(ExitCode::options, "{}", error.what());
   }

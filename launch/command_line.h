@@ -32,8 +32,9 @@ struct CommandLine {
 };
 
 /// Reads `--name value`, `--name=value`, switches and positional arguments. Names with a dot must be in
-/// `keys`, others in `flags` (unless `lenient`: then unknown ones are passed over). Throws Error(options)
-/// with the nearest known name.
+/// `keys`, others in `flags` (unless `lenient`: then unknown ones are passed over). Throws Error(options):
+/// an unknown name (with the nearest known one), one that is given twice or lacks its value, a value for a
+/// switch.
 CommandLine parse_command_line(std::span<const std::string> arguments, std::span<const Flag> flags,
                                std::span<const std::string> keys, bool lenient = false);
 

@@ -141,8 +141,8 @@ int run_as_rank(const std::function<ExitCode(Process&)>& body) {
   return static_cast<int>(run());
 }
 
-bool prints_to_terminal() {
-  return !Process::launched_by_mpi() && isatty(STDOUT_FILENO) != 0;
+bool prints_to_terminal(std::FILE* stream) {
+  return !Process::launched_by_mpi() && isatty(fileno(stream)) != 0;
 }
 
 void print_error(const std::string& text) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdio>
 #include <functional>
 #include <memory>
 
@@ -59,8 +60,9 @@ class Process {
 /// return.
 int run_as_rank(const std::function<ExitCode(Process&)>& body);
 
-/// Whether standard output is a person's terminal.
-bool prints_to_terminal();
+/// Whether `stream` is a person's terminal. mpirun gives its ranks a terminal of its own, whatever its output goes to:
+/// under it nothing counts as one.
+bool prints_to_terminal(std::FILE* stream);
 
 /// Prints one line to standard error: "ganymede: text", or "ganymede: rank r on host: text".
 void print_error(const std::string& text);

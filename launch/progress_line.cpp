@@ -2,49 +2,63 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
+#include "launch/process.h"
 
 namespace ganymede {
+namespace {
 
-std::string duration_text(double seconds) {
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
-  if (whole >= 3600) return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
-  if (whole >= 60) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
-  return fmt::format("{}s", whole);
+using Seconds = std::chrono::duration<double>;
+
+}  // namespace
+
+ProgressLine::ProgressLine(std::FILE* stream, double pause)
+    : stream_(stream), in_place_(prints_to_terminal(stream)), pause_(pause), next_(pause) {}
+
+ProgressLine::~ProgressLine() {
+  if (open_) std::fputc('\n', stream_);
 }
 
-void ProgressLine::start(std::int64_t done, std::int64_t total, std::int64_t images) {
-  started_ = updated_ = Clock::now();
-  first_ = done;
+void ProgressLine::start(std::int64_t done) {
+  started_ = advanced_ = Clock::now();
+  next_ = pause_;
+  first_ = done_ = done;
+  rate_ = 0;
+}
+
+void ProgressLine::advance(std::int64_t done, std::int64_t total) {
+  const auto now = Clock::now();
+  const double since = Seconds(now - advanced_).count();
+  rate_ = since > 0 ? static_cast<double>(done - done_) / since : 0;
+  advanced_ = now;
+  done_ = done;
   total_ = total;
-  last_images_ = images;
 }
 
 double ProgressLine::seconds() const {
-  return std::chrono::duration<double>(Clock::now() - started_).count();
+  return Seconds(Clock::now() - started_).count();
 }
 
-void ProgressLine::update(std::int64_t done, std::int64_t images, const std::string& figures) {
-  const auto now = Clock::now();
-  const double since = std::chrono::duration<double>(now - updated_).count();
-  rate_ = since > 0 ? static_cast<double>(images - last_images_) / since : 0;
-  updated_ = now;
-  last_images_ = images;
-  const double left =
-      done > first_ ? seconds() / static_cast<double>(done - first_) * static_cast<double>(total_ - done) : 0;
-  const std::string text = fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", done, total_, rate_,
-                                       duration_text(left), figures);
-  if (overwrite_)
-    fmt::print("\r\x1b[K{}", text);
-  else
-    fmt::print("{}\n", text);
-  std::fflush(stdout);
-  open_ = overwrite_;
+double ProgressLine::seconds_left() const {
+  if (done_ <= first_) return 0;
+  return seconds() / static_cast<double>(done_ - first_) * static_cast<double>(total_ - done_);
+}
+
+void ProgressLine::show(const std::string& text) {
+  if (in_place_) {
+    fmt::print(stream_, "\r\x1b[K{}", text);
+  } else if (seconds() >= next_) {
+    fmt::print(stream_, "{}\n", text);
+    next_ = seconds() + pause_;
+  } else {
+    return;
+  }
+  open_ = in_place_;
+  std::fflush(stream_);
 }
 
 void ProgressLine::finish() {
-  if (open_) fmt::print("\n");
-  std::fflush(stdout);
+  if (open_) fmt::print(stream_, "\n");
+  std::fflush(stream_);
   open_ = false;
 }
 

@@ -14,6 +14,13 @@ std::string with_thousands(std::int64_t number) {
   return text;
 }
 
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  if (whole >= 3600) return fmt::format("{}h{:02}m", whole / 3600, whole / 60 % 60);
+  if (whole >= 60) return fmt::format("{}m{:02}s", whole / 60, whole % 60);
+  return fmt::format("{}s", whole);
+}
+
 std::string byte_text(std::int64_t bytes) {
   const char* unit = "B";
   double value = static_cast<double>(bytes);

@@ -5,6 +5,7 @@
 #include "core/image_grid.h"
 #include "core/signals.h"
 #include "launch/draw.h"
+#include "launch/text.h"
 
 namespace ganymede {
 
@@ -62,7 +63,7 @@ ExitCode Trainer::run(const RunProgress& start) {
                                    .position = progress_.position,
                                    .flip = options.flip,
                                    .dtype = options.dtype()});
-  line_.start(progress_.step, total, progress_.position);
+  line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
   bool stop = false;
   while (progress_.step < total && !stop) {
@@ -93,15 +94,20 @@ ExitCode Trainer::run(const RunProgress& start) {
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
 
-void Trainer::report(const StepReport& totals, std::int64_t) {
+void Trainer::report(const StepReport& totals, std::int64_t total) {
   if (!setting_.folder) return;
   std::string figures;
   for (const auto& [name, value] : totals) figures += fmt::format("{} {:.4g}  ", name, value);
-  line_.update(progress_.step, progress_.position, figures);
+  line_.advance(progress_.step, total);
+  const double images_per_second =
+      line_.rate() *
+      static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
+  line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
+                         duration_text(line_.seconds_left()), figures));
   nlohmann::json entry{{"step", progress_.step},
                        {"images", progress_.position},
                        {"seconds", line_.seconds()},
-                       {"images_per_second", line_.images_per_second()}};
+                       {"images_per_second", images_per_second}};
   for (const auto& [name, value] : totals) entry[name] = value;
   for (const Player* player : setting_.method.players()) {
     entry[player->name() + "_lr"] = player->learning_rate();

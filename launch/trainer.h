@@ -29,7 +29,7 @@ class Trainer {
  private:
   struct Agreed;
   Agreed agree(const StepReport& report);
-  void report(const StepReport& totals, std::int64_t total_steps);
+  void report(const StepReport& totals, std::int64_t total);
   void save();
   void write_samples();
   void note(std::string_view activity);
@@ -38,7 +38,7 @@ class Trainer {
   Snapshots snapshots_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
-  ProgressLine line_{prints_to_terminal()};
+  ProgressLine line_{stdout};
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

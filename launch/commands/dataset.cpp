@@ -9,7 +9,6 @@
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/progress_line.h"
-#include "launch/status_line.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -90,12 +89,11 @@ int pack_command(const CommandLine& line) {
   const PackOptions options = pack_options(line);
   PackReport report;
   {
-    StatusLine status;
+    ProgressLine progress(stderr, 10);
     report = pack(options, [&](const PackProgress& now) {
-      status.show(
-          fmt::format("{} of {} images, {:.0f} images/s, {} left", with_thousands(now.done),
-                      with_thousands(now.total), now.images_per_second(), duration_text(now.seconds_left())),
-          now.seconds);
+      progress.show(fmt::format("{} of {} images, {:.0f} images/s, {} left", with_thousands(now.done),
+                                with_thousands(now.total), now.images_per_second(),
+                                duration_text(now.seconds_left())));
     });
   }
   const DatasetDescription& made = report.dataset;
@@ -142,19 +140,14 @@ int info_command(const CommandLine& line) {
 }
 
 void verify_file(const std::string& path) {
-  const auto start = std::chrono::steady_clock::now();
-  const auto seconds = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
   const int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   VerifiedDataset verified;
   {
-    StatusLine status;
+    ProgressLine progress(stderr, 10);
     verified = verify_dataset({path}, threads, [&](std::int64_t done, std::int64_t total) {
-      const double left = seconds() / static_cast<double>(done) * static_cast<double>(total - done);
-      status.show(
-          fmt::format("{}: {} of {}, {} left", path, byte_text(done), byte_text(total), duration_text(left)),
-          seconds());
+      progress.advance(done, total);
+      progress.show(fmt::format("{}: {} of {}, {} left", path, byte_text(done), byte_text(total),
+                                duration_text(progress.seconds_left())));
     });
   }
   fmt::print("{}: {} images, {} in {} blocks, {}\n", path, with_thousands(verified.images),

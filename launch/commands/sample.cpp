@@ -7,6 +7,7 @@
 #include "launch/image_sink.h"
 #include "launch/progress_line.h"
 #include "launch/snapshot.h"
+#include "launch/text.h"
 
 namespace ganymede {
 namespace {
@@ -93,12 +94,14 @@ ExitCode sample(Process& process, const Request& request) {
     if (process.is_root())
       sink = make_image_sink(request.out, request.count, spec, checkpoint->path.string());
   });
-  ProgressLine line(prints_to_terminal());
-  line.start(0, request.count, 0);
+  ProgressLine line(stderr, 10);
   draw(process, *sampler, drawing,
        [&](std::int64_t first, const at::Tensor& images, const at::Tensor& labels) {
          sink->take(first, images, labels);
-         if (request.count > 1000) line.update(first + images.size(0), first + images.size(0), "");
+         const std::int64_t done = first + images.size(0);
+         line.advance(done, request.count);
+         line.show(fmt::format("{} of {} images, {} left", with_thousands(done),
+                               with_thousands(request.count), duration_text(line.seconds_left())));
        });
   line.finish();
   process.together([&] {
