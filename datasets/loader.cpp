@@ -1,6 +1,7 @@
 #include "datasets/loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <stdexcept>
 
 #include "core/error.h"
@@ -82,8 +83,7 @@ Batch Loader::load(std::int64_t position) {
   Batch batch;
   batch.position = position;
   batch.share = share_;
-  batch.images = at::empty({share_.count, dataset_.channels(), dataset_.height(), dataset_.width()},
-                           at::TensorOptions(options_.dtype).memory_format(at::MemoryFormat::ChannelsLast));
+  batch.images = image_memory();
   batch.labels = at::empty({share_.count}, at::kLong);
   auto* out = static_cast<std::byte*>(batch.images.data_ptr());
   const std::size_t stride =
@@ -95,6 +95,20 @@ Batch Loader::load(std::int64_t position) {
     batch.labels.data_ptr<std::int64_t>()[row] = dataset_.labels()[static_cast<std::size_t>(index)];
   }
   return batch;
+}
+
+/// Fresh memory costs a page fault every 4 KiB, which can take several times as long as filling it.
+at::Tensor Loader::image_memory() {
+  for (const at::Tensor& tensor : pool_)
+    if (tensor.use_count() == 1 && tensor.storage().use_count() == 1) {
+      std::atomic_thread_fence(std::memory_order_acquire);  // after the last reader's release
+      return tensor.detach();
+    }
+  at::Tensor fresh =
+      at::empty({share_.count, dataset_.channels(), dataset_.height(), dataset_.width()},
+                at::TensorOptions(options_.dtype).memory_format(at::MemoryFormat::ChannelsLast));
+  if (pool_.size() < static_cast<std::size_t>(std::max(1, options_.prefetch)) + 3) pool_.push_back(fresh);
+  return fresh.detach();
 }
 
 void Loader::load_image(std::int64_t index, std::int64_t position, void* out) {

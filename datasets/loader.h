@@ -58,6 +58,7 @@ class Loader {
   void run();
   bool stopped();
   Batch load(std::int64_t position);
+  at::Tensor image_memory();
   void load_image(std::int64_t index, std::int64_t position, void* out);
 
   const ImageDataset& dataset_;
@@ -68,6 +69,7 @@ class Loader {
   const RandomStream flips_;
   Readahead readahead_;
   std::vector<std::byte> bytes_;
+  std::vector<at::Tensor> pool_;  ///< memory of batches, used again once their tensors are gone
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -42,16 +42,24 @@ struct Shape {
   std::int64_t channels, height, width;
 };
 
-/// out[y, x, c] = map(index of [c, y, x or its mirror]).
+/// out[y, x, c] = map(index of [c, y, x or its mirror]). `Channels` is C where the compiler is to unroll it,
+/// else 0.
+template <int Channels, class Out, class Map>
+void transpose(const Shape& shape, bool flip, Out* out, const Map& map) {
+  const std::int64_t channels = Channels > 0 ? Channels : shape.channels;
+  const std::int64_t plane = shape.height * shape.width, step = flip ? -1 : 1;
+  for (std::int64_t y = 0; y < shape.height; ++y) {
+    std::int64_t in = y * shape.width + (flip ? shape.width - 1 : 0);
+    for (std::int64_t x = 0; x < shape.width; ++x, in += step)
+      for (std::int64_t c = 0; c < channels; ++c) *out++ = map(c * plane + in);
+  }
+}
+
 template <class Out, class Map>
 void transpose(const Shape& shape, bool flip, Out* out, const Map& map) {
-  for (std::int64_t c = 0; c < shape.channels; ++c)
-    for (std::int64_t y = 0; y < shape.height; ++y) {
-      const std::int64_t in_row = (c * shape.height + y) * shape.width;
-      Out* out_row = out + y * shape.width * shape.channels + c;
-      for (std::int64_t x = 0; x < shape.width; ++x)
-        out_row[x * shape.channels] = map(in_row + (flip ? shape.width - 1 - x : x));
-    }
+  if (shape.channels == 1) return transpose<1>(shape, flip, out, map);
+  if (shape.channels == 3) return transpose<3>(shape, flip, out, map);
+  return transpose<0>(shape, flip, out, map);
 }
 
 }  // namespace
@@ -92,13 +100,14 @@ void PixelValues::convert(std::span<const std::byte> bytes, std::int64_t channel
       using Stored = decltype(stored);
       if constexpr (std::is_same_v<Stored, std::uint8_t>) {
         static const std::array<Out, 256> table = byte_table<Out>();
-        transpose(shape, flip, typed, [&](std::int64_t i) {
-          return table[static_cast<std::size_t>(bytes[static_cast<std::size_t>(i)])];
-        });
+        const std::byte* in = bytes.data();
+        transpose(shape, flip, typed,
+                  [in](std::int64_t i) { return table[static_cast<std::size_t>(in[i])]; });
       } else {
-        const double scale = 2 / (high_ - low_);
-        transpose(shape, flip, typed, [&](std::int64_t i) {
-          const double value = (load<Stored>(bytes.data(), i) - low_) * scale - 1;
+        const double low = low_, scale = 2 / (high_ - low_);
+        const std::byte* in = bytes.data();
+        transpose(shape, flip, typed, [=](std::int64_t i) {
+          const double value = (load<Stored>(in, i) - low) * scale - 1;
           return static_cast<Out>(std::clamp(value, -1.0, 1.0));
         });
       }

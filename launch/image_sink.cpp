@@ -1,6 +1,7 @@
 #include "launch/image_sink.h"
 
 #include <cmath>
+#include <set>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -71,8 +72,8 @@ class FolderSink final : public ImageSink {
       create_folders(folder);
       const at::Tensor image = bytes[i];
       write_png(folder / fmt::format("{:06}.png", first + i),
-                {image.data_ptr<std::uint8_t>(), static_cast<std::size_t>(image.numel())}, image.size(1), image.size(0),
-                channels);
+                {image.data_ptr<std::uint8_t>(), static_cast<std::size_t>(image.numel())}, image.size(1),
+                image.size(0), channels);
     }
   }
   void finish() override {}
@@ -91,6 +92,11 @@ std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, st
            path.string());
     return std::make_unique<GridSink>(path, count, spec.classes);
   }
+  static const std::set<std::string> others{".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff",
+                                            ".npz", ".npy",  ".hdf5", ".zip", ".tar", ".PNG", ".H5"};
+  if (others.contains(path.extension().string()))
+    fail(ExitCode::options, "--out {}: {} files are not written: give a .png or .h5 file, or a folder",
+         path.string(), path.extension().string());
   if (path.extension() == ".h5") return std::make_unique<DatasetSink>(path, count, spec, source);
   return std::make_unique<FolderSink>(path);
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace ganymede {
 namespace {
@@ -105,6 +106,9 @@ ExitCode fail_alone(const Process& process, ExitCode code, const std::string& me
     print_error(message);
     return code;
   }
+  // What ails several ranks, a damaged dataset say, is told once: the first ends the job while the others
+  // wait.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300) * std::min(process.rank(), 3));
   print_error(message, process.rank());
   const int number = static_cast<int>(code);
   end_process(number, [number] { MpiSession::abort(number); });

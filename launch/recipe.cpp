@@ -103,7 +103,9 @@ std::string recipe_path(const std::string& recipe) {
   if (fs::is_regular_file(recipe)) return recipe;
   std::vector<std::string> names;
   for (const auto& [name, path] : known) names.push_back(name);
-  fail(ExitCode::options, "recipe '{}' is neither a file nor one of {}", recipe, fmt::join(names, ", "));
+  const std::string meant = nearest(recipe, names);
+  fail(ExitCode::options, "recipe '{}' is neither a file nor one of {}{}", recipe, fmt::join(names, ", "),
+       meant.empty() ? "" : fmt::format(": did you mean {}?", meant));
 }
 
 }  // namespace ganymede

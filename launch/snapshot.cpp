@@ -45,20 +45,44 @@ void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json
   }
 }
 
-Manifest read_manifest_together(Process& process, const std::filesystem::path& checkpoint) {
+SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& checkpoint) {
   const std::string text = process.from_root([&] { return read_manifest(checkpoint).to_text(); });
-  return Manifest::parse(text, checkpoint.string());
+  SoundCheckpoint sound{checkpoint, Manifest::parse(text, checkpoint.string())};
+  process.together([&] { verify_shards(checkpoint, sound.manifest, process.rank(), process.size()); });
+  return sound;
 }
 
-void verify_together(Process& process, const std::filesystem::path& checkpoint, const Manifest& manifest) {
-  process.together([&] { verify_shards(checkpoint, manifest, process.rank(), process.size()); });
+std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run) {
+  const std::string listed = process.from_root([&] {
+    std::string text;
+    for (const auto& path : CheckpointStore(run / "checkpoints", 1).list()) text += path.string() + '\n';
+    return text;
+  });
+  std::istringstream lines(listed);
+  std::int64_t passed_over = 0;
+  std::string reason;
+  for (std::string candidate; std::getline(lines, candidate); ++passed_over) {
+    try {
+      return open_checkpoint(process, candidate);
+    } catch (const AgreedError& error) {
+      if (error.code() != ExitCode::checkpoint) throw;
+      reason = error.what();
+      if (process.is_root()) print_error(fmt::format("warning: passed over {}: {}", candidate, reason));
+    }
+  }
+  if (passed_over == 0) return std::nullopt;
+  throw AgreedError(
+      ExitCode::checkpoint,
+      fmt::format("none of the {} checkpoints in {} is sound: restore one from a copy, or start anew in "
+                  "another folder",
+                  passed_over, run.string()),
+      process.is_root());
 }
 
-void restore(Process& process, Method& method, const std::filesystem::path& checkpoint,
-             const Manifest& manifest) {
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint) {
   process.together([&] {
     if (!process.is_root()) return;
-    const NamedTensors saved = read_tensors(checkpoint, manifest);
+    const NamedTensors saved = read_tensors(checkpoint.path, checkpoint.manifest);
     const NamedTensors state = state_of(method);
     std::unordered_map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
     std::string differences;
@@ -74,50 +98,17 @@ void restore(Process& process, Method& method, const std::filesystem::path& chec
     }
     if (!differences.empty() || saved.size() != state.size())
       fail(ExitCode::checkpoint, "{} holds other networks{}: resume with the recipe it was made with",
-           checkpoint.string(), differences.substr(0, 300));
+           checkpoint.path.string(), differences.substr(0, 300));
   });
   for (Player* player : method.players()) {
     player->broadcast(process.world(), 0);
-    player->set_updates(manifest.header.at("updates").at(player->name()).get<std::int64_t>());
+    player->set_updates(checkpoint.manifest.header.at("updates").at(player->name()).get<std::int64_t>());
   }
 }
 
 RunProgress progress_of(const Manifest& manifest) {
   return {manifest.step, manifest.header.at("position").get<std::int64_t>(),
           manifest.header.at("reseed").get<std::uint64_t>()};
-}
-
-std::optional<Manifest> Snapshots::load_newest(Method& method,
-                                               const std::function<void(const std::string&)>& note) {
-  std::vector<std::filesystem::path> candidates;
-  const std::string listed = process_.from_root([&] {
-    std::string text;
-    for (const auto& path : store_.list()) text += path.string() + '\n';
-    return text;
-  });
-  std::istringstream lines(listed);
-  for (std::string line; std::getline(lines, line);) candidates.emplace_back(line);
-  if (candidates.empty()) return std::nullopt;
-  std::string reasons;
-  for (const auto& candidate : candidates) {
-    try {
-      const Manifest manifest = read_manifest_together(process_, candidate);
-      verify_together(process_, candidate, manifest);
-      restore(process_, method, candidate, manifest);
-      return manifest;
-    } catch (const AgreedError& error) {
-      if (error.code() != ExitCode::checkpoint && error.code() != ExitCode::storage) throw;
-      if (process_.is_root())
-        note(fmt::format("passed over {}: {}", candidate.filename().string(), error.what()));
-      reasons = error.what();
-    }
-  }
-  throw AgreedError(
-      ExitCode::checkpoint,
-      fmt::format("none of the {} checkpoints is sound (the last: {}): restore one from a copy, or start "
-                  "anew in another folder",
-                  candidates.size(), reasons),
-      process_.is_root());
 }
 
 }  // namespace ganymede

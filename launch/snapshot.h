@@ -23,23 +23,28 @@ class Snapshots {
   /// Collective.
   void save(Method& method, const RunProgress& progress, nlohmann::json header);
 
-  /// The newest checkpoint that verifies, restored into the method; says through `note` (on rank 0) what it
-  /// passed over and why. Returns nothing where there is no checkpoint at all; throws AgreedError(checkpoint)
-  /// where none is sound. Collective.
-  std::optional<Manifest> load_newest(Method& method, const std::function<void(const std::string&)>& note);
-
  private:
   Process& process_;
   CheckpointStore store_;
 };
 
-/// Reads a checkpoint's manifest on rank 0 and gives it to all. Collective; throws AgreedError(checkpoint).
-Manifest read_manifest_together(Process& process, const std::filesystem::path& checkpoint);
-/// Verifies the shards, each rank its part. Collective; throws AgreedError(checkpoint).
-void verify_together(Process& process, const std::filesystem::path& checkpoint, const Manifest& manifest);
+/// A checkpoint that was read through and found whole.
+struct SoundCheckpoint {
+  std::filesystem::path path;
+  Manifest manifest;
+};
+
+/// Reads and verifies one checkpoint: rank 0 its manifest, every rank a part of its shards. Collective;
+/// throws AgreedError(checkpoint).
+SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& checkpoint);
+
+/// The newest sound checkpoint of a run folder; tells on rank 0's standard error what it passed over and why.
+/// Nothing where there is no checkpoint at all; throws AgreedError(checkpoint) where none is sound.
+/// Collective.
+std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run);
+
 /// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive. Collective.
-void restore(Process& process, Method& method, const std::filesystem::path& checkpoint,
-             const Manifest& manifest);
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint);
 /// RunProgress out of a manifest.
 RunProgress progress_of(const Manifest& manifest);
 

@@ -43,6 +43,7 @@ struct Request {
 };
 
 Request read_request(const CommandLine& line) {
+  if (!line.positional.empty()) fail(ExitCode::options, "unexpected argument '{}'", line.positional.front());
   Request request;
   request.from = line.required("from", "a run folder or a checkpoint");
   request.out = line.required("out", "a .png or .h5 file, or a folder");
@@ -70,42 +71,19 @@ std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t cou
 }
 
 ExitCode sample(Process& process, const Request& request) {
-  const bool is_checkpoint = process.from_root([&] {
+  const std::string given = process.from_root([&] {
     if (!fs::exists(request.from)) fail(ExitCode::checkpoint, "{} does not exist", request.from.string());
-    return std::string(fs::exists(request.from / Manifest::file_name) ? "1" : "");
-  }) == "1";
-  // The options of the run come with its checkpoints: any sound one tells them.
-  Manifest manifest;
-  fs::path checkpoint = request.from;
-  const auto candidates = [&] {
-    if (is_checkpoint) return std::vector<fs::path>{request.from};
-    const std::string listed = process.from_root([&] {
-      std::string text;
-      for (const auto& path : CheckpointStore(request.from / "checkpoints", 1).list())
-        text += path.string() + '\n';
-      if (text.empty()) fail(ExitCode::checkpoint, "{} holds no checkpoint", request.from.string());
-      return text;
-    });
-    std::vector<fs::path> paths;
-    std::istringstream lines(listed);
-    for (std::string line; std::getline(lines, line);) paths.emplace_back(line);
-    return paths;
-  }();
-  for (std::size_t i = 0; i < candidates.size(); ++i) {
-    checkpoint = candidates[i];
-    try {
-      manifest = read_manifest_together(process, checkpoint);
-      verify_together(process, checkpoint, manifest);
-      break;
-    } catch (const AgreedError& error) {
-      if (i + 1 == candidates.size()) throw;
-      if (process.is_root())
-        print_error(fmt::format("warning: passed over {}: {}", checkpoint.string(), error.what()));
-    }
-  }
+    return std::string(fs::exists(request.from / Manifest::file_name) ? "checkpoint" : "run");
+  });
+  const auto checkpoint = given == "checkpoint" ? std::optional(open_checkpoint(process, request.from))
+                                                : newest_checkpoint(process, request.from);
+  if (!checkpoint)
+    throw AgreedError(ExitCode::checkpoint, fmt::format("{} holds no checkpoint", request.from.string()),
+                      process.is_root());
+  const Manifest& manifest = checkpoint->manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
   const auto method = options.method->build(method_context(options, process.world(), process.world()));
-  restore(process, *method, checkpoint, manifest);
+  restore(process, *method, *checkpoint);
 
   const ImageSpec spec = options.method->images();
   Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};
@@ -113,7 +91,8 @@ ExitCode sample(Process& process, const Request& request) {
   const auto sampler = method->sampler(request.options);
   std::unique_ptr<ImageSink> sink;
   process.together([&] {
-    if (process.is_root()) sink = make_image_sink(request.out, request.count, spec, checkpoint.string());
+    if (process.is_root())
+      sink = make_image_sink(request.out, request.count, spec, checkpoint->path.string());
   });
   ProgressLine line(stderr, 10);
   draw(process, *sampler, drawing,

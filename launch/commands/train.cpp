@@ -53,6 +53,24 @@ void expand(CommandLine& line) {
   if (line.has("steps")) line.settings["train.kimg"] = {"0", "command line"};
 }
 
+std::vector<std::string> items_of(const std::string& text) {
+  std::vector<std::string> items;
+  std::istringstream stream(text);
+  for (std::string item; std::getline(stream, item, ',');) items.push_back(item);
+  return items;
+}
+
+/// Throws Error(options) where --resume.allow names what is no option.
+void check_allowed(const std::string& allow, std::vector<std::string> known) {
+  known.push_back("data");
+  for (const std::string& item : items_of(allow)) {
+    if (std::ranges::find(known, item) != known.end()) continue;
+    const std::string meant = nearest(item, known);
+    fail(ExitCode::options, "--resume.allow: there is no option '{}'{}", item,
+         meant.empty() ? ": --help lists them" : fmt::format(": did you mean {}?", meant));
+  }
+}
+
 /// The options decide which options there are: what chooses method and networks is read first.
 Request read_request(std::span<const std::string> arguments) {
   const std::string choices[] = {"train.method", "gan.network"};
@@ -65,6 +83,7 @@ Request read_request(std::span<const std::string> arguments) {
   const RunOptions outline({recipe, first.settings});
   Request request{parse_command_line(arguments, flags, outline.schema.keys()), nullptr};
   expand(request.line);
+  check_allowed(request.line.value("resume.allow"), outline.schema.keys());
   if (recipe.empty() && !request.line.has("help"))
     fail(ExitCode::options,
          "--recipe is missing: give a recipe's name or file; `ganymede models` lists the names");
@@ -88,14 +107,14 @@ void compare_options(Process& process, const RunOptions& options) {
         process.is_root());
 }
 
-void set_threads(const Process& process, std::int64_t wanted) {
+void set_threads(Process& process, std::int64_t wanted) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   sched_getaffinity(0, sizeof allowed, &allowed);
   const int mine = CPU_COUNT(&allowed);
   // A launcher that binds has already shared the cores out.
   const bool bound = mine < static_cast<int>(std::thread::hardware_concurrency());
-  const int share = bound ? mine : std::max(1, mine / const_cast<Process&>(process).world().local_size());
+  const int share = bound ? mine : std::max(1, mine / process.world().local_size());
   at::set_num_threads(wanted > 0 ? static_cast<int>(wanted) : share);
 }
 
@@ -119,9 +138,7 @@ void check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
 /// Refuses to go on with what is another run.
 void check_same_run(const RunOptions& options, const ImageDataset& dataset, const Manifest& manifest,
                     const std::string& allow) {
-  std::vector<std::string> allowed;
-  std::istringstream items(allow);
-  for (std::string item; std::getline(items, item, ',');) allowed.push_back(item);
+  const std::vector<std::string> allowed = items_of(allow);
   const Settings stored = parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint");
   auto differences = options.schema.differences(stored, allowed);
   if (manifest.header.at("dataset") != dataset.digest() &&
@@ -137,6 +154,8 @@ void check_same_run(const RunOptions& options, const ImageDataset& dataset, cons
 
 /// RUN or CHECKPOINT: the checkpoint itself, or a run's newest.
 fs::path checkpoint_at(const fs::path& path) {
+  if (!fs::exists(path))
+    fail(ExitCode::checkpoint, "{} does not exist: name a run or a checkpoint", path.string());
   if (fs::exists(path / Manifest::file_name)) return path;
   const auto list = CheckpointStore(path / "checkpoints", 1).list();
   if (list.empty())
@@ -172,33 +191,23 @@ void init_from(Process& process, Method& method, const fs::path& path) {
   for (Player* player : method.players()) player->broadcast(process.world(), 0);
 }
 
-/// Restores what the run goes on from; nothing means a fresh start. Collective.
-std::optional<Manifest> resume(Process& process, Method& method, const CommandLine& line,
-                               const RunOptions& options, const fs::path& out, bool fresh) {
-  const std::string choice = line.value("resume", "auto");
-  if (choice != "auto" && choice != "never") {
-    const fs::path checkpoint = process.from_root([&] { return checkpoint_at(choice).string(); });
-    const Manifest manifest = read_manifest_together(process, checkpoint);
-    verify_together(process, checkpoint, manifest);
-    restore(process, method, checkpoint, manifest);
-    return manifest;
-  }
-  if (choice == "never") {
-    process.together([&] {
-      if (!fresh && process.is_root())
-        fail(ExitCode::storage, "{} already holds a run: choose another --out, or go on with --resume auto",
-             out.string());
-    });
-    return std::nullopt;
-  }
-  Snapshots snapshots(process, out / "checkpoints", options.train.checkpoint_keep);
-  return snapshots.load_newest(method, [](const std::string& text) { print_error("warning: " + text); });
+/// What the run goes on from; nothing means a fresh start. Collective.
+std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice, const fs::path& out,
+                                          bool fresh) {
+  if (choice == "auto") return newest_checkpoint(process, out);
+  if (choice != "never")
+    return open_checkpoint(process, process.from_root([&] { return checkpoint_at(choice).string(); }));
+  process.together([&] {
+    if (!fresh && process.is_root())
+      fail(ExitCode::storage, "{} already holds a run: choose another --out, or go on with --resume auto",
+           out.string());
+  });
+  return std::nullopt;
 }
 
 ExitCode train(Process& process, const Request& request) {
   const RunOptions& options = *request.options;
-  const fs::path out = request.line.required("out", "the folder that the run is to write");
-  request.line.required("data", "the dataset's HDF5 file or files");
+  const fs::path out = request.line.value("out");
   process.watch(options.train.watchdog_seconds);
   set_threads(process, options.train.threads);
 
@@ -222,12 +231,13 @@ ExitCode train(Process& process, const Request& request) {
   const auto batch_norm = process.world().duplicate("batch norm");
   const MethodContext context = method_context(options, *gradients, *batch_norm);
   const auto method = options.method->build(context);
-  const std::optional<Manifest> manifest = resume(process, *method, request.line, options, out, fresh);
+  const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   RunProgress start;
-  if (manifest) {
+  if (checkpoint) {
     process.together(
-        [&] { check_same_run(options, *dataset, *manifest, request.line.value("resume.allow")); });
-    start = progress_of(*manifest);
+        [&] { check_same_run(options, *dataset, checkpoint->manifest, request.line.value("resume.allow")); });
+    restore(process, *method, *checkpoint);
+    start = progress_of(checkpoint->manifest);
   } else {
     if (process.is_root()) method->initialise();
     for (Player* player : method->players()) player->broadcast(process.world(), 0);
@@ -239,7 +249,7 @@ ExitCode train(Process& process, const Request& request) {
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
     fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}\n",
-               manifest ? "resuming at step" : "starting at step", start.step, total,
+               checkpoint ? "resuming at step" : "starting at step", start.step, total,
                options.train.batch * method->batches_per_step(), process.size(), at::get_num_threads(),
                out.string());
     std::fflush(stdout);

@@ -114,6 +114,19 @@ TEST_F(LoaderTest, FlipsHalfOfTheImages) {
   EXPECT_EQ(patterns.size(), 4u);
 }
 
+// Memory is used again, but only when neither a batch nor a view of it is left.
+TEST_F(LoaderTest, LeavesKeptBatchesAlone) {
+  Loader loader(dataset, {.micro_batch = 10, .prefetch = 1});
+  std::set<const void*> places;
+  const at::Tensor view = loader.next().images.select(0, 3);
+  const at::Tensor copy = view.clone();
+  for (int i = 0; i < 30; ++i) {
+    places.insert(loader.next().images.data_ptr());
+    ASSERT_TRUE(at::equal(view, copy));
+  }
+  EXPECT_LE(places.size(), 4u);
+}
+
 TEST_F(LoaderTest, EndsCleanlyAtAnyTime) {
   { const Loader loader(dataset, {.micro_batch = 1 << 20}); }
   { const Loader loader(dataset, {.micro_batch = 1, .prefetch = 1}); }

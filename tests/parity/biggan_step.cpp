@@ -12,6 +12,8 @@
 #include <ATen/Parallel.h>
 
 #include <cstdio>
+#include <map>
+#include <span>
 
 #include "core/error.h"
 #include "core/philox.h"
@@ -112,7 +114,7 @@ void run(const Arguments& arguments) {
   for (Player* player : method->players()) player->set_updates(arguments.updates);
 
   NamedTensors record;
-  std::map<std::string, int, std::less<>> shown;
+  std::map<std::string, int> shown;
   add_state(record, "before", *method);
   method->observe = [&](std::string_view name, const at::Tensor& tensor) {
     const int occurrence = shown[std::string(name)]++;

@@ -1,4 +1,4 @@
-"""The program's BigGAN against biggan_reference.py: parameter counts, and one step tensor by tensor.
+"""The program's BigGAN and adversarial method against the references beside this: one step, and parameter counts.
 
 BIGGAN_STEP and GANYMEDE are the paths of the programs, PARITY_SEED, if given, the seed of weights, images and noise.
 
@@ -19,6 +19,7 @@ import torch
 from safetensors import safe_open
 
 import biggan_reference as reference
+from adversarial_reference import Step
 
 RECIPES = Path(__file__).parents[2] / "launch" / "recipes"
 torch.set_num_threads(1)
@@ -28,7 +29,10 @@ NARROW = "biggan.shared=8 biggan.chunk=4 biggan.classes=7"
 
 
 def cifar(changes=""):
-    return f"biggan-cifar10 train.batch=8 gan.d_steps=1 generator.ema_start=0 generator.ema=0.9 {NARROW_CIFAR} {changes}"
+    return (
+        "biggan-cifar10 train.batch=8 gan.d_steps=1 generator.ema_start=0 generator.ema=0.9 "
+        f"{NARROW_CIFAR} {changes}"
+    )
 
 
 def digits(changes=""):
@@ -68,7 +72,7 @@ CASES = {
     "512": imagenet(512, 2, 1, f"{NOISE} train.batch=2 biggan.attention=16"),
 }
 SINGLE_PRECISION = ["cifar", "cifar-first-step", "cifar-wgan-gp", "digits", "64"]
-# A pre-activation that rounding carries over zero changes a ReLU's gradient by a finite step; all after it inherits that.
+# A pre-activation that rounding carries over zero changes a ReLU's gradient by a finite step; what follows inherits it.
 SINGLE_BOUNDS = {"fake": 1e-5, "buffer": 1e-5, "ema_buffer": 1e-5, "gradient": 5e-2, "adam_m": 5e-2, "adam_v": 5e-2}
 INPUTS = {"real", "labels", "z", "fake_labels", "penalty_eps"}
 
@@ -139,7 +143,7 @@ def assert_telling(outputs):
 @pytest.mark.parametrize("case", CASES)
 def test_double_precision(case, tmp_path):
     record, recipe, updates = run_ours(case, "fp64", tmp_path)
-    theirs = reference.Step(recipe, record, updates, torch.float64).run()
+    theirs = Step(recipe, record, updates, torch.float64).run()
     theirs = outputs_of(theirs | {name: value for name, value in record.items() if name.startswith("before/")})
     assert_telling(theirs)
     worst = relative_errors(outputs_of(record), theirs, negligible=1e-10)
@@ -154,8 +158,8 @@ def test_double_precision(case, tmp_path):
 def test_single_precision(case, tmp_path):
     """Against the reference in double precision; what the reference loses in single precision stands beside it."""
     record, recipe, updates = run_ours(case, "fp32", tmp_path)
-    exact = reference.Step(recipe, record, updates, torch.float64).run()
-    single = reference.Step(recipe, record, updates, torch.float32).run()
+    exact = Step(recipe, record, updates, torch.float64).run()
+    single = Step(recipe, record, updates, torch.float32).run()
     before = {name: value for name, value in record.items() if name.startswith("before/")}
     exact, single = outputs_of(exact | before), outputs_of(single | before)
     ours = relative_errors(outputs_of(record), exact, negligible=1e-3)

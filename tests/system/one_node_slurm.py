@@ -47,6 +47,10 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
 
+# Beside these a job passes through states that only look like an end, such as SIGNALING and COMPLETING.
+ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
+
+
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
@@ -143,14 +147,18 @@ class OneNodeSlurm:
         """The fields of scontrol show job."""
         return dict(re.findall(r"(\S+?)=(\S*)", self.command("scontrol", "-o", "show", "job", number)))
 
+    def has_ended(self, number):
+        return self.job(number)["JobState"] in ENDED
+
     def wait(self, number, seconds):
         """Waits for the job's end and returns its fields."""
-        running = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED")
-        fields = {}
+        wait_for(f"the end of job {number}", lambda: self.has_ended(number), seconds)
+        return self.job(number)
 
-        def ended():
-            fields.update(self.job(number))
-            return fields["JobState"] not in running
-
-        wait_for(f"job {number} ({fields.get('JobState')})", ended, seconds)
-        return fields
+    def wait_while_alive(self, number, what, condition, seconds):
+        """Waits for the condition; a job that has ended before it is an error that shows the job's log."""
+        wait_for(what, lambda: condition() or self.has_ended(number), seconds)
+        if not condition():
+            fields = self.job(number)
+            log = pathlib.Path(fields["StdOut"]).read_text()
+            raise AssertionError(f"{what}: the job ended before, {fields['JobState']} {fields['ExitCode']}\n{log}")

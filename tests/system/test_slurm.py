@@ -8,11 +8,15 @@ import subprocess
 import pytest
 from safetensors.numpy import load_file
 
-from one_node_slurm import OneNodeSlurm, wait_for
+from one_node_slurm import OneNodeSlurm
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "slurm/train.sbatch"
 PROGRAM = os.environ.get("GANYMEDE", ROOT / "build/cpu/ganymede")
+
+# mpirun refuses root, and more ranks than cores, unless told.
+MPIRUN = os.environ | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+                       "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 
 # Leaves with FIRST_EXIT at its first start, once it was told to stop or at once, and with 0 at the next.
 STAND_IN = """#!/bin/bash
@@ -38,7 +42,7 @@ def test_signal_reaches_every_rank_and_75_alone_is_requeued(slurm, tmp_path, lau
     stand_in.chmod(0o755)
     job = slurm.submit("--time=2", "--output=job.log", SCRIPT, cwd=tmp_path, DATA="data.h5", OUT="run", LAUNCHER=launcher,
                        PROGRAM=str(stand_in), FIRST_EXIT=str(first_exit), AWAIT_SIGNAL="yes", READY=str(tmp_path / "ready"))
-    wait_for("both ranks", lambda: len(list(tmp_path.glob("ready.*"))) == 2, 30)
+    slurm.wait_while_alive(job, "both ranks", lambda: len(list(tmp_path.glob("ready.*"))) == 2, 30)
     slurm.command("scancel", "--batch", "--signal=USR1", job)
     fields = slurm.wait(job, 60)
     log = (tmp_path / "job.log").read_text()
@@ -88,7 +92,7 @@ def test_job_at_its_limit_is_requeued_and_ends_as_if_uninterrupted(slurm, tmp_pa
     # Slurm looks at limits every 30 s: the signal comes 10 to 40 s after the start.
     job = slurm.submit("--time=1", "--signal=B:USR1@20", "--output=job.log", SCRIPT, *options, cwd=tmp_path,
                        RECIPE=str(recipe), DATA=str(data), OUT=str(run), PROGRAM=str(PROGRAM))
-    wait_for("the signal and the checkpoint", lambda: saved_steps(run), 90)
+    slurm.wait_while_alive(job, "the signal and the checkpoint", lambda: saved_steps(run), 90)
     stopped = saved_steps(run)[-1]
     last = stopped + 20
     write_recipe(recipe, last)
@@ -100,7 +104,7 @@ def test_job_at_its_limit_is_requeued_and_ends_as_if_uninterrupted(slurm, tmp_pa
 
     reference = tmp_path / "reference"
     subprocess.run(["mpirun", "-n", "2", PROGRAM, "train", "--recipe", recipe, "--data", data, "--out", reference, *options],
-                   check=True, timeout=200)
+                   env=MPIRUN, check=True, timeout=200)
     ours, expected = checkpoint(run, last), checkpoint(reference, last)
     assert ours.keys() == expected.keys()
     different = [name for name in ours if ours[name].dtype != expected[name].dtype or

@@ -1,0 +1,201 @@
+"""One step of a GAN's training in plain PyTorch: the yardstick for the C++ program's adversarial method."""
+
+import math
+from collections import defaultdict
+
+import torch
+import torch.nn.functional as F
+
+from biggan_reference import Discriminator, Generator, Normalised
+
+
+# Name: (D's part on real logits, on fake logits, G's).
+LOSSES = {
+    "hinge": (lambda x: torch.relu(1 - x), lambda x: torch.relu(1 + x), lambda x: -x),
+    "logistic": (lambda x: -F.logsigmoid(x), lambda x: -F.logsigmoid(-x), lambda x: -F.logsigmoid(x)),
+    "wasserstein": (lambda x: -x, lambda x: x, lambda x: -x),
+}
+
+
+def gradient_penalty(kind, weight, discriminator, real, fake, labels, eps):
+    """One number an image: on D's gradient at mixtures of real and fake images, or at the real ones."""
+    if kind == "wgan-gp":
+        eps = eps.view(-1, 1, 1, 1)
+        x = eps * real + (1 - eps) * fake
+    else:
+        x = real
+    x = x.detach().clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(discriminator(x, labels).sum(), x, create_graph=True)
+    norm = gradient.flatten(1).norm(dim=1)
+    return weight * (norm - 1) ** 2 if kind == "wgan-gp" else weight / 2 * norm**2
+
+
+def orthogonal_penalty(generator, strength):
+    """Brock et al., equation 3, halved: of every weight but the class embedding, rows need not be unit vectors."""
+    total = 0
+    for name, weight in generator.named_parameters():
+        if weight.dim() >= 2 and name != "shared.weight":
+            products = weight.flatten(1) @ weight.flatten(1).t()
+            total = total + (products - torch.diag(products.diagonal())).square().sum()
+    return strength / 2 * total
+
+
+def learning_rate(options, t):
+    """At the t-th update, t = 1, 2, ..."""
+    lr, warmup = options.getfloat("lr"), options.getint("warmup", 0)
+    begin, end = options.getint("decay_from", 0), options.getint("decay_until", 0)
+    decay, final = options.get("decay", "constant"), options.getfloat("final_factor", 0)
+    if t <= warmup:
+        return lr * t / warmup
+    if decay == "constant" or t <= begin:
+        return lr
+    progress = min(1, (t - begin) / max(end - begin, 1))
+    remaining = 1 - progress if decay == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    return lr * (final + (1 - final) * remaining)
+
+
+class Player:
+    """A network with Adam and a moving average of its weights and buffers."""
+
+    def __init__(self, name, network, options, before, updates, dtype):
+        self.name, self.network, self.options, self.updates = name, network.to(dtype), options, updates
+
+        def stored(kind):
+            prefix = f"before/{name}/{kind}/"
+            names = [key for key in before if key.startswith(prefix)]
+            return {key.removeprefix(prefix): before[key].to(dtype, copy=True) for key in names}
+
+        network.load_state_dict(stored("weight") | stored("buffer"), strict=True)
+        self.weights, self.buffers = dict(network.named_parameters()), dict(network.named_buffers())
+        self.adam = torch.optim.Adam(
+            self.weights.values(),
+            betas=(options.getfloat("beta1"), options.getfloat("beta2")),
+            eps=options.getfloat("eps", 1e-6),
+            foreach=False,
+        )
+        m, v = stored("adam_m"), stored("adam_v")
+        for key, weight in self.weights.items():
+            self.adam.state[weight] = {"step": torch.tensor(float(updates)), "exp_avg": m[key], "exp_avg_sq": v[key]}
+        self.ema = {"ema": stored("ema"), "ema_buffer": stored("ema_buffer")}
+
+    def begin_update(self):
+        """Every network that takes part in an update makes one power step there."""
+        for module in self.network.modules():
+            if isinstance(module, Normalised):
+                module.power_step()
+
+    def gradients(self):
+        return {key: weight.grad.clone() for key, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def update(self):
+        self.updates += 1
+        clip = self.options.getfloat("clip", 0)
+        norm = torch.stack([weight.grad.norm() for weight in self.weights.values()]).norm()
+        if 0 < clip < norm:
+            for weight in self.weights.values():
+                weight.grad *= clip / norm
+        self.adam.param_groups[0]["lr"] = learning_rate(self.options, self.updates)
+        self.adam.step()
+        decay = self.options.getfloat("ema", 0) if self.updates > self.options.getint("ema_start", 0) else 0
+        for kind, current in (("ema", self.weights), ("ema_buffer", self.buffers)):
+            for key, average in self.ema[kind].items():
+                average.copy_(decay * average + (1 - decay) * current[key])
+
+    def state(self):
+        state = {f"weight/{key}": value.detach() for key, value in self.weights.items()}
+        state |= {f"buffer/{key}": value for key, value in self.buffers.items()}
+        for kind, entry in (("adam_m", "exp_avg"), ("adam_v", "exp_avg_sq")):
+            state |= {f"{kind}/{key}": self.adam.state[weight][entry] for key, weight in self.weights.items()}
+        for kind, averages in self.ema.items():
+            state |= {f"{kind}/{key}": value for key, value in averages.items()}
+        return {f"{self.name}/{key}": value for key, value in state.items()}
+
+
+class Step:
+    """One step (d_steps updates of D, one of G) from a recorded state, on recorded images and noise.
+
+    `record` holds "before/..." and the inputs among "observed/...", as tests/parity/biggan_step.cpp writes them.
+    run() returns all other "observed/..." and "after/..." by the same names.
+    """
+
+    def __init__(self, recipe, record, updates, dtype):
+        self.recipe, self.record, self.dtype = recipe, record, dtype
+        self.shown, self.report = {}, defaultdict(float)
+        gan, train = recipe["gan"], recipe["train"]
+        self.batch, self.accumulate = train.getint("batch"), train.getint("accumulate", 1)
+        self.d_steps, self.orthogonal = gan.getint("d_steps", 1), gan.getfloat("orthogonal", 0)
+        self.penalty = gan.getfloat("gradient_penalty", 0)
+        self.real_loss, self.fake_loss, self.generator_loss = LOSSES[gan["loss"]]
+        make = lambda name, network: Player(name, network, recipe[name], record, updates, dtype)
+        self.generator = make("generator", Generator(recipe))
+        self.discriminator = make("discriminator", Discriminator(recipe))
+
+    def input(self, name, k):
+        value = self.record[f"observed/{name}/{k}"]
+        return value.to(self.dtype) if value.is_floating_point() else value
+
+    def show(self, name, k, value):
+        self.shown[f"observed/{name}/{k}"] = value.detach().clone()
+
+    def show_gradients(self, player, k):
+        for name, value in player.gradients().items():
+            self.show(f"{player.name}.gradient.{name}", k, value)
+
+    def run(self):
+        for k in range(self.d_steps):
+            self.update_discriminator(k)
+        self.update_generator()
+        self.shown |= {f"observed/method.report/{name}": figure for name, figure in self.report.items()}
+        for player in (self.generator, self.discriminator):
+            self.shown |= {f"after/{key}": value for key, value in player.state().items()}
+        return self.shown
+
+    def update_discriminator(self, update):
+        g, d = self.generator.network, self.discriminator.network
+        self.generator.begin_update()
+        self.discriminator.begin_update()
+        d.zero_grad()
+        for k in range(update * self.accumulate, (update + 1) * self.accumulate):
+            real, labels = self.input("discriminator.real", k), self.input("discriminator.labels", k)
+            z, fake_labels = self.input("discriminator.z", k), self.input("discriminator.fake_labels", k)
+            with torch.no_grad():
+                fake = g(z, fake_labels)
+            real_logits, fake_logits = d(real, labels), d(fake, fake_labels)
+            loss = (self.real_loss(real_logits).sum() + self.fake_loss(fake_logits).sum()) / self.batch
+            self.report["loss_d"] += loss.detach() / self.d_steps
+            self.report["real_logit"] += real_logits.detach().sum() / self.batch / self.d_steps
+            self.report["fake_logit"] += fake_logits.detach().sum() / self.batch / self.d_steps
+            if self.penalty > 0:
+                kind, eps = self.recipe["gan"]["gradient_penalty_kind"], self.input("discriminator.penalty_eps", k)
+                penalty = gradient_penalty(kind, self.penalty, d, real, fake, labels, eps).sum() / self.batch
+                self.show("discriminator.penalty", k, penalty)
+                self.report["penalty"] += penalty.detach() / self.d_steps
+                loss = loss + penalty
+            self.show("discriminator.fake", k, fake)
+            self.show("discriminator.logits", k, torch.cat([real_logits, fake_logits]))
+            self.show("discriminator.loss", k, loss)
+            loss.backward()
+        self.show_gradients(self.discriminator, update)
+        self.discriminator.update()
+
+    def update_generator(self):
+        g, d = self.generator.network, self.discriminator.network
+        self.generator.begin_update()
+        self.discriminator.begin_update()
+        g.zero_grad()
+        d.requires_grad_(False)
+        for k in range(self.accumulate):
+            z, labels = self.input("generator.z", k), self.input("generator.labels", k)
+            fake = g(z, labels)
+            logits = d(fake, labels)
+            loss = self.generator_loss(logits).sum() / self.batch
+            self.report["loss_g"] += loss.detach()
+            self.show("generator.fake", k, fake)
+            self.show("generator.logits", k, logits)
+            self.show("generator.loss", k, loss)
+            loss.backward()
+        if self.orthogonal > 0:
+            orthogonal_penalty(g, self.orthogonal).backward()
+        self.show_gradients(self.generator, 0)
+        self.generator.update()

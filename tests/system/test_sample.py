@@ -1,0 +1,147 @@
+"""`ganymede sample`: the same images at any rank count and batch size, in each form of output."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganymede_runs import DIGITS, checkpoints, flip_byte, refusal, succeed, training
+
+COUNT = 65
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "run"
+    # A learning rate at which the moving average, which begins after two updates, lies far from the weights.
+    succeed(2, *training(out, "--checkpoint.every", 5, "--generator.lr", 1e-2, "--generator.ema_start", 2, steps=10))
+    return out
+
+
+def draw(trained, out, *options, ranks=1, count=COUNT):
+    """Images [N, C, H, W] and labels as `sample` writes them into an .h5 file."""
+    succeed(ranks, "sample", "--from", trained, "--count", count, "--out", out, *options)
+    with h5py.File(out) as file:
+        return file["images"][:], file["labels"][:]
+
+
+def furthest(a, b):
+    return np.abs(a.astype(int) - b).max()
+
+
+@pytest.mark.parametrize("statistics", ["running", "batch", "standing"])
+def test_rank_count_and_batch_do_not_show(trained, tmp_path, statistics):
+    options = ["--batchnorm", statistics, "--seed", 5]
+    images, labels = draw(trained, tmp_path / "one.h5", *options)
+    assert images.shape == (COUNT, 1, 32, 32) and images.dtype == np.uint8
+    assert images.std() > 1 and len({image.tobytes() for image in images}) == COUNT
+    for ranks, batch in [(1, 1), (1, 7), (2, 64), (2, 7), (3, 1), (3, 64)]:
+        others, other_labels = draw(trained, tmp_path / f"{ranks}-{batch}.h5", *options, "--batch", batch, ranks=ranks)
+        assert (other_labels == labels).all(), (ranks, batch)
+        assert furthest(others, images) <= 1, (ranks, batch)
+
+
+def test_each_option_shows(trained, tmp_path):
+    images, labels = draw(trained, tmp_path / "plain.h5")
+    assert set(labels) <= set(range(10)) and len(set(labels)) > 5
+    for options in (["--seed", 1], ["--truncation", 0.3], ["--ema", "false"], ["--batchnorm", "batch"],
+                    ["--batchnorm", "standing"]):
+        others, other_labels = draw(trained, tmp_path / f"{options[0]}-{options[1]}.h5", *options)
+        assert furthest(others, images) > 1, options
+        if options[0] != "--seed":
+            assert (other_labels == labels).all(), options
+    again, _ = draw(trained, tmp_path / "again.h5", "--ema", "true", "--batchnorm", "running", "--seed", 0)
+    assert (again == images).all()
+
+
+def test_fewer_images_are_the_first_of_more(trained, tmp_path):
+    images, labels = draw(trained, tmp_path / "more.h5")
+    first, first_labels = draw(trained, tmp_path / "first.h5", ranks=2, count=10)
+    assert furthest(first, images[:10]) <= 1 and (first_labels == labels[:10]).all()
+
+
+@pytest.mark.parametrize("classes, expected", [("3,7", [3, 7]), ("4", [4]), ("all", list(range(10)))])
+def test_classes_are_taken_in_turn(trained, tmp_path, classes, expected):
+    _, labels = draw(trained, tmp_path / "a.h5", "--classes", classes, ranks=2)
+    assert labels.tolist() == [expected[i % len(expected)] for i in range(COUNT)]
+
+
+def test_three_forms_of_output_hold_the_same(trained, tmp_path):
+    images, labels = draw(trained, tmp_path / "a.h5", "--classes", "all", count=30)
+    common = ["sample", "--from", trained, "--count", 30, "--classes", "all"]
+    # The file is a dataset like any other.
+    succeed(0, "dataset", "verify", tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert [name.decode() for name in file["class_names"][:]] == [str(c) for c in range(10)]
+
+    succeed(2, *common, "--out", tmp_path / "folder")
+    files = sorted((tmp_path / "folder").glob("*/*.png"), key=lambda path: path.name)
+    assert [path.name for path in files] == [f"{i:06}.png" for i in range(30)]
+    assert [int(path.parent.name) for path in files] == labels.tolist()
+    for path, image in zip(files, images):
+        pixels = np.asarray(Image.open(path))
+        assert pixels.shape == (32, 32) and furthest(pixels, image[0]) <= 1
+
+    succeed(2, *common, "--out", tmp_path / "grid.png")
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))
+    # One class a column, enlarged by a whole factor, with gaps of two pixels.
+    pitch = (grid.shape[1] - 2) // 10
+    for i, image in enumerate(images):
+        top, left = (2 + side * pitch for side in divmod(i, 10))
+        cell = grid[top:top + pitch - 2:(pitch - 2) // 32, left:left + pitch - 2:(pitch - 2) // 32]
+        assert cell.shape == (32, 32) and furthest(cell, image[0]) <= 1, i
+
+
+def test_samples_alone_as_under_mpirun(trained, tmp_path):
+    images, labels = draw(trained, tmp_path / "mpi.h5", ranks=2)
+    alone, alone_labels = draw(trained, tmp_path / "alone.h5", ranks=0)
+    assert furthest(alone, images) <= 1 and (alone_labels == labels).all()
+
+
+def test_a_named_checkpoint_and_the_newest(trained, tmp_path):
+    older, newer = checkpoints(trained)
+    images, _ = draw(trained, tmp_path / "run.h5")
+    assert (draw(newer, tmp_path / "newer.h5")[0] == images).all()
+    assert furthest(draw(older, tmp_path / "older.h5")[0], images) > 1
+
+
+def test_corrupt_newest_checkpoint_is_passed_over(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    older, newer = checkpoints(run)
+    flip_byte(newer / "shard-00000-of-00002.safetensors", -100)
+    result = succeed(2, "sample", "--from", run, "--out", tmp_path / "a.h5")
+    assert len(result.warnings) == 1 and "step-000000010" in result.warnings[0] and "step 5" in result.out, result.err
+    assert "damaged" in refusal(4, 2, "sample", "--from", newer, "--out", tmp_path / "b.h5")
+    flip_byte(older / "manifest.json", 500)
+    assert "step-00000000" in refusal(4, 2, "sample", "--from", run, "--out", tmp_path / "b.h5")
+    assert not (tmp_path / "b.h5").exists()
+
+
+@pytest.mark.parametrize("code, options, words", [
+    (4, ["--from", "nowhere"], ["nowhere", "does not exist"]),
+    (4, ["--from", DIGITS], [str(DIGITS)]),
+    (4, ["--from", "."], ["no checkpoint"]),
+    (2, ["--classes", "3,10"], ["--classes", "10", "0..9"]),
+    (2, ["--classes", "seven"], ["--classes", "'seven'"]),
+    (2, ["--truncation", "-1"], ["--truncation", "-1", "out of range"]),
+    (2, ["--batchnorm", "stand"], ["--batchnorm", "'stand'", "standing"]),
+    (2, ["--count", "0"], ["--count", "out of range"]),
+    (2, ["--cuont", "3"], ["--cuont", "did you mean --count?"]),
+    (2, ["stray"], ["unexpected", "'stray'"]),
+    (2, ["--out", "grid.jpg"], ["grid.jpg", ".png"]),
+    (5, ["--out", "nowhere/grid.png"], ["nowhere", "No such file"]),
+], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
+def test_refusals(trained, tmp_path, monkeypatch, code, options, words):
+    monkeypatch.chdir(tmp_path)
+    arguments = dict(zip(["--from", "--out"], [trained, "a.h5"]))
+    rest = []
+    if options[0] in arguments:
+        arguments[options[0]] = options[1]
+    else:
+        rest = options
+    line = refusal(code, 2, "sample", *(word for pair in arguments.items() for word in pair), *rest)
+    assert all(word in line for word in words), line
+    assert not list(tmp_path.iterdir())
