@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/kernels/cuda/adam.h"
@@ -32,6 +33,11 @@ void update(const AdamStep& step, T* __restrict weights, const T* __restrict gra
 
 template <class T>
 void average(T* __restrict target, const T* __restrict weights, T rest, std::int64_t count) {
+  // e + (w - e) is not w once rounded.
+  if (rest == 1) {
+    std::copy_n(weights, count, target);
+    return;
+  }
   for (std::int64_t i = 0; i < count; ++i) target[i] += rest * (weights[i] - target[i]);
 }
 

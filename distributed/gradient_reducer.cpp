@@ -53,12 +53,17 @@ GradientReducer::~GradientReducer() {
 void GradientReducer::arm() {
   armed_ = true;
   works_.clear();
+  arrived_.assign(parameters_.size(), false);
   missing_.clear();
   for (const Bucket& bucket : buckets_) missing_.push_back(bucket.parameters);
 }
 
 void GradientReducer::ready(std::size_t parameter) {
   if (!armed_) return;
+  // Its bucket may be under way already, or would start without a gradient that is still to come.
+  if (arrived_[parameter])
+    throw std::logic_error(fmt::format("gradient {} arrived twice: arm before the last backward", parameter));
+  arrived_[parameter] = true;
   --missing_[bucket_of_[parameter]];
   launch_ready_buckets();
 }

@@ -39,7 +39,8 @@ class GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// From now on gradients that become final are reduced.
+  /// From now on gradients that become final are reduced: one backward pass follows. In a second one
+  /// backward throws std::logic_error.
   void arm();
   /// Reduces what is left (zeros where no gradient came) and waits for all. Collective. Throws
   /// std::logic_error if a gradient is no longer a view of the arena: its sum would be lost.
@@ -57,7 +58,8 @@ class GradientReducer {
   Communicator& communicator_;
   std::vector<Bucket> buckets_;
   std::vector<std::size_t> bucket_of_;
-  std::vector<std::int64_t> missing_;
+  std::vector<bool> arrived_;
+  std::vector<std::int64_t> missing_;  // by bucket: gradients to come
   std::vector<std::unique_ptr<Work>> works_;
   bool armed_ = false;
   // The accumulators are kept alive, for a hook dies with its node; the keys take the hooks off again.

@@ -8,12 +8,10 @@
 #include <vector>
 
 #include "core/error.h"
+#include "distributed/collective_checks.h"
 
 namespace ganymede {
 namespace {
-
-// Counts are int in MPI 3: longer tensors travel in pieces of this many elements.
-constexpr std::int64_t piece = std::int64_t{1} << 28;
 
 void check(int result, const char* call) {
   if (result == MPI_SUCCESS) return;
@@ -34,22 +32,35 @@ MPI_Datatype type_of(const at::Tensor& tensor) {
       return MPI_DOUBLE;
     case at::kLong:
       return MPI_INT64_T;
-    case at::kByte:
-      return MPI_UINT8_T;
     default:
-      TORCH_CHECK(false, "no MPI type for ", tensor.scalar_type());
+      return MPI_UINT8_T;
   }
 }
 
-void check_dense(const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.is_non_overlapping_and_dense() && tensor.is_cpu(),
-              "collectives take dense host tensors");
+void check_host(const at::Tensor& tensor) {
+  check_collective(tensor);
+  TORCH_CHECK(tensor.is_cpu(), "MPI's collectives take host tensors");
+}
+
+void check_host_parts(const at::Tensor& whole, const at::Tensor& part, int ranks) {
+  check_parts(whole, part, ranks);
+  check_host(whole);
+  check_host(part);
+  TORCH_CHECK(part.numel() <= longest_piece, "a part of ", part.numel(),
+              " elements is longer than MPI counts");
 }
 
 class MpiWork final : public Work {
  public:
   MpiWork(std::vector<at::Tensor> tensors, const MpiSession& session, std::string what)
       : tensors_(std::move(tensors)), session_(session), what_(std::move(what)) {}
+  MpiWork(const MpiWork&) = delete;
+  MpiWork& operator=(const MpiWork&) = delete;
+  ~MpiWork() override {
+    // MPI goes on writing to what an exception abandoned: its memory is never given back.
+    if (std::ranges::any_of(requests, [](MPI_Request request) { return request != MPI_REQUEST_NULL; }))
+      new std::vector<at::Tensor>(std::move(tensors_));
+  }
   std::vector<MPI_Request> requests;
 
   bool test() override {
@@ -95,7 +106,7 @@ class MpiCommunicator final : public Communicator {
   const std::string& name() const override { return name_; }
 
   std::unique_ptr<Work> all_reduce(at::Tensor tensor, Reduction reduction) override {
-    check_dense(tensor);
+    check_host(tensor);
     auto work = start({tensor}, "all_reduce");
     const MPI_Op operation = reduction == Reduction::sum ? MPI_SUM : MPI_MAX;
     for_pieces(
@@ -109,9 +120,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::unique_ptr<Work> reduce_scatter(at::Tensor output, at::Tensor input) override {
-    check_dense(output);
-    check_dense(input);
-    TORCH_CHECK(input.numel() == output.numel() * size_ && output.numel() <= piece, "reduce_scatter: sizes");
+    check_host_parts(input, output, size_);
     auto work = start({output, input}, "reduce_scatter");
     work->requests.resize(1);
     check(MPI_Ireduce_scatter_block(input.data_ptr(), output.data_ptr(), static_cast<int>(output.numel()),
@@ -121,9 +130,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::unique_ptr<Work> all_gather(at::Tensor output, at::Tensor input) override {
-    check_dense(output);
-    check_dense(input);
-    TORCH_CHECK(output.numel() == input.numel() * size_ && input.numel() <= piece, "all_gather: sizes");
+    check_host_parts(output, input, size_);
     auto work = start({output, input}, "all_gather");
     work->requests.resize(1);
     const int count = static_cast<int>(input.numel());
@@ -134,7 +141,8 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::unique_ptr<Work> broadcast(at::Tensor tensor, int root) override {
-    check_dense(tensor);
+    check_host(tensor);
+    check_root(root, size_);
     auto work = start({tensor}, "broadcast");
     for_pieces(
         tensor,
@@ -164,7 +172,8 @@ class MpiCommunicator final : public Communicator {
   }
 
   template <class Launch>
-  static void for_pieces(const at::Tensor& tensor, Launch launch, MpiWork& work) {
+  void for_pieces(const at::Tensor& tensor, Launch launch, MpiWork& work) const {
+    const std::int64_t piece = session_.piece();
     const std::int64_t pieces = (tensor.numel() + piece - 1) / piece;
     work.requests.resize(static_cast<std::size_t>(pieces), MPI_REQUEST_NULL);
     char* data = static_cast<char*>(tensor.data_ptr());
@@ -183,7 +192,7 @@ class MpiCommunicator final : public Communicator {
 
 }  // namespace
 
-MpiSession::MpiSession() {
+MpiSession::MpiSession(std::int64_t piece) : piece_(piece) {
   // The watchdog's thread may call MPI_Abort while this one waits in MPI.
   int provided = 0;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)

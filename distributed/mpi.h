@@ -5,11 +5,15 @@
 
 namespace ganymede {
 
+/// MPI counts elements in an int: longer tensors travel in pieces of at most this many.
+inline constexpr std::int64_t longest_piece = std::int64_t{1} << 28;
+
 /// MPI from initialisation to finalisation; one a process. The only door to MPI.
 class MpiSession {
  public:
-  /// Initialises MPI. Signal handlers must be in place before.
-  MpiSession();
+  /// Initialises MPI. Signal handlers must be in place before. All-reduces and broadcasts of more than
+  /// `piece` elements travel in pieces, on all ranks alike.
+  explicit MpiSession(std::int64_t piece = longest_piece);
   /// Finalises MPI, which waits for all ranks: leave only after the ranks have agreed to.
   ~MpiSession();
 
@@ -18,11 +22,13 @@ class MpiSession {
   /// Told of every wait from now on; null ends that. Not owned.
   void observe(WaitObserver* observer) { observer_ = observer; }
   WaitObserver* observer() const { return observer_; }
+  std::int64_t piece() const { return piece_; }
 
   /// Ends all ranks with `code`, without their consent. May block for ever when a link is down.
   static void abort(int code);
 
  private:
+  std::int64_t piece_;
   WaitObserver* observer_ = nullptr;
 };
 

@@ -1,3 +1,4 @@
+#include "distributed/collective_checks.h"
 #include "distributed/communicator.h"
 
 namespace ganymede {
@@ -17,14 +18,21 @@ class SingleCommunicator final : public Communicator {
   int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
   const std::string& name() const override { return name_; }
-  std::unique_ptr<Work> all_reduce(at::Tensor, Reduction) override { return std::make_unique<Done>(); }
+  std::unique_ptr<Work> all_reduce(at::Tensor tensor, Reduction) override {
+    check_collective(tensor);
+    return std::make_unique<Done>();
+  }
   std::unique_ptr<Work> reduce_scatter(at::Tensor output, at::Tensor input) override {
     return copy(output, input);
   }
   std::unique_ptr<Work> all_gather(at::Tensor output, at::Tensor input) override {
     return copy(output, input);
   }
-  std::unique_ptr<Work> broadcast(at::Tensor, int) override { return std::make_unique<Done>(); }
+  std::unique_ptr<Work> broadcast(at::Tensor tensor, int root) override {
+    check_collective(tensor);
+    check_root(root, 1);
+    return std::make_unique<Done>();
+  }
   void barrier() override {}
   std::unique_ptr<Communicator> duplicate(const std::string& name) override {
     return std::make_unique<SingleCommunicator>(name);
@@ -32,7 +40,10 @@ class SingleCommunicator final : public Communicator {
 
  private:
   static std::unique_ptr<Work> copy(const at::Tensor& output, const at::Tensor& input) {
-    output.copy_(input.view_as(output));
+    check_parts(output, input, 1);
+    // Memory order, as between ranks: shapes do not matter.
+    const at::IntArrayRef stride{1};
+    output.as_strided({output.numel()}, stride).copy_(input.as_strided({input.numel()}, stride));
     return std::make_unique<Done>();
   }
   std::string name_;

@@ -44,19 +44,14 @@ at::Tensor sum_positions(const at::Tensor& x) {
 /// variables, the output mean among them, so that its own derivative is right.
 class SynchronisedMoments : public torch::autograd::Function<SynchronisedMoments> {
  public:
-  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& shift,
-                               const at::Tensor& groups, std::int64_t group_count, double count,
-                               Communicator* communicator) {
-    std::vector<std::int64_t> channel_shape(static_cast<std::size_t>(x.dim()), 1);
-    channel_shape[1] = x.size(1);
-    const at::Tensor centred = x - shift.view(channel_shape);
-    at::Tensor sums = at::stack({sum_groups(sum_positions(centred), groups, group_count),
-                                 sum_groups(sum_positions(centred.square()), groups, group_count)});
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& groups,
+                               std::int64_t group_count, double count, Communicator* communicator) {
+    at::Tensor sums = sums_of(x, groups, group_count);
     communicator->all_reduce(sums)->wait();
     sums.div_(count);
-    const at::Tensor offset = sums.select(0, 0);
-    const at::Tensor variance = (sums.select(0, 1) - offset.square()).clamp_min(0);
-    const at::Tensor mean = offset + shift;
+    const at::Tensor exact_mean = sums.select(0, 0);
+    const at::Tensor variance = (sums.select(0, 1) - exact_mean.square()).clamp_min(0).to(x.scalar_type());
+    const at::Tensor mean = exact_mean.to(x.scalar_type());
     context->saved_data["communicator"] = reinterpret_cast<std::int64_t>(communicator);
     context->saved_data["count"] = count;
     context->save_for_backward({x, mean, groups});
@@ -76,14 +71,30 @@ class SynchronisedMoments : public torch::autograd::Function<SynchronisedMoments
     const at::Tensor to_mean = spread_groups(total.select(0, 0), groups, x);
     const at::Tensor to_variance = spread_groups(2 * total.select(0, 1), groups, x);
     const at::Tensor constant = to_mean - to_variance * spread_groups(mean, groups, x);
-    return {at::addcmul(constant, x, to_variance), {}, {}, {}, {}, {}};
+    return {at::addcmul(constant, x, to_variance), {}, {}, {}, {}};
+  }
+
+ private:
+  /// Sums of x and of x^2 over groups, [2, G, C] in float64.
+  static at::Tensor sums_of(const at::Tensor& x, const at::Tensor& groups, std::int64_t group_count) {
+    const double positions = static_cast<double>(x.numel() / (x.size(0) * x.size(1)));
+    const at::Tensor image_mean = sum_positions(x) / positions;  // [N, C]
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+    shape[0] = x.size(0);
+    shape[1] = x.size(1);
+    const at::Tensor centred = x - image_mean.view(shape);
+    // The image's mean is rounded: what the centred values still add up to mends it.
+    const at::Tensor rest = sum_positions(centred).to(at::kDouble);
+    const at::Tensor about_mean = sum_positions(centred.square()).to(at::kDouble);
+    const at::Tensor pivot = image_mean.to(at::kDouble);
+    return at::stack({sum_groups(pivot * positions + rest, groups, group_count),
+                      sum_groups(about_mean + pivot * (2 * rest + pivot * positions), groups, group_count)});
   }
 };
 
 }  // namespace
 
 at::Tensor all_reduce_sum(const at::Tensor& x, Communicator& communicator) {
-  if (communicator.size() == 1) return x;
   return AllReduceSum::apply(x, &communicator);
 }
 
@@ -91,14 +102,12 @@ at::Tensor group_indices(std::int64_t images, const GroupLayout& layout) {
   return at::arange(layout.first, layout.first + images, at::kLong).floor_divide(layout.group);
 }
 
-Moments synchronised_moments(const at::Tensor& x, const at::Tensor& shift, const GroupLayout& layout,
-                             Communicator& communicator) {
+Moments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator) {
   TORCH_CHECK(layout.group > 0 && layout.total % layout.group == 0, "groups of ", layout.group,
               " images do not divide a micro-batch of ", layout.total);
   const double count = static_cast<double>(layout.group * (x.numel() / (x.size(0) * x.size(1))));
-  const auto moments =
-      SynchronisedMoments::apply(x, shift.detach(), group_indices(x.size(0), layout).to(x.device()),
-                                 layout.groups(), count, &communicator);
+  const auto moments = SynchronisedMoments::apply(x, group_indices(x.size(0), layout).to(x.device()),
+                                                  layout.groups(), count, &communicator);
   return {moments[0], moments[1]};
 }
 

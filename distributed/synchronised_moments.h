@@ -23,12 +23,11 @@ struct GroupLayout {
   std::int64_t groups() const { return total / group; }
 };
 
-/// Mean and variance of x [N, C, ...] over each group and all positions. `shift` [C] (a running mean, say; a
-/// constant to autograd, the same on all ranks) is subtracted before squaring, so that a large mean does not
-/// cancel the variance's digits. One collective of 2 G C numbers forward, one of as many in each backward;
-/// differentiable to any order. Groups may straddle ranks. Every rank must call it with N >= 1.
-Moments synchronised_moments(const at::Tensor& x, const at::Tensor& shift, const GroupLayout& layout,
-                             Communicator& communicator);
+/// Mean and variance of x [N, C, ...] over each group and all positions. Squares are summed about each
+/// image's own mean and joined in float64, so that a large mean does not cancel the variance's digits. One
+/// collective of 2 G C float64 numbers forward, one of as many of x's type in each backward; differentiable
+/// to any order. Groups may straddle ranks. Every rank must call it with N >= 1.
+Moments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator);
 
 /// For each of this rank's N images the index of its group, int64 [N].
 at::Tensor group_indices(std::int64_t images, const GroupLayout& layout);

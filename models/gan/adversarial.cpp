@@ -77,12 +77,14 @@ std::vector<CollectiveCost> AdversarialMethod::costs_per_step() const {
   CollectiveCost norms{"batch norm", 0, 0};
   const std::int64_t groups = forward_context({}).layout.groups();
   // D's updates run G forward, G's own forward and backward.
-  const std::int64_t passes = context_.accumulate * (options_.d_steps + 2);
+  const std::int64_t forwards = context_.accumulate * (options_.d_steps + 1);
+  const std::int64_t backwards = context_.accumulate;
   for (const auto& module : generator_->modules())
     if (const auto* norm = dynamic_cast<const BatchNorm*>(module.get())) {
-      norms.count += passes;
-      norms.bytes += passes * groups * 2 * norm->channels() *
-                     static_cast<std::int64_t>(c10::elementSize(context_.dtype));
+      norms.count += forwards + backwards;
+      norms.bytes += groups * 2 * norm->channels() *
+                     (forwards * static_cast<std::int64_t>(sizeof(double)) +
+                      backwards * static_cast<std::int64_t>(c10::elementSize(context_.dtype)));
     }
   return {gradients(discriminator_player_, options_.d_steps), gradients(generator_player_, 1), norms};
 }

@@ -10,8 +10,7 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& options) : o
 Moments BatchNorm::moments(const at::Tensor& x, const ForwardContext& context) {
   if (context.batch_norm == BatchNormMode::running)
     return {running_mean_.unsqueeze(0), running_var_.unsqueeze(0)};
-  // The shift must not be the buffer itself: it is updated below while autograd still holds it.
-  const Moments result = synchronised_moments(x, running_mean_.clone(), context.layout, context.communicator);
+  const Moments result = synchronised_moments(x, context.layout, context.communicator);
   remember(result, context.layout.group * (x.numel() / (x.size(0) * x.size(1))), context.batch_norm);
   return result;
 }

@@ -31,7 +31,7 @@ at::Tensor draw(const std::string& kind, const RandomStream& random, const at::T
 
 void initialise(torch::nn::Module& network, const std::string& kind, std::uint64_t seed) {
   const at::NoGradGuard no_grad;
-  for (const auto& item : network.named_modules()) {
+  for (const auto& item : network.named_modules("", /*include_self=*/false)) {
     auto* layer = dynamic_cast<Weighted*>(item.value().get());
     if (!layer) continue;
     const RandomKey key{.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "weight"};

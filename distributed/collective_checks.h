@@ -1,0 +1,17 @@
+#pragma once
+
+#include <torch/types.h>
+
+namespace ganymede {
+
+/// What every backend asks of its tensors, so that one rank refuses what many would refuse. Throws
+/// c10::Error unless the tensor is dense and float32, float64, int64 or uint8.
+void check_collective(const at::Tensor& tensor);
+
+/// reduce_scatter and all_gather: `whole` is `ranks` times `part`, of one type.
+void check_parts(const at::Tensor& whole, const at::Tensor& part, int ranks);
+
+/// broadcast: the root is a rank.
+void check_root(int root, int ranks);
+
+}  // namespace ganymede

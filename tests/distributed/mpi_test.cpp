@@ -1,0 +1,53 @@
+#include "distributed/mpi.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/distributed/mpi_session.h"
+#include "tests/distributed/world.h"
+
+namespace ganymede {
+namespace {
+
+using test::world;
+
+class Waits final : public WaitObserver {
+ public:
+  void enter(std::string_view collective) override { names.emplace_back(collective); }
+  void leave() override { ++left; }
+  std::vector<std::string> names;
+  std::size_t left = 0;
+};
+
+TEST(MpiSession, TellsTheObserverOfEveryWait) {
+  const auto group = world().duplicate("gradients");
+  Waits waits;
+  test::mpi_session().observe(&waits);
+  at::Tensor tensor = at::ones({3});
+  group->all_reduce(tensor)->wait();
+  group->broadcast(tensor, 0)->wait();
+  world().barrier();
+  test::mpi_session().observe(nullptr);
+  world().barrier();
+  EXPECT_EQ(waits.names,
+            (std::vector<std::string>{"all_reduce gradients", "broadcast gradients", "barrier world"}));
+  EXPECT_EQ(waits.left, waits.names.size());
+}
+
+// An exception may leave a collective behind; memory that MPI still writes to must not be used again.
+TEST(MpiSession, AnAbandonedCollectiveKeepsItsMemory) {
+  const auto group = world().duplicate("abandoned");
+  constexpr std::int64_t count = 100'000;
+  {
+    at::Tensor tensor = at::ones({count}, at::kDouble);
+    const auto work = group->all_reduce(tensor);
+  }
+  const at::Tensor other = at::full({count}, 7, at::kDouble);
+  world().barrier();
+  at::Tensor next = at::ones({1});
+  group->all_reduce(next)->wait();
+  EXPECT_EQ(next.item<float>(), static_cast<float>(world().size()));
+  EXPECT_TRUE(at::equal(other, at::full({count}, 7, at::kDouble)));
+}
+
+}  // namespace
+}  // namespace ganymede

@@ -1,0 +1,10 @@
+#include "tests/distributed/world.h"
+
+namespace ganymede::test {
+
+Communicator& world() {
+  static const std::unique_ptr<Communicator> alone = make_single_communicator();
+  return *alone;
+}
+
+}  // namespace ganymede::test

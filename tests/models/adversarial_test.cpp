@@ -1,0 +1,78 @@
+#include "models/gan/adversarial.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "tests/distributed/recording_communicator.h"
+#include "tests/distributed/world.h"
+#include "tests/models/small_gan.h"
+
+namespace ganymede {
+namespace {
+
+using test::RecordingCommunicator;
+using test::SmallGan;
+using test::SmallGanOptions;
+using test::world;
+
+TEST(AdversarialMethod, CostsAreWhatAStepSends) {
+  for (const SmallGanOptions& options :
+       {SmallGanOptions{.batch = 5},
+        SmallGanOptions{.batch = 12,
+        .accumulate = 3,
+        .options = {{"gan.d_steps", "2"}, {"gan.batch_norm_group", "2"}, {"gan.gradient_penalty", "10"}}}}) {
+    RecordingCommunicator gradients(world()), norms(world());
+    SmallGan run(options, gradients, norms);
+    run.train(1);
+    gradients.calls.clear();
+    norms.calls.clear();
+    run.train(1);
+    CollectiveCost reduced, normalised;
+    for (const CollectiveCost& cost : run.method().costs_per_step()) {
+      CollectiveCost& sum = cost.what == "batch norm" ? normalised : reduced;
+      sum.count += cost.count;
+      sum.bytes += cost.bytes;
+    }
+    EXPECT_EQ(static_cast<std::int64_t>(gradients.calls.size()), reduced.count);
+    EXPECT_EQ(gradients.bytes(), reduced.bytes);
+    EXPECT_GT(reduced.count, 2);
+    EXPECT_EQ(static_cast<std::int64_t>(norms.calls.size()), normalised.count);
+    EXPECT_EQ(norms.bytes(), normalised.bytes);
+  }
+}
+
+TEST(AdversarialMethod, StepsCountTheBatchesTheyTake) {
+  SmallGan run({.options = {{"gan.d_steps", "3"}}}, world(), world());
+  EXPECT_EQ(run.method().batches_per_step(), 3);
+}
+
+// The discriminator's phase leaves G's weights, the generator's leaves D's.
+TEST(AdversarialMethod, EachPhaseMovesItsOwnPlayer) {
+  SmallGan run({.batch = 4}, world(), world());
+  const auto weights = [&](std::size_t player) {
+    std::vector<at::Tensor> copies;
+    for (const auto& [name, tensor] : run.method().players()[player]->weights(false))
+      copies.push_back(tensor.detach().flatten().clone());
+    return at::cat(copies);
+  };
+  const at::Tensor g = weights(0), d = weights(1);
+  at::Tensor d_after_its_phase;
+  bool g_still = false;
+  run.method().observe = [&](std::string_view name, const at::Tensor&) {
+    if (name != "generator.loss") return;
+    g_still = at::equal(g, weights(0));
+    d_after_its_phase = weights(1);
+  };
+  run.train(1);
+  EXPECT_TRUE(g_still);
+  EXPECT_FALSE(at::equal(d, d_after_its_phase));
+  EXPECT_TRUE(at::equal(d_after_its_phase, weights(1)));
+  EXPECT_FALSE(at::equal(g, weights(0)));
+}
+
+TEST(AdversarialMethod, RefusesGroupsThatDoNotDivideTheMicroBatch) {
+  EXPECT_THROW(SmallGan({.batch = 8, .options = {{"gan.batch_norm_group", "3"}}}, world(), world()), Error);
+}
+
+}  // namespace
+}  // namespace ganymede

@@ -1,0 +1,154 @@
+#include "models/player.h"
+
+#include <gtest/gtest.h>
+
+#include "core/philox.h"
+#include "tests/distributed/world.h"
+
+namespace ganymede {
+namespace {
+
+using test::world;
+
+class Net final : public torch::nn::Module {
+ public:
+  Net() {
+    vector = register_parameter("vector", draw({5}, "vector"));
+    kernel = register_parameter("kernel", draw({4, 3, 3, 3}, "kernel"));
+    statistic = register_buffer("statistic", draw({3}, "statistic"));
+  }
+  static at::Tensor draw(at::IntArrayRef shape, const char* name) {
+    const RandomStream random({.seed = 2, .phase = "net", .stream = name});
+    return random.normal(0, 1, c10::multiply_integers(shape), at::kDouble).view(shape).to(at::kFloat);
+  }
+  at::Tensor vector, kernel, statistic;
+};
+
+struct Fixture {
+  explicit Fixture(const OptimizerOptions& options)
+      : net(std::make_shared<Net>()), player("net", net, options, at::kDouble, world(), 1 << 20) {}
+
+  /// One update with the gradient `scale` everywhere but in the padding, the same on all ranks.
+  void update(double scale) {
+    player.zero_gradients();
+    player.reducer().arm();
+    const double part = scale / world().size();
+    ((net->vector.sum() + net->kernel.sum()) * part).backward();
+    player.reducer().finalize();
+    player.update();
+  }
+  at::Tensor tensor(const std::string& name) const {
+    for (const auto& [key, value] : player.state())
+      if (key == name) return value;
+    ADD_FAILURE() << "no tensor " << name;
+    return {};
+  }
+
+  std::shared_ptr<Net> net;
+  Player player;
+};
+
+constexpr std::int64_t parameter_count = 5 + 4 * 27;
+
+TEST(Player, TakesTheNetworksTensorsIntoArenas) {
+  const Fixture setup({.ema = 0.9});
+  EXPECT_EQ(setup.player.parameter_count(), parameter_count);
+  EXPECT_TRUE(at::equal(setup.net->kernel, Net::draw({4, 3, 3, 3}, "kernel").to(at::kDouble)));
+  EXPECT_TRUE(setup.net->kernel.is_contiguous(at::MemoryFormat::ChannelsLast));
+  EXPECT_TRUE(at::equal(setup.net->statistic, Net::draw({3}, "statistic").to(at::kDouble)));
+  EXPECT_EQ(setup.tensor("net/weight/kernel").data_ptr(), setup.net->kernel.data_ptr());
+  EXPECT_EQ(setup.tensor("net/buffer/statistic").data_ptr(), setup.net->statistic.data_ptr());
+}
+
+TEST(Player, StateNamesEveryTensorOnce) {
+  const auto names = [](const Player& player) {
+    std::vector<std::string> all;
+    for (const auto& [name, tensor] : player.state()) all.push_back(name);
+    return all;
+  };
+  const std::vector<std::string> without_average = {
+      "net/weight/vector", "net/weight/kernel", "net/buffer/statistic", "net/adam_m/vector",
+      "net/adam_m/kernel", "net/adam_v/vector", "net/adam_v/kernel"};
+  EXPECT_EQ(names(Fixture({}).player), without_average);
+  std::vector<std::string> with_average = without_average;
+  with_average.insert(with_average.end(), {"net/ema/vector", "net/ema/kernel", "net/ema_buffer/statistic"});
+  EXPECT_EQ(names(Fixture({.ema = 0.9}).player), with_average);
+}
+
+TEST(Player, CopyingTheStateContinuesTheRun) {
+  const OptimizerOptions options{.lr = 0.1, .beta1 = 0.9, .warmup = 5, .ema = 0.9, .ema_start = 1};
+  Fixture one(options), other(options);
+  for (const double scale : {1.0, 2.0, -3.0}) one.update(scale);
+  copy_tensors(one.player.state(), other.player.state());
+  other.player.set_updates(one.player.updates());
+  one.update(0.5);
+  other.update(0.5);
+  const NamedTensors state = one.player.state();
+  for (std::size_t i = 0; i < state.size(); ++i)
+    EXPECT_TRUE(at::equal(state[i].second, other.player.state()[i].second)) << state[i].first;
+}
+
+TEST(Player, ClipsTheGlobalNorm) {
+  const double clip = 0.5, norm = 3 * std::sqrt(static_cast<double>(parameter_count));
+  Fixture setup({.beta1 = 0.5, .clip = clip});
+  setup.update(3);
+  EXPECT_NEAR(setup.player.gradient_norm(), norm, 1e-12);
+  // m = (1 - beta1) g, scaled to the norm allowed.
+  EXPECT_NEAR(setup.tensor("net/adam_m/vector")[0].item<double>(), 0.5 * 3 * clip / norm, 1e-15);
+  EXPECT_NEAR(setup.tensor("net/adam_m/kernel")[0][0][0][0].item<double>(), 0.5 * 3 * clip / norm, 1e-15);
+
+  Fixture below({.beta1 = 0.5, .clip = 2 * norm});
+  below.update(3);
+  EXPECT_EQ(below.tensor("net/adam_m/vector")[0].item<double>(), 1.5);
+}
+
+TEST(Player, LearnsAtTheSchedulesRate) {
+  Fixture setup({.lr = 0.1, .beta1 = 0, .beta2 = 0, .eps = 1e-20, .warmup = 4});
+  // With both decays 0 a step is lr times the gradient's sign.
+  for (const double rate : {0.025, 0.05, 0.075, 0.1, 0.1}) {
+    const at::Tensor before = setup.net->vector.detach().clone();
+    setup.update(2);
+    EXPECT_DOUBLE_EQ(setup.player.learning_rate(), rate);
+    EXPECT_LT((before - setup.net->vector - rate).abs().max().item<double>(), 1e-15);
+  }
+  EXPECT_EQ(setup.player.updates(), 5);
+}
+
+TEST(Player, TheAverageStartsAsACopy) {
+  Fixture setup({.lr = 0.1, .ema = 0.9, .ema_start = 2});
+  for (int update = 1; update <= 2; ++update) {
+    setup.net->statistic.add_(1);
+    setup.update(1);
+    EXPECT_TRUE(at::equal(setup.tensor("net/ema/kernel"), setup.net->kernel));
+    EXPECT_TRUE(at::equal(setup.tensor("net/ema_buffer/statistic"), setup.net->statistic));
+  }
+  const at::Tensor kernel = setup.net->kernel.detach().clone(), statistic = setup.net->statistic.clone();
+  setup.net->statistic.add_(1);
+  setup.update(1);
+  EXPECT_LT(
+      (setup.tensor("net/ema/kernel") - (0.9 * kernel + 0.1 * setup.net->kernel)).abs().max().item<double>(),
+      1e-15);
+  EXPECT_LT((setup.tensor("net/ema_buffer/statistic") - (statistic + 0.1)).abs().max().item<double>(), 1e-15);
+  setup.player.reset_average();
+  EXPECT_TRUE(at::equal(setup.tensor("net/ema/kernel"), setup.net->kernel));
+  EXPECT_TRUE(at::equal(setup.tensor("net/ema_buffer/statistic"), setup.net->statistic));
+}
+
+TEST(Player, BroadcastsEverythingThatTheStateHolds) {
+  Fixture setup({.ema = 0.9});
+  const int root = world().size() - 1;
+  for (const auto& [name, tensor] : setup.player.state())
+    at::Tensor(tensor.detach()).fill_(world().rank() + 1);
+  setup.player.broadcast(world(), root);
+  for (const auto& [name, tensor] : setup.player.state())
+    EXPECT_TRUE(at::equal(tensor, at::full_like(tensor, root + 1))) << name;
+}
+
+TEST(CopyTensors, RefusesOtherNames) {
+  const NamedTensors a = {{"a", at::ones({1})}}, b = {{"b", at::zeros({1})}};
+  EXPECT_THROW(copy_tensors(a, b), std::logic_error);
+  EXPECT_THROW(copy_tensors(a, {}), std::logic_error);
+}
+
+}  // namespace
+}  // namespace ganymede

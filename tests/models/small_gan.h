@@ -1,0 +1,38 @@
+#pragma once
+
+#include "models/method.h"
+
+namespace ganymede::test {
+
+/// A run of adversarial training: a narrow BigGAN at 32x32 with attention, in float64, on synthetic images.
+struct SmallGanOptions {
+  std::int64_t batch = 8;
+  std::int64_t accumulate = 1;
+  std::map<std::string, std::string> options = {};  ///< on top of the narrow network's
+};
+
+class SmallGan {
+ public:
+  /// The communicators must outlive it.
+  SmallGan(const SmallGanOptions& options, Communicator& gradients, Communicator& batch_norm);
+
+  Method& method() { return *method_; }
+  Player& discriminator() { return *method_->players()[1]; }
+  /// The image at this global position becomes another one.
+  void change_image(std::int64_t position) { changed_ = position; }
+  /// The next steps; collective. Returns the last step's report.
+  StepReport train(std::int64_t steps);
+  /// A copy of every tensor of every player.
+  NamedTensors state();
+
+ private:
+  Batch next();
+
+  std::unique_ptr<MethodRecipe> recipe_;
+  std::int64_t micro_batch_;
+  int rank_, size_;
+  std::unique_ptr<Method> method_;
+  std::int64_t step_ = 0, position_ = 0, changed_ = -1;
+};
+
+}  // namespace ganymede::test
