@@ -25,7 +25,8 @@ if [ "$cores" -lt "$ranks" ] || [ "$(nproc)" -lt "$ranks" ]; then
 fi
 
 status=0
-"${mpi[@]}" build/cpu/ganymede train --recipe biggan-digits --data datasets/samples/digits.h5 --out "$run" || status=$?
+"${mpi[@]}" build/cpu/ganymede train --recipe biggan-digits --data datasets/samples/digits.h5 --out "$run" \
+  --log.every 50 || status=$?
 if [ "$status" = 75 ]; then
   echo "$self: training stopped on request and saved; the same command goes on from there" >&2
 fi
