@@ -18,10 +18,11 @@ std::unique_ptr<MethodRecipe> recipe_of(const std::map<std::string, std::string>
   set("biggan.chunk", "4");
   set("biggan.shared", "6");
   set("biggan.attention", "16");
-  set("generator.lr", "1e-3");
+  // BigGAN's published rates: larger ones amplify rounding over the steps.
+  set("generator.lr", "1e-4");
   set("generator.ema", "0.9");
   set("generator.ema_start", "3");
-  set("discriminator.lr", "2e-3");
+  set("discriminator.lr", "4e-4");
   set("discriminator.beta1", "0.5");
   for (const auto& [key, value] : options) set(key, value);
   auto recipe = make_method_recipe("adversarial", settings);
