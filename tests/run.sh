@@ -80,7 +80,9 @@ fi
 if nvcc=$(find_nvcc); then
   launch/setup.sh --cuda --tests
   export CUDACXX=$nvcc
-  step "configure cuda" cmake --preset cuda -DGANYMEDE_TESTS=OFF && step "build cuda" cmake --build --preset cuda || true
+  if step "configure cuda" cmake --preset cuda -DGANYMEDE_TESTS=OFF; then
+    step "build cuda" cmake --build --preset cuda || true
+  fi
 fi
 
 echo
