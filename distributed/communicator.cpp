@@ -14,7 +14,7 @@ std::string Communicator::broadcast_text(const std::string& text, int root) {
   at::Tensor length = at::full({1}, static_cast<std::int64_t>(text.size()), at::kLong);
   broadcast(length, root)->wait();
   at::Tensor bytes = at::empty({length.item<std::int64_t>()}, at::kByte);
-  if (rank() == root) std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  if (rank() == root && !text.empty()) std::memcpy(bytes.data_ptr(), text.data(), text.size());
   broadcast(bytes, root)->wait();
   return {static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())};
 }

@@ -31,7 +31,7 @@ from ganymede_runs import (DIGITS, Job, checkpoints, far_apart, final_tensors, f
     (["--biggan.resolution", "48"], ["biggan.resolution", "48", "32, 64"]),
     (["--train.accumulate", "3"], ["train.accumulate = 3", "does not divide", "8"]),
     (["--resume.allow", "train.bacth"], ["train.bacth", "did you mean train.batch?"]),
-    (["--seed"], ["--seed", "argument"]),
+    (["--seed"], ["--seed", "value"]),
 ], ids=lambda value: str(value[0]) if isinstance(value, list) else value)
 def test_option(tmp_path, options, words):
     line = refusal(2, 2, *training(tmp_path / "run", *options))
@@ -51,7 +51,7 @@ def test_batch_smaller_than_rank_count(tmp_path):
     (["train", "--recipe", "biggan-digit", "--data", DIGITS, "--out", "run"], ["'biggan-digit'", "biggan-digits"]),
     (["train", "--recipe", "biggan-digits", "--out", "run"], ["--data is missing"]),
     (["train", "--recipe", "biggan-digits", "--data", DIGITS], ["--out is missing"]),
-    (["train", "--recipe", "biggan-digits", "--data", "--out", "run"], ["--data", "argument"]),
+    (["train", "--recipe", "biggan-digits", "--data", "--out", "run"], ["--data", "value"]),
 ], ids=lambda value: " ".join(map(str, value[:3])))
 def test_command_line(tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
