@@ -14,11 +14,11 @@ int models_command(std::span<const std::string> arguments) {
         flag_help(flags));
     return 0;
   }
-  fmt::print("{:<22} {:<14} {:>14}\n", "recipe", "network", "parameters");
+  fmt::print("{:<26} {:<14} {:>14}\n", "recipe", "network", "parameters");
   for (const auto& [name, path] : recipes()) {
     const RunOptions options({read_recipe(path)});
     for (const auto& [network, count] : options.method->parameter_counts())
-      fmt::print("{:<22} {:<14} {:>14}\n", name, network, with_thousands(count));
+      fmt::print("{:<26} {:<14} {:>14}\n", name, network, with_thousands(count));
   }
   return 0;
 }
