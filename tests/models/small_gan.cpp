@@ -48,6 +48,11 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
                             .dtype = at::kDouble,
                             .bucket_bytes = 8192});
   method_->initialise();
+  for (Player* player : method_->players()) {
+    for (const auto& [name, tensor] : player->weights(false))
+      if (name.ends_with(".gamma")) at::Tensor(tensor.detach()).fill_(options.attention);
+    player->reset_average();
+  }
 }
 
 Batch SmallGan::next() {

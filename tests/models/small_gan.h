@@ -8,6 +8,8 @@ namespace ganymede::test {
 struct SmallGanOptions {
   std::int64_t batch = 8;
   std::int64_t accumulate = 1;
+  double attention =
+      0.5;  ///< gamma at the start: at 0, as it is initialised, attention is hardly part of a short run
   std::map<std::string, std::string> options = {};  ///< on top of the narrow network's
 };
 
