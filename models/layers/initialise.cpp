@@ -37,7 +37,8 @@ void initialise(torch::nn::Module& network, const std::string& kind, std::uint64
     const RandomKey key{.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "weight"};
     layer->weight().copy_(draw(kind, RandomStream(key), layer->weight()).view(layer->weight().sizes()));
     if (layer->bias().defined()) layer->bias().zero_();
-    if (at::Tensor* u = layer->named_buffers(false).find("u")) {
+    const auto buffers = layer->named_buffers(/*recurse=*/false);
+    if (const at::Tensor* u = buffers.find("u")) {
       RandomKey buffer_key = key;
       buffer_key.stream = "u";
       const at::Tensor normal = RandomStream(buffer_key).normal(0, 1, u->numel(), at::kDouble)[0];

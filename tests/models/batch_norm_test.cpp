@@ -19,8 +19,8 @@ ForwardContext context_of(const SpreadImages& images, BatchNormMode mode = Batch
   return {world(), images.layout(), mode};
 }
 
-at::Tensor& buffer(BatchNorm& norm, const char* name) {
-  return *norm.named_buffers().find(name);
+at::Tensor buffer(const BatchNorm& norm, const char* name) {
+  return norm.named_buffers()[name];
 }
 
 at::Tensor summed(const at::Tensor& tensor) {
