@@ -11,8 +11,8 @@ namespace ganymede {
 class Network : public torch::nn::Module {
  public:
   /// Must be called for each network that takes part in a phase (a discriminator update, a generator update,
-  /// a round of sampling), before its first forward: spectral norm iterates here, and only here. Without
-  /// `update_buffers` no buffer changes.
+  /// a round of sampling), before its first forward: spectral norm iterates here, and only here, and what layers made of
+  /// their weights before is forgotten. Without `update_buffers` no buffer changes.
   void begin_phase(bool update_buffers);
   /// The standing statistics of all batch norms in one flat tensor, to be summed over ranks.
   at::Tensor standing_sums() const;

@@ -7,14 +7,6 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& options) : o
   running_var_ = register_buffer("running_var", at::ones({channels}));
 }
 
-Moments BatchNorm::moments(const at::Tensor& x, const ForwardContext& context) {
-  if (context.batch_norm == BatchNormMode::running)
-    return {running_mean_.unsqueeze(0), running_var_.unsqueeze(0)};
-  const Moments result = synchronised_moments(x, context.layout, context.communicator);
-  remember(result, context.layout.group * (x.numel() / (x.size(0) * x.size(1))), context.batch_norm);
-  return result;
-}
-
 void BatchNorm::remember(const Moments& moments, std::int64_t count, BatchNormMode mode) {
   if (mode == BatchNormMode::batch) return;
   const at::NoGradGuard no_grad;
@@ -43,18 +35,14 @@ void BatchNorm::adopt_standing(const at::Tensor& sums, double passes) {
 
 at::Tensor BatchNorm::normalise(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias,
                                 const ForwardContext& context) {
-  Moments m = moments(x, context);
-  if (m.mean.size(0) > 1) {
-    const at::Tensor groups = group_indices(x.size(0), context.layout).to(x.device());
-    m = {m.mean.index_select(0, groups), m.variance.index_select(0, groups)};
-  }
-  // One multiplication and one addition an element: the rest is [N, C] work.
-  const at::Tensor scale = gain * at::rsqrt(m.variance + options_.eps);
-  const at::Tensor shift = bias - m.mean * scale;
-  std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
-  shape[0] = scale.size(0);
-  shape[1] = scale.size(1);
-  return at::addcmul(shift.view(shape), x, scale.view(shape));
+  const Normalisation normalisation{options_.eps, options_.activation};
+  if (context.batch_norm == BatchNormMode::running)
+    return normalise_with({running_mean_.unsqueeze(0), running_var_.unsqueeze(0)}, x, gain, bias,
+                          normalisation);
+  const Normalised result =
+      normalise_batch(x, gain, bias, normalisation, context.layout, context.communicator);
+  remember(result.moments, context.layout.group * (x.numel() / (x.size(0) * x.size(1))), context.batch_norm);
+  return result.y;
 }
 
 AffineBatchNorm::AffineBatchNorm(std::int64_t channels, const BatchNormOptions& options)

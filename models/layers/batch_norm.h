@@ -1,6 +1,7 @@
 #pragma once
 
 #include "models/layers/forward_context.h"
+#include "models/layers/normalise.h"
 #include "models/layers/weighted.h"
 
 namespace ganymede {
@@ -8,11 +9,12 @@ namespace ganymede {
 struct BatchNormOptions {
   double eps = 1e-5;
   double momentum = 0.1;  ///< weight of the newest batch in the running averages
+  Activation activation = Activation::none;
 };
 
 /// Batch normalisation over the groups of the context, wherever their images lie:
 ///
-///     y = (x - mean) / sqrt(variance + eps) * gain + bias
+///     y = activation((x - mean) / sqrt(variance + eps) * gain + bias)
 ///
 /// The running averages take the mean over groups of the mean and of the unbiased variance. Buffers
 /// "running_mean" and "running_var" [C].
@@ -32,7 +34,6 @@ class BatchNorm : public torch::nn::Module {
   void adopt_standing(const at::Tensor& sums, double passes);
 
  private:
-  Moments moments(const at::Tensor& x, const ForwardContext& context);
   void remember(const Moments& moments, std::int64_t count, BatchNormMode mode);
 
   BatchNormOptions options_;

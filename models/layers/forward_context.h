@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "distributed/synchronised_moments.h"
 
 namespace ganymede {
@@ -17,6 +19,13 @@ struct ForwardContext {
   Communicator& communicator;  ///< batch norm's
   GroupLayout layout;  ///< this rank's images within the micro-batch, and the groups that share statistics
   BatchNormMode batch_norm = BatchNormMode::train;
+  /// The type of maps [N, C, H, W] between convolutions; without one, that of the weights.
+  std::optional<at::ScalarType> activations = std::nullopt;
+
+  /// x as a map: in that type and in channels_last order.
+  at::Tensor as_map(const at::Tensor& x) const {
+    return x.to(activations.value_or(x.scalar_type()), false, false, at::MemoryFormat::ChannelsLast);
+  }
 };
 
 }  // namespace ganymede

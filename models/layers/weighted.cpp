@@ -12,6 +12,12 @@ WeightOptions without_bias(WeightOptions options) {
   return options;
 }
 
+/// [out, rest]: in channels_last order the columns are a permutation of the row-major ones; sigma does not
+/// mind.
+at::Tensor matrix_of(const at::Tensor& weight) {
+  return weight.dim() == 4 ? weight.permute({0, 2, 3, 1}).flatten(1) : weight.flatten(1);
+}
+
 }  // namespace
 
 Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options) : eps_(options.eps) {
@@ -20,46 +26,68 @@ Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options) : eps_(o
   if (options.spectral_norm) u_ = register_buffer("u", at::empty({shape[0]}));
 }
 
-at::Tensor Weighted::matrix() const {
-  // In channels_last order the columns are a permutation of the row-major ones: sigma does not mind.
-  return weight_.dim() == 4 ? weight_.permute({0, 2, 3, 1}).flatten(1) : weight_.flatten(1);
-}
-
-void Weighted::iterate(bool update) {
+void Weighted::begin_phase(bool update) {
+  made_.reset();
   if (!u_.defined()) return;
   const at::NoGradGuard no_grad;
-  const at::Tensor w = matrix();
-  right_ = normalised(at::mv(w.t(), u_), eps_);
-  left_ = normalised(at::mv(w, right_), eps_);
-  if (update) u_.copy_(left_);
+  const at::Tensor w = matrix_of(weight_);
+  spectral_.v = normalised(at::mv(w.t(), u_), eps_);
+  spectral_.u = normalised(at::mv(w, spectral_.v), eps_);
+  if (update) u_.copy_(spectral_.u);
 }
 
-at::Tensor Weighted::effective_weight() {
-  if (!u_.defined()) return weight_;
-  if (!left_.defined()) iterate(false);
-  return weight_ / at::dot(left_, at::mv(matrix(), right_));
+at::Tensor Weighted::effective_weight(at::ScalarType type, WeightForm form) {
+  if (!u_.defined() && form == WeightForm::plain && type == weight_.scalar_type()) return weight_;
+  if (u_.defined() && !spectral_.u.defined()) begin_phase(false);
+  const bool current = made_.defined() && made_form_ == form && made_.scalar_type() == type &&
+                       made_version_ == weight_._version();
+  if (!current) {
+    const at::NoGradGuard no_grad;
+    if (u_.defined())
+      spectral_.sigma = at::dot(spectral_.u, at::mv(matrix_of(weight_), spectral_.v)).item<double>();
+    made_ = make_weight(weight_, form, spectral_, type);
+    made_form_ = form;
+    made_version_ = weight_._version();
+  }
+  return use_weight(weight_, form, spectral_, made_);
+}
+
+at::Tensor Weighted::effective_bias(at::ScalarType type) const {
+  return bias_.defined() ? bias_.to(type) : bias_;
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const WeightOptions& options)
     : Weighted({out, in, kernel, kernel}, options) {}
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
-  const std::int64_t padding = weight().size(2) / 2;
-  return at::conv2d(x, effective_weight(), bias(), 1, padding);
+  const at::ScalarType type = x.scalar_type();
+  return at::conv2d(x, effective_weight(type), effective_bias(type), 1, weight().size(2) / 2);
+}
+
+at::Tensor Conv2d::forward_upsampled(const at::Tensor& x) {
+  const at::ScalarType type = x.scalar_type();
+  at::Tensor bias = effective_bias(type);
+  if (bias.defined()) bias = bias.repeat({4});
+  return join_phases(at::conv2d(x, effective_weight(type, WeightForm::after_upsampling), bias, 1, 1));
+}
+
+at::Tensor Conv2d::forward_pooled(const at::Tensor& x) {
+  const at::ScalarType type = x.scalar_type();
+  return at::conv2d(x, effective_weight(type, WeightForm::before_pooling), effective_bias(type), 2, 1);
 }
 
 Linear::Linear(std::int64_t in, std::int64_t out, const WeightOptions& options)
     : Weighted({out, in}, options) {}
 
 at::Tensor Linear::forward(const at::Tensor& x) {
-  return at::linear(x, effective_weight(), bias());
+  return at::linear(x, effective_weight(x.scalar_type()), effective_bias(x.scalar_type()));
 }
 
 Embedding::Embedding(std::int64_t count, std::int64_t width, const WeightOptions& options)
     : Weighted({count, width}, without_bias(options)) {}
 
 at::Tensor Embedding::forward(const at::Tensor& labels) {
-  return at::embedding(effective_weight(), labels);
+  return at::embedding(effective_weight(weight().scalar_type()), labels);
 }
 
 }  // namespace ganymede

@@ -2,6 +2,8 @@
 
 #include <torch/nn/module.h>
 
+#include "models/layers/weight_form.h"
+
 namespace ganymede {
 
 /// How a layer's weight is used.
@@ -18,43 +20,52 @@ struct WeightOptions {
 ///
 /// W seen as [out, rest]; u and v are constants to autograd, sigma is not. Parameters "weight", "bias";
 /// buffer "u" [out].
+///
+/// The weight that is computed with (normalised, folded, in bfloat16) is made once a phase, at its first use.
 class Weighted : public torch::nn::Module {
  public:
-  /// One power iteration, once a phase. With `update` the buffer u takes the result; without, no buffer
-  /// changes.
-  void iterate(bool update);
+  /// Must be called when a phase begins, and whenever the weight has changed since: one power iteration, and
+  /// what was made of the weight before is forgotten. With `update` the buffer u takes the result; without,
+  /// no buffer changes.
+  void begin_phase(bool update);
   /// Weight tensors' initialisation, and the regularisers, look at the raw weight.
   const at::Tensor& weight() const { return weight_; }
   const at::Tensor& bias() const { return bias_; }
 
  protected:
   Weighted(at::IntArrayRef shape, const WeightOptions& options);
-  /// The weight to compute with.
-  at::Tensor effective_weight();
+  /// The weight to compute with: normalised, in its form, of `type`.
+  at::Tensor effective_weight(at::ScalarType type, WeightForm form = WeightForm::plain);
+  at::Tensor effective_bias(at::ScalarType type) const;
 
  private:
-  /// [out, rest], a view in the weight's memory order.
-  at::Tensor matrix() const;
   at::Tensor weight_, bias_, u_;
-  at::Tensor left_, right_;  // this phase's u and v
+  SpectralFactors spectral_;  // this phase's
+  at::Tensor made_;           // the weight of this phase, in the form and type last asked for
+  WeightForm made_form_ = WeightForm::plain;
+  std::int64_t made_version_ = 0;  // the weight's
   double eps_;
 };
 
-/// weight [out, in, k, k], stride 1, padding k / 2.
+/// weight [out, in, k, k], k odd, stride 1, padding k / 2. Computes in x's type.
 class Conv2d : public Weighted {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const WeightOptions& options);
   at::Tensor forward(const at::Tensor& x);
+  /// forward(x upsampled x2, nearest): folded into the kernel. k = 3.
+  at::Tensor forward_upsampled(const at::Tensor& x);
+  /// forward(x) averaged over 2x2 positions: folded into the kernel. k = 3; H and W even.
+  at::Tensor forward_pooled(const at::Tensor& x);
 };
 
-/// weight [out, in]: x [N, in] -> [N, out].
+/// weight [out, in]: x [N, in] -> [N, out], in x's type.
 class Linear : public Weighted {
  public:
   Linear(std::int64_t in, std::int64_t out, const WeightOptions& options);
   at::Tensor forward(const at::Tensor& x);
 };
 
-/// weight [count, width]: labels [N] -> [N, width].
+/// weight [count, width]: labels [N] -> [N, width], of the weight's type.
 class Embedding : public Weighted {
  public:
   Embedding(std::int64_t count, std::int64_t width, const WeightOptions& options);

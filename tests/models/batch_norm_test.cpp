@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "models/layers/initialise.h"
 #include "tests/distributed/collective_gradcheck.h"
@@ -119,6 +120,41 @@ TEST(BatchNorm, DerivativesEqualDifferences) {
     EXPECT_LT(test::gradient_error(part, {x, gain, bias}), 1e-8);
     EXPECT_LT(test::second_gradient_error(part, {x, gain, bias}), 1e-7);
   }
+}
+
+TEST(BatchNorm, DerivativesWithReluEqualDifferences) {
+  for (const auto& [total, group] : {test::Cut{5, 5}, test::Cut{8, 2}}) {
+    SCOPED_TRACE(fmt::format("{} images in groups of {}", total, group));
+    const SpreadImages images(total, group);
+    BatchNorm norm(2, {.activation = Activation::relu});
+    norm.to(at::kDouble);
+    const at::Tensor x = images.mine(images.draw({2, 2, 2}, "x")).set_requires_grad(true);
+    const at::Tensor gain = at::full({1, 2}, 1.5, at::kDouble).set_requires_grad(true);
+    const at::Tensor bias = at::full({1, 2}, 0.1, at::kDouble).set_requires_grad(true);
+    const at::Tensor weights = images.mine(images.draw({2, 2, 2}, "weights"));
+    const test::LossPart part = [&](const std::vector<at::Tensor>& at) {
+      const at::Tensor y = norm.normalise(at[0], at[1], at[2], context_of(images, BatchNormMode::batch));
+      return (weights * (y.sin() + y.square() * 0.2)).sum();
+    };
+    EXPECT_LT(test::gradient_error(part, {x, gain, bias}), 1e-7);
+    EXPECT_LT(test::second_gradient_error(part, {x, gain, bias}), 1e-6);
+  }
+}
+
+TEST(BatchNorm, HalfPrecisionMapsHaveFloatFigures) {
+  const SpreadImages images(6, 6);
+  AffineBatchNorm norm(5, {.activation = Activation::relu});
+  const at::Tensor whole = images.draw({5, 4, 4}, "x").to(at::kBFloat16).to(at::kFloat) + 3;
+  const auto run = [&](at::ScalarType type) {
+    const at::Tensor x = images.mine(whole).to(type).set_requires_grad(true);
+    const at::Tensor y = norm.forward(x, context_of(images));
+    const at::Tensor weights = images.mine(images.draw({5, 4, 4}, "weights")).to(type);
+    return std::pair{y, torch::autograd::grad({y}, {x}, {weights})[0]};
+  };
+  const auto half = run(at::kBFloat16), full = run(at::kFloat);
+  EXPECT_EQ(half.first.scalar_type(), at::kBFloat16);
+  EXPECT_LT(test::relative_error(half.first.to(at::kFloat), full.first), 1e-2);
+  EXPECT_LT(test::relative_error(half.second.to(at::kFloat), full.second), 2e-2);
 }
 
 TEST(BatchNorm, ALargeMeanDoesNotCancelTheVariance) {

@@ -53,7 +53,7 @@ class BigGanGenerator::Block final : public torch::nn::Module {
  public:
   Block(std::int64_t in, std::int64_t out, const BigGanOptions& options, const WeightOptions& weights) {
     const std::int64_t condition = options.shared + options.chunk;
-    const BatchNormOptions norm{.eps = options.batch_norm_eps};
+    const BatchNormOptions norm{.eps = options.batch_norm_eps, .activation = Activation::relu};
     norm1_ = register_module("norm1", std::make_shared<ConditionalBatchNorm>(in, condition, norm, weights));
     conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, weights));
     norm2_ = register_module("norm2", std::make_shared<ConditionalBatchNorm>(out, condition, norm, weights));
@@ -62,8 +62,8 @@ class BigGanGenerator::Block final : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x, const at::Tensor& y, const ForwardContext& context) {
-    at::Tensor h = upsample(at::relu(norm1_->forward(x, y, context)));
-    h = at::relu(norm2_->forward(conv1_->forward(h), y, context));
+    at::Tensor h = conv1_->forward_upsampled(norm1_->forward(x, y, context));
+    h = norm2_->forward(h, y, context);
     // A 1x1 convolution and nearest upsampling commute; this order costs a quarter.
     return conv2_->forward(h) + upsample(shortcut_->forward(x));
   }
@@ -91,8 +91,9 @@ BigGanGenerator::BigGanGenerator(const BigGanOptions& options) : options_(option
     if (attention_.back()) register_module(fmt::format("attention{}", i), attention_.back());
   }
   const std::int64_t last = plan.generator.back() * ch;
-  norm_ = register_module("norm",
-                          std::make_shared<AffineBatchNorm>(last, BatchNormOptions{options.batch_norm_eps}));
+  norm_ = register_module(
+      "norm", std::make_shared<AffineBatchNorm>(
+                  last, BatchNormOptions{.eps = options.batch_norm_eps, .activation = Activation::relu}));
   to_image_ = register_module("to_image", std::make_shared<Conv2d>(last, options.image_channels, 3, weights));
 }
 
@@ -105,12 +106,12 @@ at::Tensor BigGanGenerator::forward(const at::Tensor& z, const at::Tensor& label
   const at::Tensor y = shared_->forward(labels);  // [N, shared]
   const auto chunks = z.split(options_.chunk, 1);
   at::Tensor h = linear_->forward(chunks[0]).view({z.size(0), first_channels_, 4, 4});
-  h = h.contiguous(at::MemoryFormat::ChannelsLast);
+  h = context.as_map(h);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     h = blocks_[i]->forward(h, at::cat({y, chunks[i + 1]}, 1), context);
     if (attention_[i]) h = attention_[i]->forward(h);
   }
-  return at::tanh(to_image_->forward(at::relu(norm_->forward(h, context))));
+  return at::tanh(to_image_->forward(norm_->forward(h, context)).to(z.scalar_type()));
 }
 
 class BigGanDiscriminator::Block final : public torch::nn::Module {
@@ -125,14 +126,10 @@ class BigGanDiscriminator::Block final : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor h = conv2_->forward(at::relu(conv1_->forward(first_ ? x : at::relu(x))));
+    const at::Tensor inner = conv1_->forward(first_ ? x : at::relu(x)).relu_();
+    if (!halve_) return conv2_->forward(inner).add_(shortcut_ ? shortcut_->forward(x) : x);
     // Average pooling and a 1x1 convolution commute: pooled first, the convolution costs a quarter.
-    at::Tensor shortcut = x;
-    if (halve_) {
-      h = downsample(h);
-      shortcut = downsample(shortcut);
-    }
-    return h + (shortcut_ ? shortcut_->forward(shortcut) : shortcut);
+    return conv2_->forward_pooled(inner).add_(shortcut_->forward(downsample(x)));
   }
 
  private:
@@ -161,13 +158,13 @@ BigGanDiscriminator::BigGanDiscriminator(const BigGanOptions& options) {
 }
 
 at::Tensor BigGanDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
-                                        const ForwardContext&) {
-  at::Tensor h = x.contiguous(at::MemoryFormat::ChannelsLast);
+                                        const ForwardContext& context) {
+  at::Tensor h = context.as_map(x);
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
     h = blocks_[i]->forward(h);
     if (attention_[i]) h = attention_[i]->forward(h);
   }
-  h = at::relu(h).sum({2, 3});  // [N, C]
+  h = at::relu(h).sum({2, 3}, /*keepdim=*/false, linear_->weight().scalar_type());  // [N, C]
   return linear_->forward(h).squeeze(1) + (embed_->forward(labels) * h).sum(1);
 }
 

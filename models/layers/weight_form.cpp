@@ -1,0 +1,199 @@
+#include "models/layers/weight_form.h"
+
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/kernels/cpu/kernel_taps.h"
+
+namespace ganymede {
+namespace {
+
+using cpu::TapMap;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// For one axis: which taps of three fall on tap t of the folded kernel.
+using Axis = std::vector<std::vector<std::int64_t>>;
+
+std::vector<std::vector<std::int64_t>> product(const Axis& rows, const Axis& columns) {
+  std::vector<std::vector<std::int64_t>> taps;
+  for (const auto& row : rows)
+    for (const auto& column : columns) {
+      taps.emplace_back();
+      for (const std::int64_t r : row)
+        for (const std::int64_t c : column) taps.back().push_back(r * 3 + c);
+    }
+  return taps;
+}
+
+TapMap after_upsampling() {
+  // An even output row sees the input row before once and its own twice; an odd one its own twice, the next
+  // once.
+  const Axis even{{0}, {1, 2}}, odd{{0, 1}, {2}};
+  return {9, 1, {product(even, even), product(even, odd), product(odd, even), product(odd, odd)}};
+}
+
+TapMap before_pooling() {
+  const Axis axis{{0}, {0, 1}, {1, 2}, {2}};
+  return {9, 0.25, {product(axis, axis)}};
+}
+
+const TapMap& taps_of(WeightForm form) {
+  static const TapMap plain, upsampling = after_upsampling(), pooling = before_pooling();
+  switch (form) {
+    case WeightForm::after_upsampling:
+      return upsampling;
+    case WeightForm::before_pooling:
+      return pooling;
+    case WeightForm::plain:
+      break;
+  }
+  return plain;
+}
+
+/// [O, I, h, w] in channels_last order, or [O, I], as [O, positions, I]. A view. In the plain form positions
+/// are as good as channels: [O, 1, rest].
+at::Tensor rows_of(const at::Tensor& weight, WeightForm form) {
+  const at::Tensor flat = weight.dim() == 4 ? weight.permute({0, 2, 3, 1}).flatten(1) : weight;
+  return flat.view({weight.size(0), taps_of(form).inputs, -1});
+}
+
+/// The shape of a weight in its form.
+std::vector<std::int64_t> shape_of(const at::Tensor& weight, WeightForm form) {
+  std::vector<std::int64_t> shape = weight.sizes().vec();
+  if (form == WeightForm::plain) return shape;
+  TORCH_CHECK(shape.size() == 4 && shape[2] == 3 && shape[3] == 3, "only 3x3 kernels take in a resampling");
+  const bool up = form == WeightForm::after_upsampling;
+  return {shape[0] * (up ? 4 : 1), shape[1], up ? 2 : 4, up ? 2 : 4};
+}
+
+/// The inverse of rows_of: a view with the form's shape.
+at::Tensor weight_of_rows(const at::Tensor& rows, const std::vector<std::int64_t>& shape) {
+  if (shape.size() != 4) return rows.view(shape);
+  return rows.view({shape[0], shape[2], shape[3], shape[1]}).permute({0, 3, 1, 2});
+}
+
+/// make_weight in differentiable operations.
+at::Tensor composed(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
+                    at::ScalarType type) {
+  at::Tensor rows = rows_of(weight, form);
+  if (spectral.u.defined()) rows = rows / at::dot(spectral.u, at::mv(rows.flatten(1), spectral.v));
+  if (form != WeightForm::plain) {
+    const TapMap& map = taps_of(form);
+    rows = at::matmul(map.matrix(rows.options()), rows);  // [O, phases * outputs, I]
+    rows = rows.view({weight.size(0), map.phases(), map.outputs(), -1}).transpose(0, 1).flatten(0, 1);
+  }
+  return weight_of_rows(rows.contiguous(), shape_of(weight, form)).to(type);
+}
+
+/// The gradient of use_weight for a gradient g of its result, without a graph.
+at::Tensor weight_gradient(const at::Tensor& g, const at::Tensor& weight, WeightForm form,
+                           const SpectralFactors& spectral) {
+  const at::Tensor dense = g.dim() == 4 ? g.contiguous(at::MemoryFormat::ChannelsLast) : g.contiguous();
+  const at::Tensor like = rows_of(weight, form);
+  const at::Tensor g_rows = dense.dim() == 4 ? dense.permute({0, 2, 3, 1}).flatten(1) : dense;
+  auto [rows, product] = cpu::gather_taps(taps_of(form), g_rows, like, 1 / spectral.sigma);
+  // d(W / sigma): sigma = u^T W v moves along u v^T.
+  if (spectral.u.defined()) rows.flatten(1).addr_(spectral.u, spectral.v, 1, -product / spectral.sigma);
+  return weight_of_rows(rows, weight.sizes().vec());
+}
+
+class UseWeight : public torch::autograd::Function<UseWeight> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& weight, WeightForm form,
+                            const SpectralFactors& spectral, const at::Tensor& made) {
+    context->saved_data["form"] = static_cast<std::int64_t>(form);
+    context->saved_data["sigma"] = spectral.sigma;
+    context->save_for_backward({weight, spectral.u, spectral.v});
+    return made.detach();
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& weight = saved[0];
+    const auto form = static_cast<WeightForm>(context->saved_data["form"].toInt());
+    const SpectralFactors spectral{saved[1], saved[2], context->saved_data["sigma"].toDouble()};
+    at::Tensor result;
+    if (at::GradMode::is_enabled())
+      result = torch::autograd::grad({composed(weight, form, spectral, gradients[0].scalar_type())}, {weight},
+                                     {gradients[0]}, true, true)[0];
+    else if (weight.device().is_cpu())
+      result = weight_gradient(gradients[0], weight, form, spectral);
+    else {
+      const at::AutoGradMode with_graph(true);
+      const at::Tensor leaf = weight.detach().requires_grad_(true);
+      result = torch::autograd::grad({composed(leaf, form, spectral, gradients[0].scalar_type())}, {leaf},
+                                     {gradients[0]})[0];
+    }
+    return {result, {}, {}, {}};
+  }
+};
+
+/// [N, 4 C, H + 1, W + 1] as [4][N, C, H + 1, W + 1], and of those the H x W positions of phase (a, b).
+at::Tensor phase_of(const at::Tensor& y, std::int64_t a, std::int64_t b) {
+  const std::int64_t channels = y.size(1) / 4;
+  return y.narrow(1, (2 * a + b) * channels, channels)
+      .narrow(2, a, y.size(2) - 1)
+      .narrow(3, b, y.size(3) - 1);
+}
+
+/// The positions of an image that phase (a, b) makes.
+at::Tensor positions_of(const at::Tensor& image, std::int64_t a, std::int64_t b) {
+  return image.slice(2, a, c10::nullopt, 2).slice(3, b, c10::nullopt, 2);
+}
+
+at::Tensor split_phases(const at::Tensor& image);
+
+class JoinPhases : public torch::autograd::Function<JoinPhases> {
+ public:
+  static at::Tensor forward(AutogradContext*, const at::Tensor& y) {
+    at::Tensor image = at::empty({y.size(0), y.size(1) / 4, 2 * (y.size(2) - 1), 2 * (y.size(3) - 1)},
+                                 y.options(), at::MemoryFormat::ChannelsLast);
+    for (std::int64_t a = 0; a < 2; ++a)
+      for (std::int64_t b = 0; b < 2; ++b) positions_of(image, a, b).copy_(phase_of(y, a, b));
+    return image;
+  }
+  static variable_list backward(AutogradContext*, variable_list gradients) {
+    return {split_phases(gradients[0])};
+  }
+};
+
+/// The adjoint of JoinPhases.
+class SplitPhases : public torch::autograd::Function<SplitPhases> {
+ public:
+  static at::Tensor forward(AutogradContext*, const at::Tensor& image) {
+    at::Tensor y = at::zeros({image.size(0), image.size(1) * 4, image.size(2) / 2 + 1, image.size(3) / 2 + 1},
+                             image.options())
+                       .contiguous(at::MemoryFormat::ChannelsLast);
+    for (std::int64_t a = 0; a < 2; ++a)
+      for (std::int64_t b = 0; b < 2; ++b) phase_of(y, a, b).copy_(positions_of(image, a, b));
+    return y;
+  }
+  static variable_list backward(AutogradContext*, variable_list gradients) {
+    return {join_phases(gradients[0])};
+  }
+};
+
+at::Tensor split_phases(const at::Tensor& image) {
+  return SplitPhases::apply(image);
+}
+
+}  // namespace
+
+at::Tensor make_weight(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
+                       at::ScalarType type) {
+  const at::NoGradGuard no_grad;
+  if (!weight.device().is_cpu()) return composed(weight, form, spectral, type);
+  const at::Tensor rows = cpu::map_taps(taps_of(form), rows_of(weight, form), 1 / spectral.sigma, type);
+  return weight_of_rows(rows, shape_of(weight, form));
+}
+
+at::Tensor use_weight(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
+                      const at::Tensor& made) {
+  return UseWeight::apply(weight, form, spectral, made);
+}
+
+at::Tensor join_phases(const at::Tensor& y) {
+  return JoinPhases::apply(y);
+}
+
+}  // namespace ganymede
