@@ -12,6 +12,7 @@ MethodContext method_context(const RunOptions& options, Communicator& gradients,
           .seed = static_cast<std::uint64_t>(options.train.seed),
           .reseed = 0,
           .dtype = options.train.dtype(),
+          .activations = options.train.activations(),
           .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20))};
 }
 

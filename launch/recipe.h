@@ -9,7 +9,7 @@ struct TrainOptions {
   std::string method = "adversarial";
   std::int64_t batch = 64;
   std::int64_t accumulate = 1;
-  std::string precision = "fp32";
+  std::string precision = "auto";
   std::int64_t steps = 1000;
   double kimg = 0;
   std::int64_t seed = 0;
@@ -25,7 +25,10 @@ struct TrainOptions {
   double watchdog_seconds = 300;
 
   void describe(OptionSchema& schema);
+  /// Of weights and their gradients.
   at::ScalarType dtype() const { return precision == "fp64" ? at::kDouble : at::kFloat; }
+  /// Of the maps between convolutions.
+  at::ScalarType activations() const { return precision == "bf16" ? at::kBFloat16 : dtype(); }
 };
 
 /// A run's options, resolved: what a recipe file, a checkpoint or a command line says, in typed structs.

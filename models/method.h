@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "core/options.h"
 #include "datasets/loader.h"
@@ -18,7 +19,9 @@ struct MethodContext {
   std::int64_t accumulate = 1;  ///< micro-batches that it is cut into
   std::uint64_t seed = 0;
   std::uint64_t reseed = 0;
-  at::ScalarType dtype = at::kFloat;
+  at::ScalarType dtype = at::kFloat;  ///< of weights, gradients, moments and averages
+  /// Of the maps between convolutions; without one, dtype.
+  std::optional<at::ScalarType> activations = std::nullopt;
   std::int64_t bucket_bytes = 0;
 
   std::int64_t micro_batch() const { return batch / accumulate; }

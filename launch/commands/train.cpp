@@ -205,8 +205,26 @@ std::optional<SoundCheckpoint> find_start(Process& process, const std::string& c
   return std::nullopt;
 }
 
+/// Whether this processor multiplies bfloat16 matrices faster than float32 ones.
+bool has_bf16_units() {
+  return __builtin_cpu_supports("avx512bf16") != 0;
+}
+
+/// Settles train.precision = auto: what the run began with, else what every rank's processor is good at.
+/// Collective.
+void resolve_precision(Process& process, TrainOptions& options, const Manifest* begun) {
+  if (options.precision != "auto") return;
+  if (begun) {
+    const Settings stored = parse_recipe(begun->header.at("options").get<std::string>(), "checkpoint");
+    if (const auto setting = stored.find("train.precision"); setting != stored.end())
+      options.precision = setting->second.value;
+  } else {
+    options.precision = process.world().agree(has_bf16_units() ? 0 : 1) == 0 ? "bf16" : "fp32";
+  }
+}
+
 ExitCode train(Process& process, const Request& request) {
-  const RunOptions& options = *request.options;
+  RunOptions& options = *request.options;
   const fs::path out = request.line.value("out");
   process.watch(options.train.watchdog_seconds);
   set_threads(process, options.train.threads);
@@ -227,11 +245,12 @@ ExitCode train(Process& process, const Request& request) {
     check_dataset(*dataset, options.method->images());
   });
 
+  const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
+  resolve_precision(process, options.train, checkpoint ? &checkpoint->manifest : nullptr);
   const auto gradients = process.world().duplicate("gradients");
   const auto batch_norm = process.world().duplicate("batch norm");
   const MethodContext context = method_context(options, *gradients, *batch_norm);
   const auto method = options.method->build(context);
-  const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   RunProgress start;
   if (checkpoint) {
     process.together(
@@ -248,10 +267,10 @@ ExitCode train(Process& process, const Request& request) {
     folder->write_config(options.schema.to_recipe());
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
-    fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}\n",
+    fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
                options.train.batch * method->batches_per_step(), process.size(), at::get_num_threads(),
-               out.string());
+               options.train.precision, out.string());
     std::fflush(stdout);
   });
   Trainer trainer({process, options, *dataset, *method, folder.get(), out});

@@ -102,7 +102,7 @@ AdversarialMethod::Latents AdversarialMethod::draw_latents(const RandomKey& key,
 ForwardContext AdversarialMethod::forward_context(const Share& share) const {
   const std::int64_t micro = context_.micro_batch();
   const std::int64_t group = options_.batch_norm_group > 0 ? options_.batch_norm_group : micro;
-  return {context_.batch_norm, {share.first, micro, group}, BatchNormMode::train};
+  return {context_.batch_norm, {share.first, micro, group}, BatchNormMode::train, context_.activations};
 }
 
 void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next,
