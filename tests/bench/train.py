@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Images a second of BigGAN's CIFAR-10 recipe: this program against PyTorch's DistributedDataParallel over gloo.
+
+    tests/bench/train.py [--ranks 2] [--batch 16] [--pairs 5] [--program build/cpu/ganymede]
+
+The same network and batch on the same number of processes, one thread each, one D and one G update a step. The sides
+take turns, `--pairs` times; a figure is the median over turns of the median step, its first steps left out. The peer
+runs in its default form (float32) and in its best tuning: channels_last, bfloat16 autocast, fused Adam, gradients as
+views of DDP's buckets. Its batch norm is not synchronised, as DDP's is by default on CPUs: less work than ours.
+
+The last line is JSON: "ratio" is our images a second over the best peer's, as the median over turns.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "launch/recipes/biggan-cifar10.cfg"
+sys.path.insert(0, str(ROOT / "tests/parity"))
+
+WARM_UP = 2
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+def write_dataset(path, count=2048):
+    """Random images: neither side's speed depends on what they show."""
+    import numpy as np
+
+    random = np.random.default_rng(1)
+    np.savez(path.with_suffix(".npz"), images=random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8),
+             labels=random.integers(0, 10, count))
+    subprocess.run([PROGRAM, "dataset", "pack", path.with_suffix(".npz"), path], check=True, capture_output=True)
+
+
+def run_ours(arguments, folder, precision, steps):
+    """Seconds of each step and D's losses."""
+    out = folder / f"run-{time.monotonic_ns()}"
+    command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", arguments.ranks, PROGRAM, "train", "--recipe",
+               RECIPE, "--data", folder / "random.h5", "--out", out, "--steps", steps, "--train.batch",
+               arguments.ranks * arguments.batch, "--gan.d_steps", "1", "--train.threads", "1", "--log.every", "1",
+               "--sample.every", "0", "--checkpoint.every", "0", "--checkpoint.minutes", "0", "--train.precision",
+               precision]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True, env=ENVIRONMENT, timeout=1200)
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    clock = [0] + [entry["seconds"] for entry in log]
+    return [b - a for a, b in zip(clock, clock[1:])], [(entry["loss_d"], entry["loss_g"]) for entry in log]
+
+
+def run_peer(arguments, form, steps):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [
+        subprocess.Popen([sys.executable, __file__, "--peer", form, "--steps", str(steps), "--batch",
+                          str(arguments.batch)], stdout=subprocess.PIPE, text=True,
+                         env=ENVIRONMENT | {"RANK": str(rank), "WORLD_SIZE": str(arguments.ranks),
+                                            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
+        for rank in range(arguments.ranks)]
+    outputs = [process.communicate(timeout=1200)[0] for process in ranks]
+    if any(process.returncode for process in ranks):
+        raise SystemExit(f"the peer ({form}) failed")
+    result = json.loads(outputs[0].splitlines()[-1])
+    return result["seconds"], result["losses"]
+
+
+def peer(form, steps, batch):
+    """One rank of the peer: prints its steps' seconds and losses."""
+    import torch
+    import torch.distributed as dist
+    from biggan_reference import Discriminator, Generator, Normalised, read_recipe
+    from torch.nn.parallel import DistributedDataParallel
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    tuned = form == "best"
+    torch.manual_seed(0)
+    recipe = read_recipe(RECIPE.read_text())
+    generator, discriminator = Generator(recipe), Discriminator(recipe)
+    for network in (generator, discriminator):
+        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+            if tensor.dim() > 1:
+                torch.nn.init.orthogonal_(tensor)
+            elif name.endswith(".u"):
+                tensor.normal_()
+        if tuned:
+            network.to(memory_format=torch.channels_last)
+    torch.manual_seed(1 + dist.get_rank())
+    wrapped = [DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False)
+               for network in (generator, discriminator)]
+    parallel_generator, parallel_discriminator = wrapped
+    make = lambda name, network: torch.optim.Adam(
+        network.parameters(), lr=recipe[name].getfloat("lr"), eps=1e-6, fused=tuned,
+        betas=(recipe[name].getfloat("beta1"), recipe[name].getfloat("beta2")))
+    generator_adam, discriminator_adam = make("generator", generator), make("discriminator", discriminator)
+    ema = [parameter.detach().clone() for parameter in generator.parameters()]
+    latent = recipe["biggan"].getint("chunk") * 4
+
+    def begin():
+        for network in (generator, discriminator):
+            for module in network.modules():
+                if isinstance(module, Normalised):
+                    module.power_step()
+
+    def draw():
+        return torch.randn(batch, latent), torch.randint(10, (batch,))
+
+    def step():
+        layout = torch.channels_last if tuned else torch.contiguous_format
+        real = (torch.rand(batch, 3, 32, 32) * 2 - 1).to(memory_format=layout)
+        labels = torch.randint(10, (batch,))
+        begin()
+        discriminator_adam.zero_grad()
+        z, fake_labels = draw()
+        with torch.autocast("cpu", torch.bfloat16, enabled=tuned):
+            with torch.no_grad():
+                fake = generator(z, fake_labels)
+            logits = parallel_discriminator(torch.cat([real, fake]), torch.cat([labels, fake_labels]))
+            real_logits, fake_logits = logits.float().split(batch)
+            loss_d = torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()
+        loss_d.backward()
+        discriminator_adam.step()
+        begin()
+        generator_adam.zero_grad()
+        discriminator.requires_grad_(False)
+        z, fake_labels = draw()
+        with torch.autocast("cpu", torch.bfloat16, enabled=tuned):
+            loss_g = -discriminator(parallel_generator(z, fake_labels), fake_labels).float().mean()
+        loss_g.backward()
+        discriminator.requires_grad_(True)
+        generator_adam.step()
+        torch._foreach_lerp_(ema, list(generator.parameters()), 1e-4)
+        return loss_d.item(), loss_g.item()
+
+    seconds, losses = [], []
+    for _ in range(steps):
+        start = time.perf_counter()
+        losses.append(step())
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": seconds, "losses": losses}))
+    dist.destroy_process_group()
+
+
+def count_flops(batch):
+    """Multiplications and additions of a step and rank, in units of 1e9: by PyTorch's counter for the peer. Ours
+    differ in the folded kernels alone: 16 products for 36, and in G one row and column of positions more."""
+    import torch
+    from biggan_reference import Discriminator, Generator, read_recipe
+    from torch.utils.flop_counter import FlopCounterMode
+
+    recipe = read_recipe(RECIPE.read_text())
+    with torch.device("meta"):
+        generator, discriminator = Generator(recipe), Discriminator(recipe)
+        for network in (generator, discriminator):
+            for module in network.modules():
+                if hasattr(module, "u"):
+                    module.v = torch.empty(module.weight[0].numel())
+        z, labels = torch.empty(batch, recipe["biggan"].getint("chunk") * 4), torch.zeros(batch, dtype=torch.long)
+        with FlopCounterMode(display=False) as counter:
+            with torch.no_grad():
+                fake = generator(z, labels)
+            discriminator(torch.cat([fake, fake]), torch.cat([labels, labels])).sum().backward()
+            discriminator.requires_grad_(False)
+            discriminator(generator(z, labels), labels).sum().backward()
+    total = counter.get_total_flops()
+    wide, narrow = (recipe["biggan"].getint(f"{side}_channels") * 4 for side in ("generator", "discriminator"))
+    # D's updates run G forward, G's own forward and twice as much backward: 4 passes of `batch` images. D: 2 images
+    # forward and twice that backward, then one forward and one backward (no gradients of weights): 8 passes.
+    saved = 0
+    for resolution in (8, 16, 32):
+        half = resolution // 2
+        saved += 4 * 2 * wide * wide * (9 * resolution**2 - 16 * (half + 1) ** 2)
+    for resolution in (32, 16):
+        saved += 8 * 2 * narrow * narrow * (9 * resolution**2 - 16 * (resolution // 2) ** 2)
+    return total / 1e9, (total - saved * batch) / 1e9
+
+
+def rate(arguments, seconds):
+    return arguments.ranks * arguments.batch / statistics.median(seconds[WARM_UP:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16, help="images a rank")
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=6, help="steps a turn, the first two not timed")
+    parser.add_argument("--losses", type=int, default=20, help="steps whose losses are printed side by side, 0 for none")
+    parser.add_argument("--program", default=str(ROOT / "build/cpu/ganymede"))
+    parser.add_argument("--peer", choices=["default", "best"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        return peer(arguments.peer, arguments.steps, arguments.batch)
+    global PROGRAM
+    PROGRAM = arguments.program
+    rates = {"ours": [], "ours_fp32": [], "peer_best": [], "peer_default": []}
+    peer_flops, our_flops = count_flops(arguments.batch)
+    print(f"a step and rank: {our_flops:.0f} GFLOP, the peer's {peer_flops:.0f}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        write_dataset(folder / "random.h5")
+        for turn in range(arguments.pairs):
+            rates["ours"].append(rate(arguments, run_ours(arguments, folder, "bf16", arguments.steps)[0]))
+            rates["peer_best"].append(rate(arguments, run_peer(arguments, "best", arguments.steps)[0]))
+            rates["ours_fp32"].append(rate(arguments, run_ours(arguments, folder, "fp32", arguments.steps)[0]))
+            rates["peer_default"].append(rate(arguments, run_peer(arguments, "default", arguments.steps)[0]))
+            print(f"turn {turn + 1}: " + "  ".join(f"{side} {values[-1]:.2f}" for side, values in rates.items())
+                  + "  images/s", flush=True)
+        if arguments.losses:
+            half = run_ours(arguments, folder, "bf16", arguments.losses)[1]
+            full = run_ours(arguments, folder, "fp32", arguments.losses)[1]
+            other = run_peer(arguments, "best", arguments.losses)[1]
+            print("losses of D and G\nstep   ours, bf16         ours, fp32         peer, best tuning (its own noise)")
+            for step, row in enumerate(zip(half, full, other), 1):
+                print(f"{step:4}   " + "   ".join(f"{d:7.3f} {g:8.3f}" for d, g in row))
+    medians = {side: statistics.median(values) for side, values in rates.items()}
+    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["peer_best"]))
+    default_ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["peer_default"]))
+    print(json.dumps({"bench": "train", "ratio": round(ratio, 3), "ratio_to_default": round(default_ratio, 3),
+                      "images_per_second": {side: round(value, 2) for side, value in medians.items()},
+                      "gflop_per_step_and_rank": {"ours": round(our_flops, 1), "peer": round(peer_flops, 1)},
+                      "ranks": arguments.ranks, "batch_per_rank": arguments.batch, "pairs": arguments.pairs}))
+
+
+if __name__ == "__main__":
+    main()
