@@ -20,8 +20,10 @@ namespace ganymede {
 /// Until the rename inside publish() the checkpoint does not exist, after it the checkpoint is whole, also
 /// after a kill or a power loss at any instant; what was whole before stays so until then. A restore goes:
 ///
-///     for folder in list():   rank 0: read_manifest; rank r: verify_shards(folder, manifest, r, R); all
-///     agree rank r:   read_tensors(folder, manifest)
+///     for folder in list():
+///       rank 0:   manifest = read_manifest(folder)               and tells the others
+///       rank r:   verify_shards(folder, manifest, r, R)          and all agree
+///       rank r:   read_tensors(folder, manifest)
 ///
 /// and takes the next folder, saying why, where one of the three throws. Only one process may save into a
 /// folder (RunFolder's lock sees to that) and only one save may be under way. Where the disk is full,

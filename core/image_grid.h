@@ -12,8 +12,8 @@ namespace ganymede {
 at::Tensor to_bytes(const at::Tensor& images);
 
 /// Writes `images` [N, C, H, W], N >= 1 (bytes, or floating point in [-1, 1]), as one PNG: `columns` a row,
-/// in order, 2 white pixels around each. One channel is grey, three are RGB; of any other number the first (C
-/// = 2) or the first three are shown. Small images are enlarged by a whole factor, each pixel repeated, to a
+/// in order, 2 white pixels around each. One channel is grey, three are RGB; of any other number the first
+/// (C = 2) or the first three are shown. Small images are enlarged by a whole factor, each pixel repeated, to a
 /// sheet of at most 1200 pixels' width and 2400 pixels' height. Durable, as write_png.
 void write_grid(const std::filesystem::path& path, const at::Tensor& images, std::int64_t columns);
 

@@ -18,8 +18,7 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
 struct RandomKey {
   std::uint64_t seed = 0;
   std::uint64_t reseed = 0;  ///< raised when training rolls back, so that the same path is not walked twice
-  std::string_view phase =
-      {};  ///< the player's phase or the purpose: "generator", "initialise", "sample", ...
+  std::string_view phase = {};  ///< the player's phase or the purpose: "generator", "initialise", ...
   std::uint64_t step = 0;
   std::uint64_t sub_step = 0;    ///< which update of that player within the step
   std::string_view layer = {};   ///< the module that draws, empty for the method itself

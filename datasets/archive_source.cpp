@@ -26,8 +26,7 @@ ArchiveSource::ArchiveSource(const std::filesystem::path& path, std::string_view
       fail(ExitCode::dataset,
            "{}: {} is stored as a link to another member: pack it with tar --hard-dereference",
            path_.string(), member->name);
-    // The first image in sorted order may be anywhere: each that may still be it is read, and the last one
-    // is.
+    // The first image in sorted order may be anywhere: each that may still be it is read; the last is it.
     if (kind == ImageListing::Kind::first_image) first_ = archive.read_all(kLargestFile);
   }
   std::vector<std::int64_t> indices;

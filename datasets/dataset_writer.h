@@ -26,13 +26,14 @@ struct DatasetDescription {
 
 /// Writes a dataset file of a known number of images:
 ///
-///     /images      [N, C, H, W]  contiguous, 4 KiB aligned, allocated at once
-///     /labels      [N] int64, -1 = none
-///     /class_names [K] UTF-8, absent without classes
-///     /imgs, /dataSxS            hard links to /images (the latter for H = W = S), for BigGAN-PyTorch and
-///     ProGAN tools /integrity/{images,labels,class_names}  uint64: XXH3-64 of each block of attribute
-///     `block_bytes` bytes root attributes: format, format_version, uuid, value_range [low, high], and the
-///     provenance
+///     /images          [N, C, H, W]  contiguous, 4 KiB aligned, allocated at once
+///     /labels          [N] int64     -1 = none
+///     /class_names     [K] UTF-8     absent without classes
+///     /imgs, /dataSxS                hard links to /images (the latter for H = W = S), by which
+///                                    BigGAN-PyTorch and ProGAN tools find it
+///     /integrity/{images,labels,class_names}
+///                      [B] uint64    XXH3-64 of each block of `block_bytes` (an attribute) bytes
+///     root attributes                format, format_version, uuid, value_range [low, high], the provenance
 ///
 /// The file grows beside `path` under a temporary name; finish() publishes it, replacing what was there, and
 /// a writer that is destroyed before removes it. Failures of the disk throw Error(storage) and leave nothing
