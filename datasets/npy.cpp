@@ -14,7 +14,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::size_t kLongestHeader = 64 << 10;
+constexpr std::size_t longest_header = 64 << 10;
 
 /// A reader of the one Python literal that a header holds:
 /// {'descr': '<f4', 'fortran_order': False, 'shape': (10, 3), }
@@ -205,7 +205,7 @@ NpyHeader read_npy_header(const ReadBytes& read, std::string_view name) {
   const auto length_bytes = std::span(length).first(version == 1 ? 2 : 4);
   read_exactly(length_bytes);
   const std::size_t size = little_endian(length_bytes);
-  if (size > kLongestHeader)
+  if (size > longest_header)
     fail(ExitCode::dataset, "{} claims a header of {} bytes: save it again", name, size);
   std::string text(size, '\0');
   read_exactly(std::as_writable_bytes(std::span(text)));

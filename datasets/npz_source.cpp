@@ -10,16 +10,16 @@ namespace ganymede {
 namespace {
 
 /// Labels and class names larger than this are taken for a mistake.
-constexpr std::size_t kLargestTable = std::size_t{1} << 30;
+constexpr std::size_t largest_table = std::size_t{1} << 30;
 /// The most bytes that one image may take, whatever its header claims.
-constexpr std::int64_t kLargestImage = std::int64_t{1} << 31;
+constexpr std::int64_t largest_image = std::int64_t{1} << 31;
 
 NpyHeader header_of(ArchiveFile& archive, const std::string& name) {
   return read_npy_header([&](std::span<std::byte> bytes) { return archive.read(bytes); }, name);
 }
 
 std::vector<std::byte> values_of(ArchiveFile& archive, const NpyHeader& header, const std::string& name) {
-  std::vector<std::byte> values = archive.read_all(kLargestTable);
+  std::vector<std::byte> values = archive.read_all(largest_table);
   if (static_cast<std::int64_t>(values.size()) != header.bytes())
     fail(ExitCode::dataset, "{} holds {} bytes, {} expected of {}: save it again", name, values.size(),
          header.bytes(), header.description());
@@ -94,9 +94,9 @@ void NpzSource::choose_layout() {
   shape_.channels = s.size() == 3 ? 1 : channels_first_ ? s[1] : s[3];
   shape_.height = channels_first_ ? s[2] : s[1];
   shape_.width = channels_first_ ? s[3] : s[2];
-  if (shape_.bytes() > kLargestImage)
+  if (shape_.bytes() > largest_image)
     fail(ExitCode::dataset, "{} is {}: more than {} bytes an image", name, header_.description(),
-         kLargestImage);
+         largest_image);
 }
 
 void NpzSource::check_labels() {

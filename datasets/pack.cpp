@@ -13,12 +13,12 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t kLargestSide = 16384;
-constexpr std::size_t kQueueBytes = 64 << 20;
+constexpr std::int64_t largest_side = 16384;
+constexpr std::size_t queue_bytes = 64 << 20;
 
 void check(const PackOptions& options) {
-  if (options.size && (*options.size < 1 || *options.size > kLargestSide))
-    fail(ExitCode::options, "--size {}: 1 to {} pixels", *options.size, kLargestSide);
+  if (options.size && (*options.size < 1 || *options.size > largest_side))
+    fail(ExitCode::options, "--size {}: 1 to {} pixels", *options.size, largest_side);
   if (options.channels && *options.channels != 1 && *options.channels != 3)
     fail(ExitCode::options, "--channels {}: 1 or 3", *options.channels);
   if (options.range && !(std::isfinite(options.range->low) && std::isfinite(options.range->high) &&
@@ -204,7 +204,7 @@ class Crew {
   ImageSource& source_;
   Conversion& conversion_;
   DatasetWriter& writer_;
-  WorkQueue<Stored> queue_{kQueueBytes};
+  WorkQueue<Stored> queue_{queue_bytes};
   std::atomic<std::int64_t> done_ = 0;
   std::mutex mutex_;
   std::condition_variable ended_;

@@ -22,7 +22,7 @@ struct RankStatus {
   std::int64_t unmarked = 0;   ///< milliseconds since the main thread's last mark
   std::uint64_t waiting = 0;   ///< 1 inside a collective or long wait
   std::array<char, 64> host{};
-  std::array<char, Progress::kText> doing{};  ///< what it waits in, or works on
+  std::array<char, Progress::text_bytes> doing{};  ///< what it waits in, or works on
 };
 
 enum class Link : std::uint64_t { never, open, closed };
