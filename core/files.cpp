@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <thread>
-#include <utility>
 
 #include "core/error.h"
 
@@ -57,29 +56,16 @@ File File::open_for_appending(const std::filesystem::path& path) {
   return {open_or_fail("open", path, O_WRONLY | O_CREAT | O_APPEND), path};
 }
 
-File::File(File&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
-
-File& File::operator=(File&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  std::swap(path_, other.path_);
-  return *this;
-}
-
-File::~File() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 std::int64_t File::size() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) fail_with_errno("inspect", path_, errno);
+  if (::fstat(descriptor(), &status) != 0) fail_with_errno("inspect", path_, errno);
   return status.st_size;
 }
 
 void File::read_at(std::int64_t offset, std::span<std::byte> bytes) const {
   int attempts_left = 5;
   while (!bytes.empty()) {
-    const ssize_t count = ::pread(descriptor_, bytes.data(), bytes.size(), offset);
+    const ssize_t count = ::pread(descriptor(), bytes.data(), bytes.size(), offset);
     if (count < 0) {
       if (errno == EINTR) continue;
       if ((errno == EIO || errno == ESTALE) && --attempts_left > 0) {
@@ -98,7 +84,7 @@ void File::read_at(std::int64_t offset, std::span<std::byte> bytes) const {
 
 void File::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+    const ssize_t count = ::write(descriptor(), bytes.data(), bytes.size());
     if (count < 0) {
       if (errno == EINTR) continue;
       fail_with_errno("write", path_, errno);
@@ -109,7 +95,7 @@ void File::write(std::span<const std::byte> bytes) {
 
 void File::write_at(std::int64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    const ssize_t count = ::pwrite(descriptor(), bytes.data(), bytes.size(), offset);
     if (count < 0) {
       if (errno == EINTR) continue;
       fail_with_errno("write", path_, errno);
@@ -122,7 +108,7 @@ void File::write_at(std::int64_t offset, std::span<const std::byte> bytes) {
 void File::reserve(std::int64_t size) {
   // posix_fallocate() would write zeros where the file system cannot reserve; fallocate() then says
   // EOPNOTSUPP.
-  while (size > 0 && ::fallocate(descriptor_, 0, 0, size) != 0) {
+  while (size > 0 && ::fallocate(descriptor(), 0, 0, size) != 0) {
     if (errno == EINTR) continue;
     if (errno == EOPNOTSUPP || errno == ENOSYS) return;
     fail_with_errno("reserve space for", path_, errno);
@@ -134,11 +120,11 @@ void File::write(std::string_view text) {
 }
 
 void File::sync() {
-  if (::fsync(descriptor_) != 0) fail_with_errno("flush", path_, errno);
+  if (::fsync(descriptor()) != 0) fail_with_errno("flush", path_, errno);
 }
 
 void File::close() {
-  if (::close(std::exchange(descriptor_, -1)) != 0) fail_with_errno("close", path_, errno);
+  if (::close(descriptor_.release()) != 0) fail_with_errno("close", path_, errno);
 }
 
 void sync_folder(const std::filesystem::path& folder) {

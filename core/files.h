@@ -6,10 +6,13 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "core/descriptor.h"
 
 namespace ganymede {
 
-/// A POSIX file descriptor that closes itself. Every failing call throws Error(storage) with path and cause.
+/// A file that closes itself. Every failing call throws Error(storage) with path and cause.
 class File {
  public:
   static File open_for_reading(const std::filesystem::path& path);
@@ -17,10 +20,6 @@ class File {
   static File create(const std::filesystem::path& path);
   /// Creates if absent; writes go to the end.
   static File open_for_appending(const std::filesystem::path& path);
-
-  File(File&& other) noexcept;
-  File& operator=(File&& other) noexcept;
-  ~File();
 
   std::int64_t size() const;
   /// Fills `bytes` from `offset`. EINTR is retried, EIO and ESTALE a bounded number of times; a file that
@@ -37,12 +36,12 @@ class File {
   void sync();
   /// Closes and reports what close() says: on network file systems a failed write may show only here.
   void close();
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return descriptor_.number(); }
   const std::filesystem::path& path() const { return path_; }
 
  private:
   File(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
-  int descriptor_ = -1;
+  Descriptor descriptor_;
   std::filesystem::path path_;
 };
 
