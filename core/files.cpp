@@ -13,7 +13,10 @@
 namespace ganymede {
 namespace {
 
-[[noreturn]] void fail_with_errno(const char* action, const std::filesystem::path& path, int error) {
+enum class Access { read, write };
+
+[[noreturn]] void fail_with_errno(const char* action, const std::filesystem::path& path, int error,
+                                  Access access = Access::write) {
   const char* remedy = "";
   switch (error) {
     case ENOSPC:
@@ -25,7 +28,12 @@ namespace {
     case EROFS:
     case EACCES:
     case EPERM:
-      remedy = ": choose a path this user may write to, or mend its permissions";
+      remedy = access == Access::read ? ": mend the permissions so that this user may read it"
+                                      : ": choose a path this user may write to, or mend its permissions";
+      break;
+    case EIO:
+    case ESTALE:
+      remedy = ": the disk or its server fails: try again, and mend it if that does not help";
       break;
     default:
       break;
@@ -33,19 +41,20 @@ namespace {
   fail(ExitCode::storage, "cannot {} {}: {}{}", action, path.string(), std::strerror(error), remedy);
 }
 
-int open_or_fail(const char* action, const std::filesystem::path& path, int flags) {
+int open_or_fail(const char* action, const std::filesystem::path& path, int flags,
+                 Access access = Access::write) {
   int descriptor;
   do {
     descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
   } while (descriptor < 0 && errno == EINTR);
-  if (descriptor < 0) fail_with_errno(action, path, errno);
+  if (descriptor < 0) fail_with_errno(action, path, errno, access);
   return descriptor;
 }
 
 }  // namespace
 
 File File::open_for_reading(const std::filesystem::path& path) {
-  return {open_or_fail("open", path, O_RDONLY), path};
+  return {open_or_fail("open", path, O_RDONLY, Access::read), path};
 }
 
 File File::create(const std::filesystem::path& path) {
@@ -72,7 +81,7 @@ void File::read_at(std::int64_t offset, std::span<std::byte> bytes) const {
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
         continue;
       }
-      fail_with_errno("read", path_, errno);
+      fail_with_errno("read", path_, errno, Access::read);
     }
     if (count == 0)
       fail(ExitCode::storage, "{} ends {} bytes early at offset {}: was it cut or replaced while in use?",

@@ -25,7 +25,9 @@ struct Part {
 class Inspector {
  public:
   explicit Inspector(const std::filesystem::path& path)
-      : path_(path), file_(File::open_for_reading(path)), size_(file_.size()) {}
+      : path_(path),
+        file_(with_code(ExitCode::dataset, [&] { return File::open_for_reading(path); })),
+        size_(file_.size()) {}
 
   DatasetLayout inspect();
 
