@@ -129,11 +129,13 @@ void File::write(std::string_view text) {
 }
 
 void File::sync() {
-  if (::fsync(descriptor()) != 0) fail_with_errno("flush", path_, errno);
+  while (::fsync(descriptor()) != 0)
+    if (errno != EINTR) fail_with_errno("flush", path_, errno);
 }
 
 void File::close() {
-  if (::close(descriptor_.release()) != 0) fail_with_errno("close", path_, errno);
+  // Linux closes a descriptor also where a signal interrupts close().
+  if (::close(descriptor_.release()) != 0 && errno != EINTR) fail_with_errno("close", path_, errno);
 }
 
 void sync_folder(const std::filesystem::path& folder) {

@@ -24,6 +24,7 @@ namespace {
 enum class Fault { none, kill, error };
 Fault fault = Fault::none;
 int calls_left = 0;
+int interruptions_left = 0;  ///< of fsync and close
 
 /// True if this call must fail. A write is torn: half of it arrives before the fault.
 bool strike(int descriptor = -1, const void* bytes = nullptr, std::size_t size = 0) {
@@ -32,6 +33,14 @@ bool strike(int descriptor = -1, const void* bytes = nullptr, std::size_t size =
   if (fault == Fault::kill) ::_exit(137);
   fault = Fault::none;  // the clearing up that follows is left in peace
   errno = ENOSPC;
+  return true;
+}
+
+/// True if a signal interrupts this call.
+bool interrupt() {
+  if (interruptions_left == 0) return false;
+  --interruptions_left;
+  errno = EINTR;
   return true;
 }
 
@@ -61,8 +70,13 @@ ssize_t write(int descriptor, const void* bytes, std::size_t size) {
   return strike(descriptor, bytes, size) ? -1 : ::syscall(SYS_write, descriptor, bytes, size);
 }
 int fsync(int descriptor) {
+  if (interrupt()) return -1;
   if (watched) watched->paths.erase(watched->path_of(descriptor));
   return strike() ? -1 : static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
+int close(int descriptor) {
+  const auto result = static_cast<int>(::syscall(SYS_close, descriptor));
+  return interrupt() ? -1 : result;
 }
 int rename(const char* from, const char* to) noexcept {
   if (watched) {
@@ -183,6 +197,18 @@ TEST(CheckpointCrash, NothingIsBuiltOnWhatAPowerLossUndoes) {
   const Unsynced seen = *std::exchange(watched, std::nullopt);
   EXPECT_EQ(seen.breaches, std::vector<std::string>());
   EXPECT_EQ(seen.paths, std::set<std::string>()) << "when publish() returns, all is durable";
+}
+
+TEST(CheckpointCrash, SignalsDoNotFailAFlushOrAClose) {
+  const TemporaryFolder folder;
+  File file = File::create(folder / "file");
+  file.write("x");
+  interruptions_left = 2;
+  file.sync();
+  EXPECT_EQ(interruptions_left, 0);
+  interruptions_left = 1;
+  file.close();
+  EXPECT_EQ(interruptions_left, 0);
 }
 
 }  // namespace
