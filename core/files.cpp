@@ -176,7 +176,9 @@ std::string read_text_file(const std::filesystem::path& path, std::int64_t limit
 
 void create_folders(const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
+  create_folders(folder.parent_path());
+  if (std::filesystem::create_directory(folder, error)) sync_folder(folder.parent_path());
   if (error) fail_with_errno("create folder", folder, error.value());
 }
 

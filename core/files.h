@@ -58,7 +58,7 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
 /// The whole file. Throws Error(`storage`) if it cannot be read or holds more than `limit` bytes.
 std::string read_text_file(const std::filesystem::path& path, std::int64_t limit);
 
-/// Creates the folder and its missing parents.
+/// Creates the folder and its missing parents, durably.
 void create_folders(const std::filesystem::path& folder);
 
 }  // namespace ganymede

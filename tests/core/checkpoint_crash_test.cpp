@@ -86,13 +86,14 @@ int rename(const char* from, const char* to) noexcept {
   return strike() ? -1 : static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
 int mkdir(const char* path, mode_t mode) noexcept {
+  if (watched) watched->paths.insert(watched->parent_of(path));
   return strike() ? -1 : static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 int unlink(const char* path) noexcept {
   return strike() ? -1 : static_cast<int>(::syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 int unlinkat(int folder, const char* path, int flags) noexcept {
-  // A name above what is removed must not come back: the watched folders are two deep.
+  // A name above what is removed must not come back: those below the store are two deep.
   if (watched && (flags & AT_REMOVEDIR) == 0)
     watched->require_synced(watched->parent_of(watched->path_of(folder)), std::string("removal of ") + path);
   return strike() ? -1 : static_cast<int>(::syscall(SYS_unlinkat, folder, path, flags));
@@ -193,7 +194,8 @@ TEST(CheckpointCrash, AReplacedStepSurvivesAFailureOfEveryCall) {
 TEST(CheckpointCrash, NothingIsBuiltOnWhatAPowerLossUndoes) {
   const TemporaryFolder folder;
   watched.emplace();
-  for (const int step : {1, 2, 3, 3, 2, 4}) save({folder.path(), 2}, step, some_tensors(step), 2);
+  for (const int step : {1, 2, 3, 3, 2, 4})
+    save({folder / "run/checkpoints", 2}, step, some_tensors(step), 2);
   const Unsynced seen = *std::exchange(watched, std::nullopt);
   EXPECT_EQ(seen.breaches, std::vector<std::string>());
   EXPECT_EQ(seen.paths, std::set<std::string>()) << "when publish() returns, all is durable";
