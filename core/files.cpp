@@ -1,6 +1,7 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,27 @@ int open_or_fail(const char* action, const std::filesystem::path& path, int flag
   return descriptor;
 }
 
+void lock(const File& file, bool is_new) {
+  if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) == 0) return;
+  if (errno == EWOULDBLOCK)
+    fail(ExitCode::storage,
+         "{} is being written by another process: wait until it ends, or choose another name",
+         file.path().string());
+  // Nobody else has what was not there before.
+  if (!is_new)
+    fail(ExitCode::storage,
+         "{} is there, and the file system has no locks to tell who writes it ({}): remove it "
+         "unless another process does",
+         file.path().string(), std::strerror(errno));
+}
+
+bool is_still_at(const std::filesystem::path& path, const File& file) {
+  struct stat named {
+  }, opened{};
+  return ::stat(path.c_str(), &named) == 0 && ::fstat(file.descriptor(), &opened) == 0 &&
+         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
 }  // namespace
 
 File File::open_for_reading(const std::filesystem::path& path) {
@@ -59,6 +81,20 @@ File File::open_for_reading(const std::filesystem::path& path) {
 
 File File::create(const std::filesystem::path& path) {
   return {open_or_fail("create", path, O_RDWR | O_CREAT | O_TRUNC), path};
+}
+
+File File::create_exclusively(const std::filesystem::path& path) {
+  for (;;) {
+    int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    const bool is_new = descriptor >= 0;
+    if (!is_new) descriptor = open_or_fail("create", path, O_RDWR | O_CREAT);
+    File file(descriptor, path);
+    lock(file, is_new);
+    // Between opening and locking, whoever held it may have renamed or removed it.
+    if (!is_still_at(path, file)) continue;
+    if (!is_new && ::ftruncate(descriptor, 0) != 0) fail_with_errno("empty", path, errno);
+    return file;
+  }
 }
 
 File File::open_for_appending(const std::filesystem::path& path) {

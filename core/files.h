@@ -18,6 +18,10 @@ class File {
   static File open_for_reading(const std::filesystem::path& path);
   /// Creates or truncates.
   static File create(const std::filesystem::path& path);
+  /// Creates the file, or empties what a process that died left of it, and keeps others who call this off it
+  /// until it is closed: for them it throws. On a file system without locks a file that is there already is
+  /// refused.
+  static File create_exclusively(const std::filesystem::path& path);
   /// Creates if absent; writes go to the end.
   static File open_for_appending(const std::filesystem::path& path);
 

@@ -77,7 +77,7 @@ struct DatasetWriter::State {
 void DatasetWriter::State::create_file() {
   if (std::filesystem::is_directory(path))
     fail(ExitCode::storage, "cannot write {}: it is a folder; name a file", path.string());
-  file = File::create(temporary);
+  file = File::create_exclusively(temporary);
   const std::int64_t images_bytes = description.count * description.image_bytes();
   file->reserve(images_bytes + description.count * 8 + metadata_bytes);
   Hdf5File hdf5 = Hdf5File::create(temporary, std::min<std::int64_t>(images_bytes, 4096));
@@ -150,7 +150,7 @@ DatasetWriter::DatasetWriter(std::filesystem::path path, DatasetDescription desc
   check(path, description);
   state_->path = std::move(path);
   state_->temporary = state_->path;
-  state_->temporary += ".partial-" + random_uuid().substr(0, 8);
+  state_->temporary += ".partial";
   state_->description = std::move(description);
   state_->label_values.assign(static_cast<std::size_t>(state_->description.count), -1);
   state_->written.assign(static_cast<std::size_t>(state_->description.count), false);
@@ -196,7 +196,7 @@ void DatasetWriter::finish() {
   state_->write_digests(state_->labels, state_->label_digests, threads);
   state_->write_digests(state_->class_names, state_->class_name_digests, threads);
   state_->file->sync();
-  state_->file->close();
+  // Locked until it has its name: nobody else may take it for what a dead process left.
   rename_durably(state_->temporary, state_->path);
   state_->file.reset();
 }

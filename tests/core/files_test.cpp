@@ -27,5 +27,22 @@ TEST(Files, TheRemedyFitsWhatWasDenied) {
   fs::permissions(folder.path(), fs::perms::owner_all);
 }
 
+TEST(Files, AFileCreatedExclusivelyIsEmptiedOnceItsWriterIsGone) {
+  const TemporaryFolder folder;
+  const std::filesystem::path path = folder / "file";
+  {
+    File first = File::create_exclusively(path);
+    first.write("first");
+    expect_error(ExitCode::storage, [&] { File::create_exclusively(path); });
+    EXPECT_EQ(read_text_file(path, 100), "first");
+  }
+  File second = File::create_exclusively(path);
+  EXPECT_EQ(second.size(), 0);
+  rename_durably(path, folder / "published");
+  File third = File::create_exclusively(path);
+  second.write("second");
+  EXPECT_EQ(third.size(), 0);
+}
+
 }  // namespace
 }  // namespace ganymede

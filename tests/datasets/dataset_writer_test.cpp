@@ -100,6 +100,30 @@ TEST_F(DatasetWriterTest, KeepsTheOldFileUntilTheNewIsWhole) {
   EXPECT_NE(open_dataset({path}).digest(), before);
 }
 
+TEST_F(DatasetWriterTest, ReplacesWhatAKilledWriterLeft) {
+  std::ofstream(folder / "a.h5.partial") << std::string(1 << 20, 'x');
+  const DatasetDescription description{.count = 2, .channels = 1, .height = 4, .width = 4};
+  const auto path = write_dataset(folder / "a.h5", description, random_bytes(32));
+  EXPECT_LT(std::filesystem::file_size(path), 1 << 20);
+  EXPECT_EQ(open_dataset({path}).size(), 2);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.h5.partial"));
+}
+
+TEST_F(DatasetWriterTest, OneWriterAtATimeMakesAFile) {
+  const DatasetDescription description{.count = 2, .channels = 1, .height = 4, .width = 4};
+  {
+    DatasetWriter writer(folder / "a.h5", description);
+    const std::string message =
+        message_of(ExitCode::storage, [&] { DatasetWriter(folder / "a.h5", description); });
+    EXPECT_NE(message.find("a.h5.partial is being written by another process"), std::string::npos) << message;
+    DatasetWriter(folder / "b.h5", description);
+    writer.write_images(0, random_bytes(32));
+    writer.finish();
+    DatasetWriter(folder / "a.h5", description);
+  }
+  EXPECT_EQ(open_dataset({folder / "a.h5"}).size(), 2);
+}
+
 TEST_F(DatasetWriterTest, RefusesWhatNoReaderTakes) {
   const DatasetDescription good{
       .count = 2, .channels = 1, .height = 4, .width = 4, .class_names = {"a", "b"}};
