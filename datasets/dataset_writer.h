@@ -36,9 +36,9 @@ struct DatasetDescription {
 ///     root attributes                format, format_version, uuid, value_range [low, high], the provenance
 ///
 /// The file grows beside `path` under the name `path`.partial; finish() publishes it, replacing what was
-/// there, and a writer that is destroyed before removes it. What a killed writer left there is replaced; while
-/// another writer lives, its file is refused with Error(storage). Failures of the disk throw Error(storage) and
-/// leave nothing behind; a description that no reader would take throws Error(dataset).
+/// there, and a writer that is destroyed before removes it. What a killed writer left is replaced; while
+/// another writer of the same file lives, Error(storage) says so. Failures of the disk throw Error(storage)
+/// and leave nothing behind; a description that no reader would take throws Error(dataset).
 ///
 ///     DatasetWriter writer("digits.h5", {.count = 1797, .channels = 1, .height = 32, .width = 32});
 ///     writer.write_images(0, bytes);   // all of them, in any pieces
