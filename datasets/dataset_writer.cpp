@@ -75,7 +75,8 @@ struct DatasetWriter::State {
 };
 
 void DatasetWriter::State::create_file() {
-  if (std::filesystem::is_directory(path))
+  std::error_code unknown;  // creating the file says more
+  if (std::filesystem::is_directory(path, unknown))
     fail(ExitCode::storage, "cannot write {}: it is a folder; name a file", path.string());
   file = File::create_exclusively(temporary);
   const std::int64_t images_bytes = description.count * description.image_bytes();

@@ -25,7 +25,8 @@ void check(const PackOptions& options) {
                          options.range->low < options.range->high))
     fail(ExitCode::options, "--range {},{}: two finite numbers, the smaller one first", options.range->low,
          options.range->high);
-  if (!options.force && std::filesystem::exists(options.out))
+  std::error_code unknown;  // what cannot be looked at cannot be written either: the writer says why
+  if (!options.force && std::filesystem::exists(options.out, unknown))
     fail(ExitCode::options, "{} exists: choose another name, or --force to replace it", options.out.string());
 }
 

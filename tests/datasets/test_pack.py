@@ -370,6 +370,15 @@ def test_colour_is_never_lost_unasked(tmp_path):
     assert pack(tmp_path / "back", tmp_path / "p.h5")[0].shape[1] == 3
 
 
+def test_paths_that_cannot_be_looked_at(tmp_path):
+    write_tree(tmp_path / "in", class_tree())
+    name = "x" * 300
+    assert "name too long" in refused(5, "pack", tmp_path / "in", tmp_path / f"{name}.h5")
+    assert "name too long" in refused(5, "pack", tmp_path / "in", tmp_path / f"{name}.h5", "--force")
+    assert "name too long" in refused(3, "pack", tmp_path / name, tmp_path / "o.h5")
+    assert "name too long" in refused(3, "pack", tmp_path / "in", tmp_path / "o.h5", "--subdir", name)
+
+
 def test_bad_archives(tmp_path):
     tree = class_tree()
     write_tar(tmp_path / "whole.tar", tree, "w")
