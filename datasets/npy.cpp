@@ -181,14 +181,18 @@ std::int64_t NpyHeader::count() const {
   return product;
 }
 
-std::string NpyHeader::description() const {
-  const char* type = kind == 'u'   ? "uint"
+std::string NpyHeader::type() const {
+  const char* name = kind == 'u'   ? "uint"
                      : kind == 'i' ? "int"
                      : kind == 'f' ? "float"
                      : kind == 'b' ? "bool"
                      : kind == 'c' ? "complex"
                                    : "text";
-  return fmt::format("{}{} [{}]", type, item_bytes * 8, fmt::join(shape, ", "));
+  return fmt::format("{}{}", name, item_bytes * 8);
+}
+
+std::string NpyHeader::description() const {
+  return fmt::format("{} [{}]", type(), fmt::join(shape, ", "));
 }
 
 NpyHeader read_npy_header(const ReadBytes& read, std::string_view name) {

@@ -17,6 +17,7 @@ struct NpyHeader {
   std::vector<std::int64_t> shape = {};
 
   std::int64_t count() const;  ///< product of the shape
+  std::string type() const;    ///< as NumPy names it, e.g. "float32"
   std::int64_t bytes() const { return count() * item_bytes; }
   /// As NumPy writes it, e.g. "float32 [10, 3, 8, 8]".
   std::string description() const;

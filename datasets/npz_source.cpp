@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/error.h"
 #include "core/image_file.h"
@@ -76,15 +77,11 @@ void NpzSource::read_class_names(ArchiveFile& archive) {
 
 void NpzSource::choose_layout() {
   const std::string name = name_of(images_);
-  if (header_.kind == 'u' && header_.item_bytes == 1)
-    shape_.type = ElementType::uint8;
-  else if (header_.kind == 'f' && header_.item_bytes == 2)
-    shape_.type = ElementType::float16;
-  else if (header_.kind == 'f' && header_.item_bytes == 4)
-    shape_.type = ElementType::float32;
-  else
+  const std::optional<ElementType> type = element_type_named(header_.type());
+  if (!type)
     fail(ExitCode::dataset, "{} is {}: save uint8, float16 or float32, e.g. array.astype('float32')", name,
          header_.description());
+  shape_.type = *type;
   const auto& s = header_.shape;
   if (s.size() != 3 && s.size() != 4)
     fail(ExitCode::dataset, "{} is {}: save [N, H, W], [N, H, W, C] or [N, C, H, W]", name,

@@ -1,7 +1,5 @@
 #include "datasets/resize.h"
 
-#include <c10/util/Half.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -173,14 +171,12 @@ Picture crop_to_square(Picture picture) {
 
 Picture resize(Picture picture, std::int64_t width, std::int64_t height, Filter filter) {
   if (width == picture.width && height == picture.height) return picture;
-  switch (picture.type) {
-    case ElementType::uint8:
-      return resize_as<ByteArithmetic, std::uint8_t>(picture, width, height, filter);
-    case ElementType::float16:
-      return resize_as<FloatArithmetic, c10::Half>(picture, width, height, filter);
-    default:
-      return resize_as<FloatArithmetic, float>(picture, width, height, filter);
-  }
+  return with_type(picture.type, [&](auto stored) {
+    using Stored = decltype(stored);
+    using Arithmetic =
+        std::conditional_t<std::is_same_v<Stored, std::uint8_t>, ByteArithmetic, FloatArithmetic>;
+    return resize_as<Arithmetic, Stored>(picture, width, height, filter);
+  });
 }
 
 }  // namespace ganymede

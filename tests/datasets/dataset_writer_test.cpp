@@ -17,7 +17,7 @@ bool holds_nothing(const std::filesystem::path& folder) {
 }
 
 TEST_F(DatasetWriterTest, RoundTripsEveryType) {
-  for (const ElementType type : {ElementType::uint8, ElementType::float16, ElementType::float32}) {
+  for (const ElementType type : element_types) {
     const DatasetDescription description{.type = type,
                                          .count = 37,
                                          .channels = 3,
