@@ -19,6 +19,14 @@ NpyHeader header_of(ArchiveFile& archive, const std::string& name) {
   return read_npy_header([&](std::span<std::byte> bytes) { return archive.read(bytes); }, name);
 }
 
+/// Whether images [a, b, c] are [C, H, W]; otherwise they are [H, W, C]. Nothing where they may be either.
+std::optional<bool> has_channels_first(std::int64_t a, std::int64_t b, std::int64_t c) {
+  if (a == c) return b == 1 && a == 1 ? std::optional(true) : std::nullopt;
+  if (a == b) return false;
+  if (b == c) return true;
+  return a < c;
+}
+
 std::vector<std::byte> values_of(ArchiveFile& archive, const NpyHeader& header, const std::string& name) {
   std::vector<std::byte> values = archive.read_all(largest_table);
   if (static_cast<std::int64_t>(values.size()) != header.bytes())
@@ -87,7 +95,16 @@ void NpzSource::choose_layout() {
     fail(ExitCode::dataset, "{} is {}: save [N, H, W], [N, H, W, C] or [N, C, H, W]", name,
          header_.description());
   if (header_.count() == 0) fail(ExitCode::dataset, "{} holds no image: {}", name, header_.description());
-  channels_first_ = s.size() == 4 && s[1] < s[3];
+  if (s.size() == 4) {
+    const std::optional<bool> first = has_channels_first(s[1], s[2], s[3]);
+    if (!first)
+      fail(ExitCode::dataset,
+           "{} is {}: either [N, H, W, C] or [N, C, H, W]; write it with h5py as images [N, C, H, W], which "
+           "needs "
+           "no packing",
+           name, header_.description());
+    channels_first_ = *first;
+  }
   shape_.channels = s.size() == 3 ? 1 : channels_first_ ? s[1] : s[3];
   shape_.height = channels_first_ ? s[2] : s[1];
   shape_.width = channels_first_ ? s[3] : s[2];

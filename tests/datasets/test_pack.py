@@ -267,7 +267,7 @@ def test_links_in_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize("save, dtype", ((np.savez, np.uint8), (np.savez_compressed, np.float16), (np.savez, np.float32)))
-@pytest.mark.parametrize("shape, expected", (((5, 6, 7), (5, 1, 6, 7)), ((5, 6, 7, 3), (5, 3, 6, 7)), ((5, 3, 6, 7), (5, 3, 6, 7)), ((5, 6, 7, 4), (5, 4, 6, 7)), ((5, 2, 6, 7), (5, 2, 6, 7))))
+@pytest.mark.parametrize("shape, expected", (((5, 6, 7), (5, 1, 6, 7)), ((5, 6, 7, 3), (5, 3, 6, 7)), ((5, 3, 6, 7), (5, 3, 6, 7)), ((5, 6, 7, 4), (5, 4, 6, 7)), ((5, 2, 6, 7), (5, 2, 6, 7)), ((5, 4, 4, 9), (5, 9, 4, 4)), ((5, 9, 4, 4), (5, 9, 4, 4)), ((5, 1, 1, 1), (5, 1, 1, 1))))
 def test_npz_layouts_and_types(tmp_path, save, dtype, shape, expected):
     values = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
     save(tmp_path / "a.npz", arr_0=values, labels=np.arange(5, dtype=np.uint16), other=np.zeros(3))
@@ -301,6 +301,8 @@ BAD_ARRAYS = {
     "float64": dict(images=np.zeros((2, 3, 3))),
     "int32": dict(images=np.zeros((2, 3, 3), np.int32)),
     "[N, H, W]": dict(images=np.zeros((2, 3), np.uint8)),
+    "uint8 [2, 4, 4, 4]: either": dict(images=np.zeros((2, 4, 4, 4), np.uint8)),
+    "uint8 [2, 3, 4, 3]: either": dict(images=np.zeros((2, 3, 4, 3), np.uint8)),
     "holds no image": dict(images=np.zeros((0, 3, 3), np.uint8)),
     "big-endian": dict(images=np.zeros((2, 3, 3), ">f4")),
     "Fortran": dict(images=np.asfortranarray(np.zeros((2, 3, 4), np.uint8))),
