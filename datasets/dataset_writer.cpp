@@ -177,7 +177,7 @@ void DatasetWriter::write_labels(std::span<const std::int64_t> labels) {
   if (static_cast<std::int64_t>(labels.size()) != d.count)
     fail(ExitCode::dataset, "{}: {} labels for {} images", state_->path.string(), labels.size(), d.count);
   const std::int64_t bound =
-      d.class_names.empty() ? INT64_MAX : static_cast<std::int64_t>(d.class_names.size());
+      d.class_names.empty() ? schema::most_classes : static_cast<std::int64_t>(d.class_names.size());
   for (std::size_t i = 0; i < labels.size(); ++i)
     if (labels[i] < -1 || labels[i] >= bound)
       fail(ExitCode::dataset, "{}: image {} is labelled {}; expected -1 to {}", state_->path.string(), i,

@@ -55,8 +55,8 @@ class DatasetWriter {
   /// any thread, in any order, at the same time.
   void write_images(std::int64_t first, std::span<const std::byte> images);
 
-  /// All N labels at once, each -1 or below the number of class names (any value from 0 on when there are no
-  /// names). Without this call every label is -1.
+  /// All N labels at once, each -1 or below the number of class names (schema::most_classes when there are
+  /// no names). Without this call every label is -1.
   void write_labels(std::span<const std::int64_t> labels);
 
   /// Digests, fsync, rename. Every image must have been written. Called once, when no other thread writes any

@@ -58,7 +58,7 @@ class HeaderText {
     if (type[0] == '>')
       fail(ExitCode::dataset, "{} is big-endian ({}): save array.astype(array.dtype.newbyteorder('<'))",
            name_, type);
-    if (error != std::errc() || end != type.data() + type.size() || header_.item_bytes < 0 ||
+    if (error != std::errc() || end != type.data() + type.size() || header_.item_bytes < 1 ||
         header_.item_bytes > 1 << 20 || (type[0] != '<' && type[0] != '|') ||
         std::strchr("uifbcUSV", header_.kind) == nullptr)
       damaged();

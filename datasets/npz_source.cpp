@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/image_file.h"
+#include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
@@ -80,6 +81,9 @@ void NpzSource::read_class_names(ArchiveFile& archive) {
   const NpyHeader header = header_of(archive, name);
   if (header.shape.size() != 1)
     fail(ExitCode::dataset, "{} is {}: save a list of strings", name, header.description());
+  if (header.count() > schema::most_classes)
+    fail(ExitCode::dataset, "{} holds {} names, more than {}: save one a class", name, header.count(),
+         schema::most_classes);
   contents_.class_names = npy_strings(header, values_of(archive, header, name), name);
 }
 
@@ -119,12 +123,13 @@ void NpzSource::check_labels() {
   if (count() != images)
     fail(ExitCode::dataset, "{} holds {} labels for {} images: save one each", path_.string(), count(),
          images);
-  const auto classes = static_cast<std::int64_t>(contents_.class_names.size());
+  const auto names = static_cast<std::int64_t>(contents_.class_names.size());
+  const std::int64_t classes = names > 0 ? names : schema::most_classes;
   for (std::int64_t i = 0; i < images; ++i) {
     const std::int64_t label = contents_.labels[static_cast<std::size_t>(i)];
-    if (label < -1 || (classes > 0 && label >= classes))
+    if (label < -1 || label >= classes)
       fail(ExitCode::dataset, "{}: label {} of image {} is out of range: -1 to {}", path_.string(), label, i,
-           classes > 0 ? std::to_string(classes - 1) : "any class");
+           classes - 1);
   }
 }
 

@@ -151,6 +151,13 @@ TEST_F(DatasetWriterTest, RefusesWhatNoReaderTakes) {
     writer.write_labels(std::vector<std::int64_t>{0, 2});
   });
   EXPECT_NE(message.find("image 1 is labelled 2; expected -1 to 1"), std::string::npos) << message;
+  bad = good;
+  bad.class_names.clear();
+  const std::int64_t bound = std::int64_t{1} << 24;
+  const auto path = write_dataset(folder / "b.h5", bad, random_bytes(32), {-1, bound - 1});
+  EXPECT_EQ(open_dataset({path}).classes(), bound);
+  DatasetWriter nameless(folder / "c.h5", bad);
+  message_of(ExitCode::dataset, [&] { nameless.write_labels(std::vector<std::int64_t>{0, bound}); });
 }
 
 TEST_F(DatasetWriterTest, SaysThatATargetCannotBeWritten) {

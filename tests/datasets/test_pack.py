@@ -309,6 +309,7 @@ BAD_ARRAYS = {
     "3 labels for 2 images": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[1, 2, 3]),
     "label 2 of image 1": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[1, 2], class_names=["a", "b"]),
     "label -2 of image 0": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[-2, 0]),
+    "label 16777216 of image 0": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[1 << 24, 0]),
     "one-hot": dict(images=np.zeros((2, 3, 3), np.uint8), labels=np.eye(2)),
     "whole numbers": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[0.0, 1.0]),
     "not text": dict(images=np.zeros((2, 3, 3), np.uint8), class_names=[1, 2]),
