@@ -333,6 +333,15 @@ def test_npz_whose_header_lies(tmp_path):
     assert "holds" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5")
 
 
+def test_npz_of_too_many_class_names(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|S1", "fortran_order": False, "shape": ((1 << 24) + 1,)})
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 3), np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("class_names.npy", header.getvalue())
+    assert "16777217 names" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5")
+
+
 def test_values_outside_the_range_given(tmp_path):
     np.savez(tmp_path / "a.npz", images=np.arange(18, dtype=np.float32).reshape(2, 3, 3))
     assert "image 1" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5", "--range", "0,16.5")
@@ -430,6 +439,16 @@ def test_info_and_verify(tmp_path):
     assert "a.h5" in damaged.stderr and "block 0" in damaged.stderr and damaged.stderr.count("\n") == 1, damaged.stderr
     assert "nowhere.h5" in refused(3, "verify", tmp_path / "nowhere.h5")
     assert "dataset info" in refused(2, "info")
+
+
+def test_info_on_attributes_that_are_not_utf8(tmp_path):
+    write_tree(tmp_path / "in", class_tree())
+    pack(tmp_path / "in", tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file.attrs["source"]
+        file.attrs["source"] = np.bytes_(b"caf\xe9")
+    info = run("info", tmp_path / "a.h5")
+    assert info.returncode == 0 and "caf\ufffd" in info.stdout, info
 
 
 def test_options(tmp_path):
