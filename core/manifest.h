@@ -32,7 +32,8 @@ struct Manifest {
   std::string to_text() const;
   /// Throws Error(`checkpoint`), beginning with `where`, unless `text` is unchanged, of a version known here,
   /// and consistent: the shards' names are those of shard_name(), the pieces of every tensor cover it in
-  /// order, no tensor is named twice, and no shard is asked for more bytes than it has.
+  /// order, no tensor and no part in a shard is named twice, and no shard is asked for more
+  /// bytes than it has.
   static Manifest parse(std::string_view text, const std::string& where);
 };
 
