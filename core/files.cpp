@@ -103,7 +103,7 @@ File File::open_for_appending(const std::filesystem::path& path) {
 
 std::int64_t File::size() const {
   struct stat status {};
-  if (::fstat(descriptor(), &status) != 0) fail_with_errno("inspect", path_, errno);
+  if (::fstat(descriptor(), &status) != 0) fail_with_errno("inspect", path_, errno, Access::read);
   return status.st_size;
 }
 
@@ -197,6 +197,16 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
     ::unlink(temporary.c_str());
     throw;
   }
+}
+
+std::optional<std::int64_t> size_of_file(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    fail_with_errno("inspect", path, errno, Access::read);
+  }
+  if (!S_ISREG(status.st_mode)) return std::nullopt;
+  return status.st_size;
 }
 
 std::string read_text_file(const std::filesystem::path& path, std::int64_t limit) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -58,6 +59,9 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 /// Writes `text` so that a reader sees the old file or the whole new one, also after a crash:
 /// a temporary name beside `path`, fsync, rename, fsync of the folder.
 void write_file_durably(const std::filesystem::path& path, std::string_view text);
+
+/// The bytes of a regular file; nothing where there is none. Throws Error(`storage`) where that cannot be told.
+std::optional<std::int64_t> size_of_file(const std::filesystem::path& path);
 
 /// The whole file. Throws Error(`storage`) if it cannot be read or holds more than `limit` bytes.
 std::string read_text_file(const std::filesystem::path& path, std::int64_t limit);

@@ -93,7 +93,7 @@ void read_shards(const nlohmann::json& content, Manifest& manifest, const std::s
   if (shards.empty() || shards.size() > most_shards)
     fail(ExitCode::checkpoint, "{}: {} shards", where, shards.size());
   for (const nlohmann::json& json : shards) {
-    manifest.shards.push_back(with_code(ExitCode::checkpoint, [&] { return json.get<FileRecord>(); }));
+    manifest.shards.push_back(json.get<FileRecord>());
     const auto rank = static_cast<int>(manifest.shards.size()) - 1;
     const std::string expected = shard_name(rank, static_cast<int>(shards.size()));
     if (manifest.shards.back().name != expected)
@@ -170,13 +170,10 @@ Manifest Manifest::parse(std::string_view text, const std::string& where) {
 
 Manifest read_manifest(const std::filesystem::path& checkpoint) {
   const std::filesystem::path path = checkpoint / Manifest::file_name;
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored))
+  if (!size_of_file(path))
     fail(ExitCode::checkpoint, "{} is no whole checkpoint: it has no {}", checkpoint.string(),
          Manifest::file_name);
-  const std::string text =
-      with_code(ExitCode::checkpoint, [&] { return read_text_file(path, longest_manifest); });
-  Manifest manifest = Manifest::parse(text, path.string());
+  Manifest manifest = Manifest::parse(read_text_file(path, longest_manifest), path.string());
   const std::optional<std::int64_t> step = step_of(checkpoint);
   if (step && *step != manifest.step)
     fail(ExitCode::checkpoint, "{} holds step {}: was the folder renamed?", checkpoint.string(),
