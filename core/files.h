@@ -60,7 +60,8 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 /// a temporary name beside `path`, fsync, rename, fsync of the folder.
 void write_file_durably(const std::filesystem::path& path, std::string_view text);
 
-/// The bytes of a regular file; nothing where there is none. Throws Error(`storage`) where that cannot be told.
+/// The bytes of a regular file; nothing where there is none. Throws Error(`storage`) where that cannot be
+/// told.
 std::optional<std::int64_t> size_of_file(const std::filesystem::path& path);
 
 /// The whole file. Throws Error(`storage`) if it cannot be read or holds more than `limit` bytes.

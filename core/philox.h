@@ -26,14 +26,15 @@ struct RandomKey {
 };
 
 /// Draws for consecutive images of the global batch, one row an image. Row i of the result belongs to global
-/// position `first + i` and does not depend on `first`, on `count`, or on which rank asks.
+/// position `first + i` and depends on that position alone, not on which rows are asked for by which rank.
 class RandomStream {
  public:
   explicit RandomStream(const RandomKey& key);
 
-  /// [count, width] standard normal numbers of `options`' dtype (drawn in double, by Box and Muller).
+  /// [count, width] standard normal numbers, drawn in double by Box and Muller, then rounded to `dtype`.
   at::Tensor normal(std::int64_t first, std::int64_t count, std::int64_t width, at::ScalarType dtype) const;
-  /// [count, width] numbers in [0, 1), with 53 random bits each.
+  /// [count, width] numbers in [0, 1) of 53 random bits each, then rounded to `dtype`: in any but double,
+  /// one may round up to 1.
   at::Tensor uniform(std::int64_t first, std::int64_t count, std::int64_t width, at::ScalarType dtype) const;
   /// [count] int64 in [0, bound).
   at::Tensor integers(std::int64_t first, std::int64_t count, std::int64_t bound) const;
