@@ -1,9 +1,12 @@
 #include "core/safetensors.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <set>
 #include <span>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
