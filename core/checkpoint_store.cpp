@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -33,13 +34,12 @@ std::vector<std::filesystem::path> folders_in(const std::filesystem::path& paren
 
 void check_sizes(const std::filesystem::path& checkpoint, const Manifest& manifest) {
   for (const FileRecord& shard : manifest.shards) {
-    std::error_code error;
-    const auto size = std::filesystem::file_size(checkpoint / shard.name, error);
-    if (error)
-      fail(ExitCode::checkpoint, "{} lacks {}: {}", checkpoint.string(), shard.name, error.message());
-    if (static_cast<std::int64_t>(size) != shard.size)
-      fail(ExitCode::checkpoint, "{} holds {} bytes instead of {}: it was cut or replaced",
-           (checkpoint / shard.name).string(), size, shard.size);
+    const std::filesystem::path path = checkpoint / shard.name;
+    const std::optional<std::int64_t> size = size_of_file(path);
+    if (!size) fail(ExitCode::checkpoint, "{} lacks {}", checkpoint.string(), shard.name);
+    if (*size != shard.size)
+      fail(ExitCode::checkpoint, "{} holds {} bytes instead of {}: it was cut or replaced", path.string(),
+           *size, shard.size);
   }
 }
 
@@ -66,8 +66,9 @@ bool looks_whole(const std::filesystem::path& checkpoint) {
   try {
     check_sizes(checkpoint, read_manifest(checkpoint));
     return true;
-  } catch (const Error&) {
-    return false;
+  } catch (const Error& error) {
+    // What cannot be read just now may be whole.
+    return error.code() != ExitCode::checkpoint;
   }
 }
 
@@ -227,13 +228,11 @@ void discard(const std::filesystem::path& temporary) noexcept {
 void verify_shards(const std::filesystem::path& checkpoint, const Manifest& manifest, int rank,
                    int world_size) {
   check_sizes(checkpoint, manifest);
-  with_code(ExitCode::checkpoint, [&] {
-    for (std::size_t shard = static_cast<std::size_t>(rank); shard < manifest.shards.size();
-         shard += static_cast<std::size_t>(world_size)) {
-      const FileRecord& record = manifest.shards[shard];
-      check_digest(checkpoint / record.name, digest_of(checkpoint / record.name, record.size), record);
-    }
-  });
+  for (std::size_t shard = static_cast<std::size_t>(rank); shard < manifest.shards.size();
+       shard += static_cast<std::size_t>(world_size)) {
+    const FileRecord& record = manifest.shards[shard];
+    check_digest(checkpoint / record.name, digest_of(checkpoint / record.name, record.size), record);
+  }
 }
 
 NamedTensors read_tensors(const std::filesystem::path& checkpoint, const Manifest& manifest) {

@@ -20,12 +20,15 @@ namespace ganymede {
 /// Until the rename inside publish() the checkpoint does not exist, after it the checkpoint is whole, also
 /// after a kill or a power loss at any instant; what was whole before stays so until then. A restore goes:
 ///
-///     for folder in list():   rank 0: read_manifest; rank r: verify_shards(folder, manifest, r, R); all
-///     agree rank r:   read_tensors(folder, manifest)
+///     for folder in list():
+///       rank 0:   manifest = read_manifest(folder)               and tells the others
+///       rank r:   verify_shards(folder, manifest, r, R)          and all agree
+///       rank r:   read_tensors(folder, manifest)
 ///
-/// and takes the next folder, saying why, where one of the three throws. Only one process may save into a
-/// folder (RunFolder's lock sees to that) and only one save may be under way. Where the disk is full,
-/// read-only or fails, everything here throws Error(`storage`).
+/// and takes the next folder, saying why, where one of the three throws Error(`checkpoint`). Only one process
+/// may save into a folder (RunFolder's lock sees to that) and only one save may be under way. Where the disk
+/// is full, read-only or fails, everything here throws Error(`storage`): a restore must not take an older
+/// folder for that.
 class CheckpointStore {
  public:
   /// Makes the folder with the first begin(). `keep` >= 1: how many checkpoints stay.

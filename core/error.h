@@ -39,8 +39,8 @@ template <class... Arguments>
   throw Error(code, fmt::format(format, std::forward<Arguments>(arguments)...));
 }
 
-/// Runs `action`. An Error that leaves it keeps its message and gets `code`: a checkpoint that cannot be read
-/// is a bad checkpoint, whatever made it so.
+/// Runs `action`. An Error that leaves it keeps its message and gets `code`: a dataset that cannot be opened
+/// is a bad dataset, whatever made it so.
 template <class Action>
 auto with_code(ExitCode code, Action action) {
   try {

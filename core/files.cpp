@@ -1,20 +1,25 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <system_error>
 #include <thread>
-#include <utility>
 
 #include "core/error.h"
 
 namespace ganymede {
 namespace {
 
-[[noreturn]] void fail_with_errno(const char* action, const std::filesystem::path& path, int error) {
+enum class Access { read, write };
+
+[[noreturn]] void fail_with_errno(const char* action, const std::filesystem::path& path, int error,
+                                  Access access = Access::write) {
   const char* remedy = "";
   switch (error) {
     case ENOSPC:
@@ -26,7 +31,12 @@ namespace {
     case EROFS:
     case EACCES:
     case EPERM:
-      remedy = ": choose a path this user may write to, or mend its permissions";
+      remedy = access == Access::read ? ": mend the permissions so that this user may read it"
+                                      : ": choose a path this user may write to, or mend its permissions";
+      break;
+    case EIO:
+    case ESTALE:
+      remedy = ": the disk or its server fails: try again, and mend it if that does not help";
       break;
     default:
       break;
@@ -34,59 +44,82 @@ namespace {
   fail(ExitCode::storage, "cannot {} {}: {}{}", action, path.string(), std::strerror(error), remedy);
 }
 
-int open_or_fail(const char* action, const std::filesystem::path& path, int flags) {
+int open_or_fail(const char* action, const std::filesystem::path& path, int flags,
+                 Access access = Access::write) {
   int descriptor;
   do {
     descriptor = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
   } while (descriptor < 0 && errno == EINTR);
-  if (descriptor < 0) fail_with_errno(action, path, errno);
+  if (descriptor < 0) fail_with_errno(action, path, errno, access);
   return descriptor;
+}
+
+void lock(const File& file, bool is_new) {
+  if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) == 0) return;
+  if (errno == EWOULDBLOCK)
+    fail(ExitCode::storage,
+         "{} is being written by another process: wait until it ends, or choose another name",
+         file.path().string());
+  // Nobody else has what was not there before.
+  if (!is_new)
+    fail(ExitCode::storage,
+         "{} is there, and the file system has no locks to tell who writes it ({}): remove it "
+         "unless another process does",
+         file.path().string(), std::strerror(errno));
+}
+
+bool is_still_at(const std::filesystem::path& path, const File& file) {
+  struct stat named {
+  }, opened{};
+  return ::stat(path.c_str(), &named) == 0 && ::fstat(file.descriptor(), &opened) == 0 &&
+         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
 }
 
 }  // namespace
 
 File File::open_for_reading(const std::filesystem::path& path) {
-  return {open_or_fail("open", path, O_RDONLY), path};
+  return {open_or_fail("open", path, O_RDONLY, Access::read), path};
 }
 
 File File::create(const std::filesystem::path& path) {
   return {open_or_fail("create", path, O_RDWR | O_CREAT | O_TRUNC), path};
 }
 
+File File::create_exclusively(const std::filesystem::path& path) {
+  for (;;) {
+    int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    const bool is_new = descriptor >= 0;
+    if (!is_new) descriptor = open_or_fail("create", path, O_RDWR | O_CREAT);
+    File file(descriptor, path);
+    lock(file, is_new);
+    // Between opening and locking, whoever held it may have renamed or removed it.
+    if (!is_still_at(path, file)) continue;
+    if (!is_new && ::ftruncate(descriptor, 0) != 0) fail_with_errno("empty", path, errno);
+    return file;
+  }
+}
+
 File File::open_for_appending(const std::filesystem::path& path) {
   return {open_or_fail("open", path, O_WRONLY | O_CREAT | O_APPEND), path};
 }
 
-File::File(File&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
-
-File& File::operator=(File&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  std::swap(path_, other.path_);
-  return *this;
-}
-
-File::~File() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 std::int64_t File::size() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) fail_with_errno("inspect", path_, errno);
+  if (::fstat(descriptor(), &status) != 0) fail_with_errno("inspect", path_, errno, Access::read);
   return status.st_size;
 }
 
 void File::read_at(std::int64_t offset, std::span<std::byte> bytes) const {
   int attempts_left = 5;
   while (!bytes.empty()) {
-    const ssize_t count = ::pread(descriptor_, bytes.data(), bytes.size(), offset);
+    const ssize_t count = ::pread(descriptor(), bytes.data(), bytes.size(), offset);
     if (count < 0) {
       if (errno == EINTR) continue;
       if ((errno == EIO || errno == ESTALE) && --attempts_left > 0) {
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
         continue;
       }
-      fail_with_errno("read", path_, errno);
+      fail_with_errno("read", path_, errno, Access::read);
     }
     if (count == 0)
       fail(ExitCode::storage, "{} ends {} bytes early at offset {}: was it cut or replaced while in use?",
@@ -98,7 +131,7 @@ void File::read_at(std::int64_t offset, std::span<std::byte> bytes) const {
 
 void File::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
+    const ssize_t count = ::write(descriptor(), bytes.data(), bytes.size());
     if (count < 0) {
       if (errno == EINTR) continue;
       fail_with_errno("write", path_, errno);
@@ -109,7 +142,7 @@ void File::write(std::span<const std::byte> bytes) {
 
 void File::write_at(std::int64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t count = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    const ssize_t count = ::pwrite(descriptor(), bytes.data(), bytes.size(), offset);
     if (count < 0) {
       if (errno == EINTR) continue;
       fail_with_errno("write", path_, errno);
@@ -122,7 +155,7 @@ void File::write_at(std::int64_t offset, std::span<const std::byte> bytes) {
 void File::reserve(std::int64_t size) {
   // posix_fallocate() would write zeros where the file system cannot reserve; fallocate() then says
   // EOPNOTSUPP.
-  while (size > 0 && ::fallocate(descriptor_, 0, 0, size) != 0) {
+  while (size > 0 && ::fallocate(descriptor(), 0, 0, size) != 0) {
     if (errno == EINTR) continue;
     if (errno == EOPNOTSUPP || errno == ENOSYS) return;
     fail_with_errno("reserve space for", path_, errno);
@@ -134,11 +167,13 @@ void File::write(std::string_view text) {
 }
 
 void File::sync() {
-  if (::fsync(descriptor_) != 0) fail_with_errno("flush", path_, errno);
+  while (::fsync(descriptor()) != 0)
+    if (errno != EINTR) fail_with_errno("flush", path_, errno);
 }
 
 void File::close() {
-  if (::close(std::exchange(descriptor_, -1)) != 0) fail_with_errno("close", path_, errno);
+  // Linux closes a descriptor also where a signal interrupts close().
+  if (::close(descriptor_.release()) != 0 && errno != EINTR) fail_with_errno("close", path_, errno);
 }
 
 void sync_folder(const std::filesystem::path& folder) {
@@ -166,6 +201,16 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
   }
 }
 
+std::optional<std::int64_t> size_of_file(const std::filesystem::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+    fail_with_errno("inspect", path, errno, Access::read);
+  }
+  if (!S_ISREG(status.st_mode)) return std::nullopt;
+  return status.st_size;
+}
+
 std::string read_text_file(const std::filesystem::path& path, std::int64_t limit) {
   const File file = File::open_for_reading(path);
   const std::int64_t size = file.size();
@@ -179,7 +224,9 @@ std::string read_text_file(const std::filesystem::path& path, std::int64_t limit
 
 void create_folders(const std::filesystem::path& folder) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);
+  if (folder.empty() || std::filesystem::is_directory(folder, error)) return;
+  create_folders(folder.parent_path());
+  if (std::filesystem::create_directory(folder, error)) sync_folder(folder.parent_path());
   if (error) fail_with_errno("create folder", folder, error.value());
 }
 

@@ -3,24 +3,28 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "core/descriptor.h"
 
 namespace ganymede {
 
-/// A POSIX file descriptor that closes itself. Every failing call throws Error(storage) with path and cause.
+/// A file that closes itself. Every failing call throws Error(storage) with path and cause.
 class File {
  public:
   static File open_for_reading(const std::filesystem::path& path);
   /// Creates or truncates.
   static File create(const std::filesystem::path& path);
+  /// Creates the file, or empties what a process that died left of it, and keeps others who call this off it
+  /// until it is closed: for them it throws. On a file system without locks a file that is there already is
+  /// refused.
+  static File create_exclusively(const std::filesystem::path& path);
   /// Creates if absent; writes go to the end.
   static File open_for_appending(const std::filesystem::path& path);
-
-  File(File&& other) noexcept;
-  File& operator=(File&& other) noexcept;
-  ~File();
 
   std::int64_t size() const;
   /// Fills `bytes` from `offset`. EINTR is retried, EIO and ESTALE a bounded number of times; a file that
@@ -37,12 +41,12 @@ class File {
   void sync();
   /// Closes and reports what close() says: on network file systems a failed write may show only here.
   void close();
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return descriptor_.number(); }
   const std::filesystem::path& path() const { return path_; }
 
  private:
   File(int descriptor, std::filesystem::path path) : descriptor_(descriptor), path_(std::move(path)) {}
-  int descriptor_ = -1;
+  Descriptor descriptor_;
   std::filesystem::path path_;
 };
 
@@ -56,10 +60,14 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 /// a temporary name beside `path`, fsync, rename, fsync of the folder.
 void write_file_durably(const std::filesystem::path& path, std::string_view text);
 
+/// The bytes of a regular file; nothing where there is none. Throws Error(`storage`) where that cannot be
+/// told.
+std::optional<std::int64_t> size_of_file(const std::filesystem::path& path);
+
 /// The whole file. Throws Error(`storage`) if it cannot be read or holds more than `limit` bytes.
 std::string read_text_file(const std::filesystem::path& path, std::int64_t limit);
 
-/// Creates the folder and its missing parents.
+/// Creates the folder and its missing parents, durably.
 void create_folders(const std::filesystem::path& folder);
 
 }  // namespace ganymede

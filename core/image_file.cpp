@@ -1,8 +1,10 @@
 #include "core/image_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
-#include <string>
+#include <stdexcept>
+#include <utility>
 
 #include "core/error.h"
 #include "core/jpeg.h"

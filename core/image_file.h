@@ -19,7 +19,7 @@ struct Pixels {
 
 /// Files that claim more pixels than this (width * height) are refused before any memory is taken: the bound
 /// at which Pillow too speaks of a decompression bomb.
-inline constexpr std::int64_t kMaximumPixels = 178956970;
+inline constexpr std::int64_t most_pixels = 178956970;
 
 /// Decodes a whole JPEG or PNG file held in memory. What it is is told from its first bytes.
 ///

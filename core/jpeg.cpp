@@ -117,9 +117,9 @@ Pixels decode_jpeg(std::span<const std::byte> file, std::string_view name) {
     fail(ExitCode::dataset, "{} is a damaged JPEG file ({}): replace or remove it", name, decoder.message());
   };
   if (!decoder.read_header()) damaged();
-  if (decoder.width() * decoder.height() > kMaximumPixels)
+  if (decoder.width() * decoder.height() > most_pixels)
     fail(ExitCode::dataset, "{} claims {} x {} pixels, more than {}: shrink or remove it", name,
-         decoder.width(), decoder.height(), kMaximumPixels);
+         decoder.width(), decoder.height(), most_pixels);
   if (decoder.components() == 2 || decoder.components() > 4)
     fail(ExitCode::dataset, "{} is a JPEG file of {} channels; 1, 3 and 4 are known: convert or remove it",
          name, decoder.components());

@@ -52,8 +52,14 @@ nlohmann::json json_of(const TensorRecord& record) {
   return json;
 }
 
-/// Takes the bytes of each piece from those that its shard has left.
-TensorRecord tensor_from(const nlohmann::json& json, std::vector<std::int64_t>& bytes_left,
+/// What a shard has not yet given to a tensor.
+struct Unclaimed {
+  std::int64_t bytes = 0;
+  std::unordered_set<std::string> taken_keys = {};
+};
+
+/// Takes the bytes and the key of each piece from its shard.
+TensorRecord tensor_from(const nlohmann::json& json, std::vector<Unclaimed>& unclaimed,
                          const std::string& manifest) {
   TensorRecord record;
   record.name = text_of(member(json, "name", manifest), manifest);
@@ -64,15 +70,18 @@ TensorRecord tensor_from(const nlohmann::json& json, std::vector<std::int64_t>& 
     const std::int64_t shard = parse_count(member(part, "shard", where), where);
     const Share elements{parse_count(member(part, "first", where), where),
                          parse_count(member(part, "count", where), where)};
-    if (shard >= std::ssize(bytes_left)) fail(ExitCode::checkpoint, "{}: there is no shard {}", where, shard);
+    if (shard >= std::ssize(unclaimed)) fail(ExitCode::checkpoint, "{}: there is no shard {}", where, shard);
     const std::int64_t numel = record.type.numel();
     if (elements.first != end || elements.count > numel - end || (elements.count == 0 && numel != 0))
       fail(ExitCode::checkpoint, "{}: its pieces overlap or leave a hole at element {}", where, end);
     end += elements.count;
-    std::int64_t& left = bytes_left[static_cast<std::size_t>(shard)];
-    left -= elements.count * record.type.item_bytes();
-    if (left < 0) fail(ExitCode::checkpoint, "{}: shard {} is too small to hold it", where, shard);
-    record.pieces.push_back({static_cast<int>(shard), text_of(member(part, "key", where), where), elements});
+    Unclaimed& left = unclaimed[static_cast<std::size_t>(shard)];
+    left.bytes -= elements.count * record.type.item_bytes();
+    if (left.bytes < 0) fail(ExitCode::checkpoint, "{}: shard {} is too small to hold it", where, shard);
+    const std::string key = text_of(member(part, "key", where), where);
+    if (!left.taken_keys.insert(key).second)
+      fail(ExitCode::checkpoint, "{}: shard {} has {} for another tensor already", where, shard, quote(key));
+    record.pieces.push_back({static_cast<int>(shard), key, elements});
   }
   if (record.pieces.empty() || end != record.type.numel())
     fail(ExitCode::checkpoint, "{}: its pieces end at element {} of {}", where, end, record.type.numel());
@@ -84,7 +93,7 @@ void read_shards(const nlohmann::json& content, Manifest& manifest, const std::s
   if (shards.empty() || shards.size() > most_shards)
     fail(ExitCode::checkpoint, "{}: {} shards", where, shards.size());
   for (const nlohmann::json& json : shards) {
-    manifest.shards.push_back(with_code(ExitCode::checkpoint, [&] { return json.get<FileRecord>(); }));
+    manifest.shards.push_back(json.get<FileRecord>());
     const auto rank = static_cast<int>(manifest.shards.size()) - 1;
     const std::string expected = shard_name(rank, static_cast<int>(shards.size()));
     if (manifest.shards.back().name != expected)
@@ -94,11 +103,11 @@ void read_shards(const nlohmann::json& content, Manifest& manifest, const std::s
 }
 
 void read_tensor_records(const nlohmann::json& content, Manifest& manifest, const std::string& where) {
-  std::vector<std::int64_t> bytes_left;
-  for (const FileRecord& shard : manifest.shards) bytes_left.push_back(shard.size);
+  std::vector<Unclaimed> unclaimed;
+  for (const FileRecord& shard : manifest.shards) unclaimed.push_back({shard.size});
   std::unordered_set<std::string> names;
   for (const nlohmann::json& json : list_in(content, "tensors", where)) {
-    manifest.tensors.push_back(tensor_from(json, bytes_left, where));
+    manifest.tensors.push_back(tensor_from(json, unclaimed, where));
     const std::string& name = manifest.tensors.back().name;
     if (!names.insert(name).second)
       fail(ExitCode::checkpoint, "{}: two tensors are called {}", where, quote(name));
@@ -161,13 +170,10 @@ Manifest Manifest::parse(std::string_view text, const std::string& where) {
 
 Manifest read_manifest(const std::filesystem::path& checkpoint) {
   const std::filesystem::path path = checkpoint / Manifest::file_name;
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored))
+  if (!size_of_file(path))
     fail(ExitCode::checkpoint, "{} is no whole checkpoint: it has no {}", checkpoint.string(),
          Manifest::file_name);
-  const std::string text =
-      with_code(ExitCode::checkpoint, [&] { return read_text_file(path, longest_manifest); });
-  Manifest manifest = Manifest::parse(text, path.string());
+  Manifest manifest = Manifest::parse(read_text_file(path, longest_manifest), path.string());
   const std::optional<std::int64_t> step = step_of(checkpoint);
   if (step && *step != manifest.step)
     fail(ExitCode::checkpoint, "{} holds step {}: was the folder renamed?", checkpoint.string(),

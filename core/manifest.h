@@ -32,7 +32,8 @@ struct Manifest {
   std::string to_text() const;
   /// Throws Error(`checkpoint`), beginning with `where`, unless `text` is unchanged, of a version known here,
   /// and consistent: the shards' names are those of shard_name(), the pieces of every tensor cover it in
-  /// order, no tensor is named twice, and no shard is asked for more bytes than it has.
+  /// order, no tensor and no part in a shard is named twice, and no shard is asked for more bytes than it
+  /// has.
   static Manifest parse(std::string_view text, const std::string& where);
 };
 
@@ -50,7 +51,7 @@ inline constexpr const char* replaced_suffix = ".replaced";
 std::optional<std::int64_t> step_of(const std::filesystem::path& checkpoint);
 
 /// Reads and checks `checkpoint`/manifest.json; the shards are not looked at. Throws Error(`checkpoint`) if
-/// it is missing or unsound, or if the folder's name tells another step.
+/// it is missing or unsound, or if the folder's name tells another step, Error(`storage`) if reading fails.
 Manifest read_manifest(const std::filesystem::path& checkpoint);
 
 void to_json(nlohmann::json& json, const FileRecord& record);

@@ -32,7 +32,12 @@ std::map<std::string, int> lines_of_keys(const std::string& text, const std::str
     line = trimmed(line.substr(0, line.find('#')));
     if (line.empty()) continue;
     if (line.front() == '[' && line.back() == ']') {
-      section = line.substr(1, line.size() - 2) + '.';
+      const std::string name = line.substr(1, line.size() - 2);
+      // Boost reads past an empty name, and leaves a dot at the end single.
+      if (name.empty() || name.front() == '.' || name.back() == '.')
+        fail(ExitCode::options, "{}:{}: '{}' names no section: write it as [train]", origin, number,
+             line.substr(0, 80));
+      section = name + '.';
       continue;
     }
     const auto equals = line.find('=');

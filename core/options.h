@@ -46,8 +46,9 @@ enum class OnResume { fixed, free };
 ///
 ///     struct DataOptions {
 ///       bool flip = false;
-///       void describe(OptionSchema& schema) { schema.add("data.flip", flip, "mirror each image with
-///       probability 1/2"); }
+///       void describe(OptionSchema& schema) {
+///         schema.add("data.flip", flip, "mirror each image with probability 1/2");
+///       }
 ///     };
 class OptionSchema {
  public:

@@ -18,8 +18,7 @@ std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
 struct RandomKey {
   std::uint64_t seed = 0;
   std::uint64_t reseed = 0;  ///< raised when training rolls back, so that the same path is not walked twice
-  std::string_view phase =
-      {};  ///< the player's phase or the purpose: "generator", "initialise", "sample", ...
+  std::string_view phase = {};  ///< the player's phase or the purpose: "generator", "initialise", ...
   std::uint64_t step = 0;
   std::uint64_t sub_step = 0;    ///< which update of that player within the step
   std::string_view layer = {};   ///< the module that draws, empty for the method itself
@@ -27,14 +26,15 @@ struct RandomKey {
 };
 
 /// Draws for consecutive images of the global batch, one row an image. Row i of the result belongs to global
-/// position `first + i` and does not depend on `first`, on `count`, or on which rank asks.
+/// position `first + i` and depends on that position alone, not on which rows are asked for by which rank.
 class RandomStream {
  public:
   explicit RandomStream(const RandomKey& key);
 
-  /// [count, width] standard normal numbers of `options`' dtype (drawn in double, by Box and Muller).
+  /// [count, width] standard normal numbers, drawn in double by Box and Muller, then rounded to `dtype`.
   at::Tensor normal(std::int64_t first, std::int64_t count, std::int64_t width, at::ScalarType dtype) const;
-  /// [count, width] numbers in [0, 1), with 53 random bits each.
+  /// [count, width] numbers in [0, 1) of 53 random bits each, then rounded to `dtype`: in any but double,
+  /// one may round up to 1.
   at::Tensor uniform(std::int64_t first, std::int64_t count, std::int64_t width, at::ScalarType dtype) const;
   /// [count] int64 in [0, bound).
   at::Tensor integers(std::int64_t first, std::int64_t count, std::int64_t bound) const;

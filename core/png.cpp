@@ -143,9 +143,9 @@ Pixels decode_png(std::span<const std::byte> file, std::string_view name) {
   if (!decoder.read_header()) damaged();
   const std::int64_t width = decoder.width();
   const std::int64_t height = decoder.height();
-  if (width * height > kMaximumPixels)
+  if (width * height > most_pixels)
     fail(ExitCode::dataset, "{} claims {} x {} pixels, more than {}: shrink or remove it", name, width,
-         height, kMaximumPixels);
+         height, most_pixels);
   if (!decoder.start()) damaged();
   Pixels pixels{width, height, decoder.channels(), {}};
   pixels.values.resize(decoder.stride() * static_cast<std::size_t>(height));
@@ -157,7 +157,7 @@ Pixels decode_png(std::span<const std::byte> file, std::string_view name) {
 
 void write_png(const std::filesystem::path& path, std::span<const std::uint8_t> pixels, std::int64_t width,
                std::int64_t height, std::int64_t channels) {
-  if ((channels != 1 && channels != 3) || width < 1 || height < 1 || width * height > kMaximumPixels ||
+  if ((channels != 1 && channels != 3) || width < 1 || height < 1 || width * height > most_pixels ||
       static_cast<std::int64_t>(pixels.size()) != width * height * channels)
     throw std::invalid_argument(fmt::format("write_png: {} values for {} x {} pixels of {} channels",
                                             pixels.size(), width, height, channels));

@@ -4,12 +4,15 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <string>
+#include <system_error>
 
 #include "core/error.h"
+#include "core/host_name.h"
 
 namespace ganymede {
 namespace {
@@ -36,9 +39,7 @@ std::filesystem::path prepare(const std::filesystem::path& given) {
 }
 
 std::string this_process() {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  return fmt::format("process {} on host {}", ::getpid(), host.data());
+  return fmt::format("process {} on host {}", ::getpid(), host_name());
 }
 
 /// What the lock file says of its holder, on one line whatever is in it.

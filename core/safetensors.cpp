@@ -1,9 +1,12 @@
 #include "core/safetensors.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <set>
 #include <span>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "core/error.h"
@@ -211,14 +214,10 @@ class SafetensorsFile::Header {
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   // Opening a pipe would wait for a writer.
-  std::error_code ignored;
-  if (!std::filesystem::is_regular_file(path, ignored))
-    fail(ExitCode::checkpoint, "{} is missing or not a file", path.string());
-  return with_code(ExitCode::checkpoint, [&] {
-    SafetensorsFile file(File::open_for_reading(path));
-    Header(file).read();
-    return file;
-  });
+  if (!size_of_file(path)) fail(ExitCode::checkpoint, "{} is missing or not a file", path.string());
+  SafetensorsFile file(File::open_for_reading(path));
+  Header(file).read();
+  return file;
 }
 
 at::Tensor SafetensorsFile::read(const std::string& name) const {
@@ -227,7 +226,7 @@ at::Tensor SafetensorsFile::read(const std::string& name) const {
   if (found == tensors_.end()) fail(ExitCode::checkpoint, "{} is not in the file", where);
   const Entry& entry = found->second;
   const at::Tensor tensor = at::empty(entry.type.shape, at::TensorOptions(entry.type.dtype));
-  with_code(ExitCode::checkpoint, [&] { file_.read_at(data_begin_ + entry.begin, bytes_of(tensor)); });
+  file_.read_at(data_begin_ + entry.begin, bytes_of(tensor));
   check_booleans(tensor, where);
   return tensor;
 }
@@ -237,24 +236,22 @@ std::uint64_t SafetensorsFile::read_all(
   std::vector<std::pair<std::string, Entry>> ordered(tensors_.begin(), tensors_.end());
   std::sort(ordered.begin(), ordered.end(),
             [](const auto& left, const auto& right) { return left.second.begin < right.second.begin; });
-  return with_code(ExitCode::checkpoint, [&] {
-    Xxh3 hash;
-    std::vector<std::byte> header(static_cast<std::size_t>(data_begin_));
-    file_.read_at(0, header);
-    hash.update(header);
-    for (const auto& [name, entry] : ordered) {
-      const at::Tensor target = destination(name);
-      TORCH_CHECK(target.is_contiguous() && target.is_cpu() && target.scalar_type() == entry.type.dtype &&
-                      target.numel() == entry.type.numel(),
-                  "the destination of ", name, " does not fit ", entry.type.text());
-      for_each_block(bytes_of(target), [&](std::span<std::byte> block, std::size_t offset) {
-        file_.read_at(data_begin_ + entry.begin + static_cast<std::int64_t>(offset), block);
-        hash.update(block);
-      });
-      check_booleans(target, where_in(file_.path(), name));
-    }
-    return hash.digest();
-  });
+  Xxh3 hash;
+  std::vector<std::byte> header(static_cast<std::size_t>(data_begin_));
+  file_.read_at(0, header);
+  hash.update(header);
+  for (const auto& [name, entry] : ordered) {
+    const at::Tensor target = destination(name);
+    TORCH_CHECK(target.is_contiguous() && target.is_cpu() && target.scalar_type() == entry.type.dtype &&
+                    target.numel() == entry.type.numel(),
+                "the destination of ", name, " does not fit ", entry.type.text());
+    for_each_block(bytes_of(target), [&](std::span<std::byte> block, std::size_t offset) {
+      file_.read_at(data_begin_ + entry.begin + static_cast<std::int64_t>(offset), block);
+      hash.update(block);
+    });
+    check_booleans(target, where_in(file_.path(), name));
+  }
+  return hash.digest();
 }
 
 }  // namespace ganymede

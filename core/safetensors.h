@@ -40,8 +40,8 @@ FileRecord write_safetensors(const std::filesystem::path& path, const NamedTenso
 /// A file whose header was read and found sound. Everything that the format forbids is refused, and so are
 /// entries it does not define: a header over 100,000,000 bytes, invalid JSON, keys given twice, unknown
 /// members or dtypes, sizes that overflow or differ from shape and dtype, holes, overlaps, and bytes missing
-/// or left over at the end. Every error is an Error(`checkpoint`) that names the file and, where there is
-/// one, the tensor.
+/// or left over at the end. What is wrong with the file is an Error(`checkpoint`) that names it and, where
+/// there is one, the tensor; a file that cannot be read an Error(`storage`).
 ///
 ///     const SafetensorsFile file = SafetensorsFile::open("weights.safetensors");
 ///     for (const auto& [name, entry] : file.tensors()) fmt::print("{} {}\n", name, entry.type.text());

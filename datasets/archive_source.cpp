@@ -8,7 +8,7 @@ namespace ganymede {
 namespace {
 
 /// An encoded image larger than this is taken for a mistake.
-constexpr std::size_t kLargestFile = std::size_t{1} << 30;
+constexpr std::size_t largest_file = std::size_t{1} << 30;
 
 }  // namespace
 
@@ -26,9 +26,8 @@ ArchiveSource::ArchiveSource(const std::filesystem::path& path, std::string_view
       fail(ExitCode::dataset,
            "{}: {} is stored as a link to another member: pack it with tar --hard-dereference",
            path_.string(), member->name);
-    // The first image in sorted order may be anywhere: each that may still be it is read, and the last one
-    // is.
-    if (kind == ImageListing::Kind::first_image) first_ = archive.read_all(kLargestFile);
+    // The first image in sorted order may be anywhere: each that may still be it is read; the last is it.
+    if (kind == ImageListing::Kind::first_image) first_ = archive.read_all(largest_file);
   }
   std::vector<std::int64_t> indices;
   std::tie(contents_, indices) = listing.finish(path_.string());
@@ -47,7 +46,7 @@ void ArchiveSource::read(const Take& take) {
     const std::int64_t index = index_of_member_[members];
     if (index < 0) continue;
     if (!member->name.ends_with(contents_.names[static_cast<std::size_t>(index)])) changed();
-    if (!take(index, archive.read_all(kLargestFile))) return;
+    if (!take(index, archive.read_all(largest_file))) return;
   }
   if (members != index_of_member_.size()) changed();
 }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "core/hash.h"
@@ -38,7 +39,11 @@ void parallel_for_each(std::int64_t count, int threads, const std::function<void
     }
   };
   std::vector<std::thread> others;
-  for (std::int64_t i = 1; i < std::min<std::int64_t>(threads, count); ++i) others.emplace_back(loop);
+  try {
+    for (std::int64_t i = 1; i < std::min<std::int64_t>(threads, count); ++i) others.emplace_back(loop);
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those that started do the work.
+  }
   loop();
   for (std::thread& other : others) other.join();
   if (error) std::rethrow_exception(error);

@@ -25,8 +25,8 @@ std::vector<std::byte> read_block(const File& file, const BlockedExtent& extent,
 /// XXH3-64 of every block, read and hashed by `threads` threads.
 std::vector<std::uint64_t> block_digests(const File& file, const BlockedExtent& extent, int threads);
 
-/// Calls `work(i)` for every i in [0, count) on `threads` threads. The first exception ends the work and is
-/// rethrown.
+/// Calls `work(i)` for every i in [0, count) on `threads` threads, or as many of them as the system gives. The
+/// first exception ends the work and is rethrown.
 void parallel_for_each(std::int64_t count, int threads, const std::function<void(std::int64_t)>& work);
 
 }  // namespace ganymede

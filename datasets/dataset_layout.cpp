@@ -11,7 +11,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DatasetLayout, type, channels, height, width,
                                    files)
 
 std::string to_json(const DatasetLayout& layout) {
-  // A path need not be UTF-8; the other ranks then get a replacement character and a clear error.
+  // Of a path that is not UTF-8 the bytes are replaced: opening it fails then, and the message shows them.
   return nlohmann::json(layout).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

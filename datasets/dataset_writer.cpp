@@ -75,9 +75,10 @@ struct DatasetWriter::State {
 };
 
 void DatasetWriter::State::create_file() {
-  if (std::filesystem::is_directory(path))
+  std::error_code unknown;  // creating the file says more
+  if (std::filesystem::is_directory(path, unknown))
     fail(ExitCode::storage, "cannot write {}: it is a folder; name a file", path.string());
-  file = File::create(temporary);
+  file = File::create_exclusively(temporary);
   const std::int64_t images_bytes = description.count * description.image_bytes();
   file->reserve(images_bytes + description.count * 8 + metadata_bytes);
   Hdf5File hdf5 = Hdf5File::create(temporary, std::min<std::int64_t>(images_bytes, 4096));
@@ -150,7 +151,7 @@ DatasetWriter::DatasetWriter(std::filesystem::path path, DatasetDescription desc
   check(path, description);
   state_->path = std::move(path);
   state_->temporary = state_->path;
-  state_->temporary += ".partial-" + random_uuid().substr(0, 8);
+  state_->temporary += ".partial";
   state_->description = std::move(description);
   state_->label_values.assign(static_cast<std::size_t>(state_->description.count), -1);
   state_->written.assign(static_cast<std::size_t>(state_->description.count), false);
@@ -176,7 +177,7 @@ void DatasetWriter::write_labels(std::span<const std::int64_t> labels) {
   if (static_cast<std::int64_t>(labels.size()) != d.count)
     fail(ExitCode::dataset, "{}: {} labels for {} images", state_->path.string(), labels.size(), d.count);
   const std::int64_t bound =
-      d.class_names.empty() ? INT64_MAX : static_cast<std::int64_t>(d.class_names.size());
+      d.class_names.empty() ? schema::most_classes : static_cast<std::int64_t>(d.class_names.size());
   for (std::size_t i = 0; i < labels.size(); ++i)
     if (labels[i] < -1 || labels[i] >= bound)
       fail(ExitCode::dataset, "{}: image {} is labelled {}; expected -1 to {}", state_->path.string(), i,
@@ -196,7 +197,7 @@ void DatasetWriter::finish() {
   state_->write_digests(state_->labels, state_->label_digests, threads);
   state_->write_digests(state_->class_names, state_->class_name_digests, threads);
   state_->file->sync();
-  state_->file->close();
+  // Locked until it has its name: nobody else may take it for what a dead process left.
   rename_durably(state_->temporary, state_->path);
   state_->file.reset();
 }

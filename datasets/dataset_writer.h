@@ -26,17 +26,19 @@ struct DatasetDescription {
 
 /// Writes a dataset file of a known number of images:
 ///
-///     /images      [N, C, H, W]  contiguous, 4 KiB aligned, allocated at once
-///     /labels      [N] int64, -1 = none
-///     /class_names [K] UTF-8, absent without classes
-///     /imgs, /dataSxS            hard links to /images (the latter for H = W = S), for BigGAN-PyTorch and
-///     ProGAN tools /integrity/{images,labels,class_names}  uint64: XXH3-64 of each block of attribute
-///     `block_bytes` bytes root attributes: format, format_version, uuid, value_range [low, high], and the
-///     provenance
+///     /images          [N, C, H, W]  contiguous, 4 KiB aligned, allocated at once
+///     /labels          [N] int64     -1 = none
+///     /class_names     [K] UTF-8     absent without classes
+///     /imgs, /dataSxS                hard links to /images (the latter for H = W = S), by which
+///                                    BigGAN-PyTorch and ProGAN tools find it
+///     /integrity/{images,labels,class_names}
+///                      [B] uint64    XXH3-64 of each block of `block_bytes` (an attribute) bytes
+///     root attributes                format, format_version, uuid, value_range [low, high], the provenance
 ///
-/// The file grows beside `path` under a temporary name; finish() publishes it, replacing what was there, and
-/// a writer that is destroyed before removes it. Failures of the disk throw Error(storage) and leave nothing
-/// behind; a description that no reader would take throws Error(dataset).
+/// The file grows beside `path` under the name `path`.partial; finish() publishes it, replacing what was
+/// there, and a writer that is destroyed before removes it. What a killed writer left is replaced; while
+/// another writer of the same file lives, Error(storage) says so. Failures of the disk throw Error(storage)
+/// and leave nothing behind; a description that no reader would take throws Error(dataset).
 ///
 ///     DatasetWriter writer("digits.h5", {.count = 1797, .channels = 1, .height = 32, .width = 32});
 ///     writer.write_images(0, bytes);   // all of them, in any pieces
@@ -53,8 +55,8 @@ class DatasetWriter {
   /// any thread, in any order, at the same time.
   void write_images(std::int64_t first, std::span<const std::byte> images);
 
-  /// All N labels at once, each -1 or below the number of class names (any value from 0 on when there are no
-  /// names). Without this call every label is -1.
+  /// All N labels at once, each -1 or below the number of class names (schema::most_classes when there are
+  /// no names). Without this call every label is -1.
   void write_labels(std::span<const std::int64_t> labels);
 
   /// Digests, fsync, rename. Every image must have been written. Called once, when no other thread writes any

@@ -18,7 +18,8 @@ std::string read_notes(const DatasetLayout& layout) {
       notes["links"].push_back("/" + name);
   for (const char* attribute : {"writer", "source", "subdir", "crop", "resizer", "uuid"})
     if (const auto text = file.text("/", attribute)) notes["provenance"][attribute] = *text;
-  return notes.dump();
+  // An attribute may hold anything.
+  return notes.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace

@@ -10,6 +10,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+[[noreturn]] void fail_to_read(const fs::path& folder, const std::error_code& error) {
+  fail(ExitCode::dataset, "cannot read folder {}: {}", folder.string(), error.message());
+}
+
 /// Walks a tree; `above` are the folders on the way down, by which a link to one of them is told.
 class Walk {
  public:
@@ -45,10 +49,6 @@ class Walk {
     }
   }
 
-  [[noreturn]] static void fail_to_read(const fs::path& folder, const std::error_code& error) {
-    fail(ExitCode::dataset, "cannot read folder {}: {}", folder.string(), error.message());
-  }
-
   fs::path root_;
   ImageListing& listing_;
   std::vector<fs::path> above_;
@@ -58,7 +58,10 @@ class Walk {
 
 FolderSource::FolderSource(const fs::path& folder, std::string_view subdir)
     : folder_(folder / fs::path(subdir).relative_path()) {
-  if (!fs::is_directory(folder_))
+  std::error_code error;
+  const fs::file_status status = fs::status(folder_, error);
+  if (!fs::status_known(status)) fail_to_read(folder_, error);
+  if (!fs::is_directory(status))
     fail(ExitCode::dataset, "{} is not a folder: see --subdir", folder_.string());
   ImageListing listing("");
   Walk(folder_, listing);
@@ -79,7 +82,8 @@ std::string FolderSource::name_of_image(std::int64_t index) const {
 }
 
 std::vector<std::byte> FolderSource::load(std::int64_t index) const {
-  const File file = File::open_for_reading(folder_ / contents_.names[static_cast<std::size_t>(index)]);
+  const fs::path path = folder_ / contents_.names[static_cast<std::size_t>(index)];
+  const File file = with_code(ExitCode::dataset, [&] { return File::open_for_reading(path); });
   std::vector<std::byte> stored(static_cast<std::size_t>(file.size()));
   file.read_at(0, stored);
   return stored;

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <new>
 
+#include "core/descriptor.h"
 #include "core/error.h"
 
 namespace ganymede {
@@ -23,20 +24,12 @@ constexpr char succeeded = 'S';  // otherwise the first byte of the answer is an
 
 /// Both ends of a pipe.
 struct Pipe {
-  int read_end = -1, write_end = -1;
+  Descriptor read_end, write_end;
   Pipe() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) fail(ExitCode::memory, "cannot open a pipe: {}", std::strerror(errno));
-    read_end = ends[0];
-    write_end = ends[1];
-  }
-  ~Pipe() {
-    ::close(read_end);
-    if (write_end >= 0) ::close(write_end);
-  }
-  void close_write_end() {
-    ::close(write_end);
-    write_end = -1;
+    read_end = Descriptor(ends[0]);
+    write_end = Descriptor(ends[1]);
   }
 };
 
@@ -114,10 +107,10 @@ std::string run_guarded(const std::string& subject, const GuardLimits& limits,
   const pid_t child = ::fork();
   if (child < 0)
     fail(ExitCode::memory, "cannot start a process to inspect {}: {}", subject, std::strerror(errno));
-  if (child == 0) run_child(pipe.write_end, limits, work);
-  pipe.close_write_end();
+  if (child == 0) run_child(pipe.write_end.number(), limits, work);
+  pipe.write_end = Descriptor();
   std::string answer;
-  const bool in_time = receive(pipe.read_end, deadline, answer);
+  const bool in_time = receive(pipe.read_end.number(), deadline, answer);
   if (!in_time) ::kill(child, SIGKILL);
   const int status = wait_for(child);
   constexpr const char* remedy = "the file is probably damaged; restore it from a copy or pack it anew";

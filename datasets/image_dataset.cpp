@@ -8,12 +8,10 @@
 #include "core/hash.h"
 #include "datasets/guarded_process.h"
 #include "datasets/inspect_file.h"
+#include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
-
-/// Without class names nothing else tells a damaged label.
-constexpr std::int64_t most_classes = 1 << 24;
 
 DatasetLayout inspect_guarded(const std::filesystem::path& path) {
   std::error_code error;
@@ -76,7 +74,7 @@ ImageDataset::ImageDataset(DatasetLayout layout) : layout_(std::move(layout)) {
     labels_.insert(labels_.end(), files_.back().labels().begin(), files_.back().labels().end());
   }
   const auto names = static_cast<std::int64_t>(layout_.class_names.size());
-  const std::int64_t bound = names > 0 ? names : most_classes;
+  const std::int64_t bound = names > 0 ? names : schema::most_classes;
   for (std::int64_t i = 0; i < size(); ++i) {
     const std::int64_t label = labels_[static_cast<std::size_t>(i)];
     if (label >= -1 && label < bound) continue;

@@ -31,8 +31,9 @@ class ImageDataset {
   /// time and memory.
   static std::string inspect(const std::vector<std::filesystem::path>& files);
 
-  /// Opens the files of a layout with plain open() and pread(): what every rank calls. Files that have
-  /// changed since, or differ on this node, are refused; a copy with the same bytes is welcome.
+  /// Opens the files of a layout with plain open() and pread(): what every rank calls. A file whose size,
+  /// labels or digests differ from those inspected is refused; a copy is welcome. Without digests it must be
+  /// the very file, unmodified. Pixels are held against the digests by verify_block_of() alone.
   static ImageDataset attach(const std::string& layout);
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }

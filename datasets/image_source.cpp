@@ -10,6 +10,8 @@ namespace ganymede {
 std::unique_ptr<ImageSource> open_image_source(const std::filesystem::path& path, std::string_view subdir) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::status_known(status))
+    fail(ExitCode::dataset, "cannot read {}: {}", path.string(), error.message());
   if (!std::filesystem::exists(status))
     fail(ExitCode::dataset, "{} does not exist: give a folder, a zip or tar archive, or an .npz file",
          path.string());

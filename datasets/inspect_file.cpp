@@ -25,7 +25,9 @@ struct Part {
 class Inspector {
  public:
   explicit Inspector(const std::filesystem::path& path)
-      : path_(path), file_(File::open_for_reading(path)), size_(file_.size()) {}
+      : path_(path),
+        file_(with_code(ExitCode::dataset, [&] { return File::open_for_reading(path); })),
+        size_(file_.size()) {}
 
   DatasetLayout inspect();
 
@@ -147,11 +149,8 @@ void Inspector::inspect_images() {
     refuse("the file",
            "has neither /images nor /imgs; expected uint8, float16 or float32 images [N, C, H, W]");
   const Hdf5Array array = hdf5_->describe(images_name_);
-  const ElementType types[] = {ElementType::uint8, ElementType::float16, ElementType::float32};
-  const auto* type = std::find_if(std::begin(types), std::end(types),
-                                  [&](ElementType known) { return name_of(known) == array.type; });
-  if (type == std::end(types))
-    refuse(images_name_, "holds {}; expected little-endian uint8, float16 or float32", array.type);
+  const std::optional<ElementType> type = element_type_named(array.type);
+  if (!type) refuse(images_name_, "holds {}; expected little-endian uint8, float16 or float32", array.type);
   layout_.type = *type;
   check_image_shape(images_name_, array.shape);
   found_.count = array.shape[0];

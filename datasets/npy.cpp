@@ -14,7 +14,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::size_t kLongestHeader = 64 << 10;
+constexpr std::size_t longest_header = 64 << 10;
 
 /// A reader of the one Python literal that a header holds:
 /// {'descr': '<f4', 'fortran_order': False, 'shape': (10, 3), }
@@ -58,7 +58,7 @@ class HeaderText {
     if (type[0] == '>')
       fail(ExitCode::dataset, "{} is big-endian ({}): save array.astype(array.dtype.newbyteorder('<'))",
            name_, type);
-    if (error != std::errc() || end != type.data() + type.size() || header_.item_bytes < 0 ||
+    if (error != std::errc() || end != type.data() + type.size() || header_.item_bytes < 1 ||
         header_.item_bytes > 1 << 20 || (type[0] != '<' && type[0] != '|') ||
         std::strchr("uifbcUSV", header_.kind) == nullptr)
       damaged();
@@ -181,14 +181,18 @@ std::int64_t NpyHeader::count() const {
   return product;
 }
 
-std::string NpyHeader::description() const {
-  const char* type = kind == 'u'   ? "uint"
+std::string NpyHeader::type() const {
+  const char* name = kind == 'u'   ? "uint"
                      : kind == 'i' ? "int"
                      : kind == 'f' ? "float"
                      : kind == 'b' ? "bool"
                      : kind == 'c' ? "complex"
                                    : "text";
-  return fmt::format("{}{} [{}]", type, item_bytes * 8, fmt::join(shape, ", "));
+  return fmt::format("{}{}", name, item_bytes * 8);
+}
+
+std::string NpyHeader::description() const {
+  return fmt::format("{} [{}]", type(), fmt::join(shape, ", "));
 }
 
 NpyHeader read_npy_header(const ReadBytes& read, std::string_view name) {
@@ -205,7 +209,7 @@ NpyHeader read_npy_header(const ReadBytes& read, std::string_view name) {
   const auto length_bytes = std::span(length).first(version == 1 ? 2 : 4);
   read_exactly(length_bytes);
   const std::size_t size = little_endian(length_bytes);
-  if (size > kLongestHeader)
+  if (size > longest_header)
     fail(ExitCode::dataset, "{} claims a header of {} bytes: save it again", name, size);
   std::string text(size, '\0');
   read_exactly(std::as_writable_bytes(std::span(text)));

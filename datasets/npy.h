@@ -17,6 +17,7 @@ struct NpyHeader {
   std::vector<std::int64_t> shape = {};
 
   std::int64_t count() const;  ///< product of the shape
+  std::string type() const;    ///< as NumPy names it, e.g. "float32"
   std::int64_t bytes() const { return count() * item_bytes; }
   /// As NumPy writes it, e.g. "float32 [10, 3, 8, 8]".
   std::string description() const;
@@ -26,8 +27,8 @@ struct NpyHeader {
 using ReadBytes = std::function<std::size_t(std::span<std::byte>)>;
 
 /// Reads a header of format version 1, 2 or 3 up to where the values begin. Throws Error(dataset) naming
-/// `name` and the remedy for anything else: big-endian, Fortran order, objects, records, a product of the
-/// shape that overflows.
+/// `name` and the remedy for anything else: big-endian, Fortran order, objects, records, values of
+/// no bytes, more bytes than 63 bits count.
 NpyHeader read_npy_header(const ReadBytes& read, std::string_view name);
 
 /// Whole numbers of any width as int64. Throws Error(dataset) naming `name` if one does not fit.

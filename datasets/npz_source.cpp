@@ -2,24 +2,34 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/error.h"
 #include "core/image_file.h"
+#include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
 
 /// Labels and class names larger than this are taken for a mistake.
-constexpr std::size_t kLargestTable = std::size_t{1} << 30;
+constexpr std::size_t largest_table = std::size_t{1} << 30;
 /// The most bytes that one image may take, whatever its header claims.
-constexpr std::int64_t kLargestImage = std::int64_t{1} << 31;
+constexpr std::int64_t largest_image = std::int64_t{1} << 31;
 
 NpyHeader header_of(ArchiveFile& archive, const std::string& name) {
   return read_npy_header([&](std::span<std::byte> bytes) { return archive.read(bytes); }, name);
 }
 
+/// Whether images [a, b, c] are [C, H, W]; otherwise they are [H, W, C]. Nothing where they may be either.
+std::optional<bool> has_channels_first(std::int64_t a, std::int64_t b, std::int64_t c) {
+  if (a == c) return b == 1 && a == 1 ? std::optional(true) : std::nullopt;
+  if (a == b) return false;
+  if (b == c) return true;
+  return a < c;
+}
+
 std::vector<std::byte> values_of(ArchiveFile& archive, const NpyHeader& header, const std::string& name) {
-  std::vector<std::byte> values = archive.read_all(kLargestTable);
+  std::vector<std::byte> values = archive.read_all(largest_table);
   if (static_cast<std::int64_t>(values.size()) != header.bytes())
     fail(ExitCode::dataset, "{} holds {} bytes, {} expected of {}: save it again", name, values.size(),
          header.bytes(), header.description());
@@ -71,32 +81,40 @@ void NpzSource::read_class_names(ArchiveFile& archive) {
   const NpyHeader header = header_of(archive, name);
   if (header.shape.size() != 1)
     fail(ExitCode::dataset, "{} is {}: save a list of strings", name, header.description());
+  if (header.count() > schema::most_classes)
+    fail(ExitCode::dataset, "{} holds {} names, more than {}: save one a class", name, header.count(),
+         schema::most_classes);
   contents_.class_names = npy_strings(header, values_of(archive, header, name), name);
 }
 
 void NpzSource::choose_layout() {
   const std::string name = name_of(images_);
-  if (header_.kind == 'u' && header_.item_bytes == 1)
-    shape_.type = ElementType::uint8;
-  else if (header_.kind == 'f' && header_.item_bytes == 2)
-    shape_.type = ElementType::float16;
-  else if (header_.kind == 'f' && header_.item_bytes == 4)
-    shape_.type = ElementType::float32;
-  else
+  const std::optional<ElementType> type = element_type_named(header_.type());
+  if (!type)
     fail(ExitCode::dataset, "{} is {}: save uint8, float16 or float32, e.g. array.astype('float32')", name,
          header_.description());
+  shape_.type = *type;
   const auto& s = header_.shape;
   if (s.size() != 3 && s.size() != 4)
     fail(ExitCode::dataset, "{} is {}: save [N, H, W], [N, H, W, C] or [N, C, H, W]", name,
          header_.description());
   if (header_.count() == 0) fail(ExitCode::dataset, "{} holds no image: {}", name, header_.description());
-  channels_first_ = s.size() == 4 && s[1] < s[3];
+  if (s.size() == 4) {
+    const std::optional<bool> first = has_channels_first(s[1], s[2], s[3]);
+    if (!first)
+      fail(ExitCode::dataset,
+           "{} is {}: either [N, H, W, C] or [N, C, H, W]; write it with h5py as images [N, C, H, W], which "
+           "needs "
+           "no packing",
+           name, header_.description());
+    channels_first_ = *first;
+  }
   shape_.channels = s.size() == 3 ? 1 : channels_first_ ? s[1] : s[3];
   shape_.height = channels_first_ ? s[2] : s[1];
   shape_.width = channels_first_ ? s[3] : s[2];
-  if (shape_.bytes() > kLargestImage)
+  if (shape_.bytes() > largest_image)
     fail(ExitCode::dataset, "{} is {}: more than {} bytes an image", name, header_.description(),
-         kLargestImage);
+         largest_image);
 }
 
 void NpzSource::check_labels() {
@@ -105,12 +123,13 @@ void NpzSource::check_labels() {
   if (count() != images)
     fail(ExitCode::dataset, "{} holds {} labels for {} images: save one each", path_.string(), count(),
          images);
-  const auto classes = static_cast<std::int64_t>(contents_.class_names.size());
+  const auto names = static_cast<std::int64_t>(contents_.class_names.size());
+  const std::int64_t classes = names > 0 ? names : schema::most_classes;
   for (std::int64_t i = 0; i < images; ++i) {
     const std::int64_t label = contents_.labels[static_cast<std::size_t>(i)];
-    if (label < -1 || (classes > 0 && label >= classes))
+    if (label < -1 || label >= classes)
       fail(ExitCode::dataset, "{}: label {} of image {} is out of range: -1 to {}", path_.string(), label, i,
-           classes > 0 ? std::to_string(classes - 1) : "any class");
+           classes - 1);
   }
 }
 

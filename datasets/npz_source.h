@@ -11,8 +11,8 @@ namespace ganymede {
 /// Others are left out. The images are streamed, never held together.
 ///
 /// The shape is [N, H, W] for one channel, or [N, H, W, C], or [N, C, H, W]. Of the latter two it is the one
-/// whose channels are the smaller axis: [N, 3, 32, 32] has C = 3 in front, [N, 32, 32, 3] at the end. Where
-/// second and last axis are equal, the last is the channels.
+/// whose images are square: [N, 3, 32, 32] has C = 3 in front, [N, 32, 32, 200] has C = 200 at the end. Where
+/// neither is, the smaller of second and last axis is the channels; where these are equal, Error(dataset).
 class NpzSource : public ImageSource {
  public:
   explicit NpzSource(const std::filesystem::path& path);

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -13,19 +17,20 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t kLargestSide = 16384;
-constexpr std::size_t kQueueBytes = 64 << 20;
+constexpr std::int64_t largest_side = 16384;
+constexpr std::size_t queue_bytes = 64 << 20;
 
 void check(const PackOptions& options) {
-  if (options.size && (*options.size < 1 || *options.size > kLargestSide))
-    fail(ExitCode::options, "--size {}: 1 to {} pixels", *options.size, kLargestSide);
+  if (options.size && (*options.size < 1 || *options.size > largest_side))
+    fail(ExitCode::options, "--size {}: 1 to {} pixels", *options.size, largest_side);
   if (options.channels && *options.channels != 1 && *options.channels != 3)
     fail(ExitCode::options, "--channels {}: 1 or 3", *options.channels);
   if (options.range && !(std::isfinite(options.range->low) && std::isfinite(options.range->high) &&
                          options.range->low < options.range->high))
     fail(ExitCode::options, "--range {},{}: two finite numbers, the smaller one first", options.range->low,
          options.range->high);
-  if (!options.force && std::filesystem::exists(options.out))
+  std::error_code unknown;  // what cannot be looked at cannot be written either: the writer says why
+  if (!options.force && std::filesystem::exists(options.out, unknown))
     fail(ExitCode::options, "{} exists: choose another name, or --force to replace it", options.out.string());
 }
 
@@ -136,9 +141,17 @@ struct Stored {
 class Crew {
  public:
   Crew(ImageSource& source, Conversion& conversion, DatasetWriter& writer, int decoders)
-      : source_(source), conversion_(conversion), writer_(writer), active_(decoders) {
-    threads_.emplace_back([this] { guarded(-1, [this] { read(); }); });
-    for (int i = 0; i < decoders; ++i) threads_.emplace_back([this] { decode(); });
+      : source_(source), conversion_(conversion), writer_(writer) {
+    threads_.reserve(static_cast<std::size_t>(decoders) + 1);
+    try {
+      threads_.emplace_back([this] { guarded(-1, [this] { read(); }); });
+      for (; started_ < decoders; ++started_) threads_.emplace_back([this] { decode(); });
+    } catch (const std::system_error& error) {
+      if (started_ > 0) return;  // those do the work
+      join();
+      fail(ExitCode::memory,
+           "cannot start a thread to pack with: {}: raise the limits of processes and memory", error.what());
+    }
   }
   ~Crew() { join(); }
   Crew(const Crew&) = delete;
@@ -149,7 +162,7 @@ class Crew {
   /// Whether all decoders have ended, after waiting for it a while.
   bool wait(std::chrono::milliseconds time) {
     std::unique_lock lock(mutex_);
-    return ended_.wait_for(lock, time, [&] { return active_ == 0; });
+    return ended_.wait_for(lock, time, [&] { return decoded_ == started_; });
   }
 
   void finish() {
@@ -177,7 +190,8 @@ class Crew {
         ++done_;
       });
     const std::lock_guard lock(mutex_);
-    if (--active_ == 0) ended_.notify_all();
+    ++decoded_;
+    ended_.notify_all();
   }
 
   template <class Work>
@@ -204,11 +218,12 @@ class Crew {
   ImageSource& source_;
   Conversion& conversion_;
   DatasetWriter& writer_;
-  WorkQueue<Stored> queue_{kQueueBytes};
+  WorkQueue<Stored> queue_{queue_bytes};
   std::atomic<std::int64_t> done_ = 0;
   std::mutex mutex_;
   std::condition_variable ended_;
-  int active_;
+  int started_ = 0;  ///< decoders
+  int decoded_ = 0;  ///< decoders that have ended
   std::exception_ptr failure_;
   std::int64_t failed_ = 0;
   std::vector<std::thread> threads_;

@@ -16,14 +16,7 @@ void transpose(const std::byte* from, std::byte* to, std::int64_t rows, std::int
 
 void transpose(ElementType type, const std::byte* from, std::byte* to, std::int64_t rows,
                std::int64_t columns) {
-  switch (size_of(type)) {
-    case 1:
-      return transpose<std::uint8_t>(from, to, rows, columns);
-    case 2:
-      return transpose<std::uint16_t>(from, to, rows, columns);
-    default:
-      return transpose<std::uint32_t>(from, to, rows, columns);
-  }
+  with_type(type, [&](auto stored) { transpose<decltype(stored)>(from, to, rows, columns); });
 }
 
 }  // namespace

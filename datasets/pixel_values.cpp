@@ -8,19 +8,6 @@
 namespace ganymede {
 namespace {
 
-/// Calls `visit` with a value of the C++ type that stores `type`.
-template <class Visit>
-auto with_type(ElementType type, const Visit& visit) {
-  switch (type) {
-    case ElementType::uint8:
-      return visit(std::uint8_t{});
-    case ElementType::float16:
-      return visit(at::Half{});
-    default:
-      return visit(float{});
-  }
-}
-
 template <class Stored>
 double load(const std::byte* bytes, std::int64_t index) {
   Stored value;

@@ -23,9 +23,9 @@ class PixelValues {
   double value(std::span<const std::byte> bytes, std::int64_t index) const;
 
   /// Converts one image from its stored layout [C, H, W] to `out`, memory of [H, W, C] (channels_last) of
-  /// `dtype` (float, double, half or bfloat16); mirrored left to right if `flip`. uint8 x becomes x / 127.5 -
-  /// 1, computed in float for half and bfloat16 and in `dtype` otherwise; a real value 2 (x - low) / (high -
-  /// low) - 1 in double.
+  /// `dtype` (float, double, half or bfloat16); mirrored left to right if `flip`. uint8 x becomes
+  /// x / 127.5 - 1, computed in float for half and bfloat16 and in `dtype` otherwise; a real value becomes
+  /// 2 (x - low) / (high - low) - 1, in double.
   void convert(std::span<const std::byte> bytes, std::int64_t channels, std::int64_t height,
                std::int64_t width, bool flip, at::ScalarType dtype, void* out) const;
 

@@ -1,7 +1,5 @@
 #include "datasets/resize.h"
 
-#include <c10/util/Half.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -60,16 +58,16 @@ Taps taps_for(std::int64_t input, std::int64_t output, Filter filter) {
 struct ByteArithmetic {
   using Value = std::uint8_t;
   using Sum = std::int32_t;
-  static constexpr int kBits = 22;
-  static constexpr Sum kStart = 1 << (kBits - 1);
-  static Sum weight(double w) { return static_cast<Sum>(std::round(w * (1 << kBits))); }
-  static Value value(Sum sum) { return static_cast<Value>(std::clamp(sum >> kBits, 0, 255)); }
+  static constexpr int bits = 22;
+  static constexpr Sum start = 1 << (bits - 1);
+  static Sum weight(double w) { return static_cast<Sum>(std::round(w * (1 << bits))); }
+  static Value value(Sum sum) { return static_cast<Value>(std::clamp(sum >> bits, 0, 255)); }
 };
 
 struct FloatArithmetic {
   using Value = float;
   using Sum = double;
-  static constexpr Sum kStart = 0;
+  static constexpr Sum start = 0;
   static Sum weight(double w) { return w; }
   static Value value(Sum sum) { return static_cast<Value>(sum); }
 };
@@ -101,7 +99,7 @@ Plane<Arithmetic> resize_rows(const Plane<Arithmetic>& in, std::int64_t width, F
       const auto* w = weights.data() + x * taps.width;
       for (std::int64_t c = 0; c < in.channels; ++c) {
         const auto* from = row + run.first * in.channels + c;
-        typename Arithmetic::Sum sum = Arithmetic::kStart;
+        typename Arithmetic::Sum sum = Arithmetic::start;
         for (std::int64_t k = 0; k < run.count; ++k) sum += from[k * in.channels] * w[k];
         *to++ = Arithmetic::value(sum);
       }
@@ -120,7 +118,7 @@ Plane<Arithmetic> resize_columns(const Plane<Arithmetic>& in, std::int64_t heigh
   std::vector<typename Arithmetic::Sum> sums(static_cast<std::size_t>(stride));
   for (std::int64_t y = 0; y < height; ++y) {
     const Taps::Run run = taps.runs[static_cast<std::size_t>(y)];
-    std::fill(sums.begin(), sums.end(), Arithmetic::kStart);
+    std::fill(sums.begin(), sums.end(), Arithmetic::start);
     for (std::int64_t k = 0; k < run.count; ++k) {
       const auto* from = in.values.data() + (run.first + k) * stride;
       const auto w = weights[static_cast<std::size_t>(y * taps.width + k)];
@@ -173,14 +171,12 @@ Picture crop_to_square(Picture picture) {
 
 Picture resize(Picture picture, std::int64_t width, std::int64_t height, Filter filter) {
   if (width == picture.width && height == picture.height) return picture;
-  switch (picture.type) {
-    case ElementType::uint8:
-      return resize_as<ByteArithmetic, std::uint8_t>(picture, width, height, filter);
-    case ElementType::float16:
-      return resize_as<FloatArithmetic, c10::Half>(picture, width, height, filter);
-    default:
-      return resize_as<FloatArithmetic, float>(picture, width, height, filter);
-  }
+  return with_type(picture.type, [&](auto stored) {
+    using Stored = decltype(stored);
+    using Arithmetic =
+        std::conditional_t<std::is_same_v<Stored, std::uint8_t>, ByteArithmetic, FloatArithmetic>;
+    return resize_as<Arithmetic, Stored>(picture, width, height, filter);
+  });
 }
 
 }  // namespace ganymede

@@ -22,9 +22,9 @@ namespace ganymede {
 ///   - any position can be continued from, with any batch size, and nothing is repeated or left out;
 ///   - batches run on across the end of an epoch, so that all are full;
 ///   - a batch draws on all lanes, that is on places all over the data set, so it mixes classes even in data
-///   sorted by
-///     class; a rank's share touches about L / ranks lanes, and within one the reads of a window stay within
-///     a few blocks, which can be advised to the kernel ahead.
+///     sorted by class; a rank's share touches about L / ranks lanes, and within one the reads of a window
+///     stay within a few blocks, which can be advised to the kernel ahead.
+///
 /// The cost is O(count) for a batch, and there is no table.
 class SampleOrder {
  public:

@@ -6,12 +6,14 @@
 
 namespace ganymede {
 
-/// Names and numbers of the dataset file's format, which DatasetWriter writes and inspect_dataset() expects.
+/// Names and numbers of the dataset file's format, which DatasetWriter writes and inspect_file() expects.
 namespace schema {
 inline constexpr std::string_view format = "ganymede-images";
 inline constexpr std::int64_t version = 1;
 inline constexpr std::string_view digest_algorithm = "XXH3-64";
 inline constexpr std::int64_t largest_block_bytes = std::int64_t{1} << 30;
+/// Classes without names: nothing else tells a damaged label. Also a bound on names.
+inline constexpr std::int64_t most_classes = 1 << 24;
 }  // namespace schema
 
 /// Bytes that one digest covers: as many whole images as fit 1 MiB, at least one. Small enough that checking

@@ -99,12 +99,12 @@ std::string blame(const RankStatus& own, const std::vector<SeenRank>& others,
         "no rank is late, all heard of have come as far. Remedy: see the network between the hosts; {}",
         slow);
   }
-  constexpr std::size_t kNamed = 4;
+  constexpr std::size_t most_named = 4;
   std::string line;
-  for (std::size_t i = 0; i < std::min(kNamed, late.size()); ++i) {
+  for (std::size_t i = 0; i < std::min(most_named, late.size()); ++i) {
     line += (i ? "; " : "") + describe(late[i], deadline);
   }
-  if (late.size() > kNamed) line += "; and others";
+  if (late.size() > most_named) line += "; and others";
   return fmt::format("{}. Remedy: see {}; {}", line, late.size() == 1 ? "that host" : "those hosts", slow);
 }
 

@@ -66,7 +66,7 @@ std::optional<Progress> ProgressBoard::read() const noexcept {
 }
 
 void ProgressBoard::write(Text& text, std::string_view value) noexcept {
-  std::array<char, Progress::kText> bytes;
+  std::array<char, Progress::text_bytes> bytes;
   const std::size_t length = std::min(value.size(), bytes.size() - 1);
   const std::size_t words = length / sizeof(std::uint64_t) + 1;
   std::memset(bytes.data() + (words - 1) * sizeof(std::uint64_t), 0, sizeof(std::uint64_t));
@@ -78,7 +78,7 @@ void ProgressBoard::write(Text& text, std::string_view value) noexcept {
   }
 }
 
-void ProgressBoard::read(const Text& text, std::array<char, Progress::kText>& value) noexcept {
+void ProgressBoard::read(const Text& text, std::array<char, Progress::text_bytes>& value) noexcept {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const std::uint64_t word = text[i].load(relaxed);
     std::memcpy(value.data() + i * sizeof word, &word, sizeof word);

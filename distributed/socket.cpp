@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -35,10 +34,6 @@ bool would_block(int error) {
 }
 
 }  // namespace
-
-Descriptor::~Descriptor() {
-  if (number_ >= 0) ::close(number_);
-}
 
 Connection::Connection(Descriptor socket) : socket_(std::move(socket)) {
   const int on = 1;
@@ -124,11 +119,6 @@ std::vector<std::string> ipv4_addresses() {
   }
   freeifaddrs(interfaces);
   return addresses;
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 && name[0] ? name.data() : "?";
 }
 
 }  // namespace ganymede

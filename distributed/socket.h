@@ -4,28 +4,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "core/descriptor.h"
+#include "core/host_name.h"
+
 namespace ganymede {
-
-/// A file descriptor that closes itself.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor();
-  int number() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
-
- private:
-  int number_ = -1;
-};
 
 /// A TCP connection that never blocks. Errors close nothing by themselves: a call answers false, and the
 /// owner drops it.
@@ -41,8 +25,7 @@ class Connection {
   int descriptor() const { return socket_.number(); }
   /// After poll() found a begun connection writable: whether it stands.
   bool established() const;
-  /// Takes in what has come, at most `limit` bytes beyond what is held. False when the peer closed or the
-  /// link broke.
+  /// Takes in what has come, until `limit` bytes are held. False when the peer closed or the link broke.
   bool receive(std::size_t limit);
   /// What has come and was not dropped from the front by the owner.
   std::string& received() { return received_; }
@@ -75,8 +58,5 @@ class Listener {
 
 /// The dotted IPv4 addresses of the interfaces that are up, without loopback.
 std::vector<std::string> ipv4_addresses();
-
-/// gethostname(), or "?".
-std::string host_name();
 
 }  // namespace ganymede

@@ -24,11 +24,11 @@ struct StatusMessage {
 
 // As few rows as a report can name, so that a thousand ranks cost rank 0 no more than some MB/s.
 struct AnswerMessage {
-  static constexpr std::size_t kSuspects = 8;
+  static constexpr std::size_t most_suspects = 8;
   Token token;
   std::uint64_t count;
   SeenRank root;
-  std::array<SeenRank, kSuspects> suspects;
+  std::array<SeenRank, most_suspects> suspects;
 };
 static_assert(std::has_unique_object_representations_v<StatusMessage> &&
               std::has_unique_object_representations_v<AnswerMessage>);
@@ -171,7 +171,7 @@ void StatusServer::tell(const RankStatus& own, Time now) {
   answer.token = address_.token;
   answer.root = {own, 0, Link::open};
   const std::vector<SeenRank> suspects = others(now);
-  answer.count = std::min(suspects.size(), AnswerMessage::kSuspects);
+  answer.count = std::min(suspects.size(), AnswerMessage::most_suspects);
   std::copy_n(suspects.begin(), answer.count, answer.suspects.begin());
   for (Peer& peer : peers_) {
     // Who does not read gets nothing more until it does: its backlog stays one message.
@@ -254,7 +254,7 @@ void StatusClient::retry(Time now) {
 
 bool StatusClient::listen(Time now) {
   return receive<AnswerMessage>(connection_, address_.token, [&](const AnswerMessage& answer) {
-    if (answer.count > AnswerMessage::kSuspects) return false;
+    if (answer.count > AnswerMessage::most_suspects) return false;
     root_ = answer.root;
     suspects_.assign(answer.suspects.begin(),
                      answer.suspects.begin() + static_cast<std::ptrdiff_t>(answer.count));

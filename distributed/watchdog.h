@@ -28,11 +28,11 @@ struct WatchdogOptions {
 /// for the deadline, with a report that names the late rank. What the ranks need to know of each other
 /// travels over TCP, not MPI.
 ///
-///     Watchdog watchdog({.rank = rank, .size = size, .deadline = 300s, .on_hang = [](const std::string&
-///     report) {
+///     const auto on_hang = [](const std::string& report) {
 ///       print(report);
 ///       end_process(86, [] { MPI_Abort(MPI_COMM_WORLD, 86); });
-///     }});
+///     };
+///     Watchdog watchdog({.rank = rank, .size = size, .deadline = 300s, .on_hang = on_hang});
 ///     watchdog.connect(broadcast(watchdog.address()));  // a string from rank 0, over MPI
 ///     watchdog.start();
 ///     watchdog.set_step(41);
@@ -89,8 +89,8 @@ class Watchdog {
   std::thread thread_;
 };
 
-/// Ends a job that hangs: calls `abort_job` (MPI_Abort) on a thread of its own, and _exit(code) if this process
-/// still lives after `patience`. MPI_Abort was seen to block for ever once a network link was down.
+/// Ends a job that hangs: calls `abort_job` (MPI_Abort) on a thread of its own, and _exit(code) if this
+/// process still lives after `patience`. MPI_Abort was seen to block for ever once a network link was down.
 [[noreturn]] void end_process(int code, std::function<void()> abort_job,
                               std::chrono::milliseconds patience = std::chrono::seconds(2));
 

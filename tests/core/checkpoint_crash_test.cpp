@@ -24,6 +24,7 @@ namespace {
 enum class Fault { none, kill, error };
 Fault fault = Fault::none;
 int calls_left = 0;
+int interruptions_left = 0;  ///< of fsync and close
 
 /// True if this call must fail. A write is torn: half of it arrives before the fault.
 bool strike(int descriptor = -1, const void* bytes = nullptr, std::size_t size = 0) {
@@ -32,6 +33,14 @@ bool strike(int descriptor = -1, const void* bytes = nullptr, std::size_t size =
   if (fault == Fault::kill) ::_exit(137);
   fault = Fault::none;  // the clearing up that follows is left in peace
   errno = ENOSPC;
+  return true;
+}
+
+/// True if a signal interrupts this call.
+bool interrupt() {
+  if (interruptions_left == 0) return false;
+  --interruptions_left;
+  errno = EINTR;
   return true;
 }
 
@@ -61,8 +70,13 @@ ssize_t write(int descriptor, const void* bytes, std::size_t size) {
   return strike(descriptor, bytes, size) ? -1 : ::syscall(SYS_write, descriptor, bytes, size);
 }
 int fsync(int descriptor) {
+  if (interrupt()) return -1;
   if (watched) watched->paths.erase(watched->path_of(descriptor));
   return strike() ? -1 : static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
+int close(int descriptor) {
+  const auto result = static_cast<int>(::syscall(SYS_close, descriptor));
+  return interrupt() ? -1 : result;
 }
 int rename(const char* from, const char* to) noexcept {
   if (watched) {
@@ -72,13 +86,14 @@ int rename(const char* from, const char* to) noexcept {
   return strike() ? -1 : static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
 }
 int mkdir(const char* path, mode_t mode) noexcept {
+  if (watched) watched->paths.insert(watched->parent_of(path));
   return strike() ? -1 : static_cast<int>(::syscall(SYS_mkdirat, AT_FDCWD, path, mode));
 }
 int unlink(const char* path) noexcept {
   return strike() ? -1 : static_cast<int>(::syscall(SYS_unlinkat, AT_FDCWD, path, 0));
 }
 int unlinkat(int folder, const char* path, int flags) noexcept {
-  // A name above what is removed must not come back: the watched folders are two deep.
+  // A name above what is removed must not come back: those below the store are two deep.
   if (watched && (flags & AT_REMOVEDIR) == 0)
     watched->require_synced(watched->parent_of(watched->path_of(folder)), std::string("removal of ") + path);
   return strike() ? -1 : static_cast<int>(::syscall(SYS_unlinkat, folder, path, flags));
@@ -179,10 +194,23 @@ TEST(CheckpointCrash, AReplacedStepSurvivesAFailureOfEveryCall) {
 TEST(CheckpointCrash, NothingIsBuiltOnWhatAPowerLossUndoes) {
   const TemporaryFolder folder;
   watched.emplace();
-  for (const int step : {1, 2, 3, 3, 2, 4}) save({folder.path(), 2}, step, some_tensors(step), 2);
+  for (const int step : {1, 2, 3, 3, 2, 4})
+    save({folder / "run/checkpoints", 2}, step, some_tensors(step), 2);
   const Unsynced seen = *std::exchange(watched, std::nullopt);
   EXPECT_EQ(seen.breaches, std::vector<std::string>());
   EXPECT_EQ(seen.paths, std::set<std::string>()) << "when publish() returns, all is durable";
+}
+
+TEST(CheckpointCrash, SignalsDoNotFailAFlushOrAClose) {
+  const TemporaryFolder folder;
+  File file = File::create(folder / "file");
+  file.write("x");
+  interruptions_left = 2;
+  file.sync();
+  EXPECT_EQ(interruptions_left, 0);
+  interruptions_left = 1;
+  file.close();
+  EXPECT_EQ(interruptions_left, 0);
 }
 
 }  // namespace

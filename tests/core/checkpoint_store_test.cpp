@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "tests/core/ordinary_user.h"
 #include "tests/core/saved_checkpoint.h"
 #include "tests/core/temporary_folder.h"
 
@@ -232,6 +233,31 @@ TEST(CheckpointStore, AFailingDiskIsAStorageErrorAndHarmless) {
   }
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-000000001"}));
   EXPECT_TRUE(bitwise_equal(restore(store.list().front()), some_tensors(1)));
+}
+
+// A lack of permission stands for a disk that fails for a while.
+TEST(CheckpointStore, WhatCannotBeReadIsNotTakenForDamage) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  fs::permissions(folder.path(), fs::perms::all);
+  fs::create_directory(folder / "run");
+  const CheckpointStore store(folder / "run", 2);
+  const fs::path saved = save(store, 1, some_tensors(1), 2);
+  const Manifest manifest = read_manifest(saved);
+  const auto close = [](const fs::path& path) { fs::permissions(path, fs::perms::none); };
+  const auto expect_unread = [](const std::function<void()>& read) {
+    const OrdinaryUser user;
+    expect_error(ExitCode::storage, read);
+  };
+  close(saved / Manifest::file_name);
+  expect_unread([&] { read_manifest(saved); });
+  close(saved / shard_name(1, 2));
+  expect_unread([&] { verify_shards(saved, manifest); });
+  expect_unread([&] { read_tensors(saved, manifest); });
+  close(saved);
+  expect_unread([&] { read_manifest(saved); });
+  expect_unread([&] { verify_shards(saved, manifest); });
+  fs::permissions(saved, fs::perms::owner_all);
 }
 
 TEST(CheckpointStore, APlaceWithoutRoomForFoldersIsAStorageError) {

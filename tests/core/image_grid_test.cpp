@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "core/image_file.h"
+#include "tests/core/temporary_folder.h"
 
 namespace ganymede {
 namespace {
@@ -75,6 +76,17 @@ TEST(WriteGrid, EnlargesSmallImages) {
 TEST(WriteGrid, ShowsWhatItCanOfOtherChannelCounts) {
   EXPECT_EQ(grid_of(at::zeros({1, 2, 8, 8}), 4).channels, 1);
   EXPECT_EQ(grid_of(at::zeros({1, 5, 8, 8}), 4).channels, 3);
+}
+
+TEST(WriteGrid, RefusesASheetBeyondThePngBound) {
+  // 10000 a row of 8 x 8 make rows of 100002 x 10 pixels, of which 178 and the last gap fit.
+  const std::int64_t fit = 1'780'000;
+  check_grid(fit, 10000, 8, 8);
+  const std::string message = expect_error(ExitCode::options, [&] { check_grid(fit + 1, 10000, 8, 8); });
+  EXPECT_NE(message.find("a sheet of 1780001 images"), std::string::npos) << message;
+  EXPECT_NE(message.find("draw at most 1780000 images"), std::string::npos) << message;
+  const at::Tensor tall = at::empty({1, 1, 1, 1}).expand({60, 3, 2000, 2000});
+  expect_error(ExitCode::options, [&] { write_grid("/nonexistent/sheet.png", tall, 8); });
 }
 
 }  // namespace

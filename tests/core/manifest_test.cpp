@@ -68,7 +68,9 @@ TEST(Manifest, RefusesWhatDoesNotFitTogether) {
       {"not an XXH3 digest", [](Json& c) { c["shards"][0]["xxh3"] = "0X00000000000001"; }},
       {"not a count", [](Json& c) { c["shards"][0]["size"] = -1; }},
       {"too small to hold", [](Json& c) { c["shards"][0]["size"] = 25; }},
-      {"two tensors are called", [](Json& c) { c["tensors"].push_back(c["tensors"][0]); }},
+      {"two tensors are called", [](Json& c) { c["tensors"][1]["name"] = c["tensors"][0]["name"]; }},
+      {"for another tensor already",
+       [](Json& c) { c["tensors"][1]["pieces"][0]["key"] = c["tensors"][0]["pieces"].back()["key"]; }},
       {"not known here", [](Json& c) { c["tensors"][0]["dtype"] = "F8"; }},
       {"overflows",
        [](Json& c) {

@@ -151,6 +151,9 @@ TEST(Recipe, NamesTheLineThatIsWrong) {
   EXPECT_EQ(refusal_of_recipe("[train]\nbatch = 3\n[gan]\nloss = hinge\n[train]\nbatch = 3\n"),
             "r.cfg:6: train.batch was already set on line 2");
   EXPECT_EQ(refusal_of_recipe("[train]\nbatch\n"), "r.cfg:2: 'batch' is neither [section] nor key = value");
+  for (const char* section : {"[]", "[train.]", "[.]", "[.train]"})
+    EXPECT_EQ(refusal_of_recipe(fmt::format("# a recipe\n{}\nbatch = 3\n", section)),
+              fmt::format("r.cfg:2: '{}' names no section: write it as [train]", section));
   EXPECT_NE(refusal([] { read_recipe("/nonexistent/r.cfg"); }), "accepted");
 }
 

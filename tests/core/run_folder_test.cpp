@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "core/error.h"
+#include "tests/core/ordinary_user.h"
 #include "tests/core/temporary_folder.h"
 
 namespace ganymede {
@@ -54,20 +55,6 @@ TEST(RunFolder, RefusesLinksAndFiles) {
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder / "real"));
 }
-
-/// Root may write anywhere: become somebody else while this lives.
-class OrdinaryUser {
- public:
-  OrdinaryUser() : before_(::geteuid()) {
-    if (before_ == 0 && ::seteuid(65534) != 0) throw std::runtime_error("cannot give up root");
-  }
-  ~OrdinaryUser() {
-    if (::seteuid(before_) != 0) std::abort();
-  }
-
- private:
-  uid_t before_;
-};
 
 TEST(RunFolder, RefusesAFolderThatCannotBeWritten) {
   const TemporaryFolder folder;

@@ -17,7 +17,7 @@ bool holds_nothing(const std::filesystem::path& folder) {
 }
 
 TEST_F(DatasetWriterTest, RoundTripsEveryType) {
-  for (const ElementType type : {ElementType::uint8, ElementType::float16, ElementType::float32}) {
+  for (const ElementType type : element_types) {
     const DatasetDescription description{.type = type,
                                          .count = 37,
                                          .channels = 3,
@@ -100,6 +100,30 @@ TEST_F(DatasetWriterTest, KeepsTheOldFileUntilTheNewIsWhole) {
   EXPECT_NE(open_dataset({path}).digest(), before);
 }
 
+TEST_F(DatasetWriterTest, ReplacesWhatAKilledWriterLeft) {
+  std::ofstream(folder / "a.h5.partial") << std::string(1 << 20, 'x');
+  const DatasetDescription description{.count = 2, .channels = 1, .height = 4, .width = 4};
+  const auto path = write_dataset(folder / "a.h5", description, random_bytes(32));
+  EXPECT_LT(std::filesystem::file_size(path), 1 << 20);
+  EXPECT_EQ(open_dataset({path}).size(), 2);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.h5.partial"));
+}
+
+TEST_F(DatasetWriterTest, OneWriterAtATimeMakesAFile) {
+  const DatasetDescription description{.count = 2, .channels = 1, .height = 4, .width = 4};
+  {
+    DatasetWriter writer(folder / "a.h5", description);
+    const std::string message =
+        message_of(ExitCode::storage, [&] { DatasetWriter(folder / "a.h5", description); });
+    EXPECT_NE(message.find("a.h5.partial is being written by another process"), std::string::npos) << message;
+    DatasetWriter(folder / "b.h5", description);
+    writer.write_images(0, random_bytes(32));
+    writer.finish();
+    DatasetWriter(folder / "a.h5", description);
+  }
+  EXPECT_EQ(open_dataset({folder / "a.h5"}).size(), 2);
+}
+
 TEST_F(DatasetWriterTest, RefusesWhatNoReaderTakes) {
   const DatasetDescription good{
       .count = 2, .channels = 1, .height = 4, .width = 4, .class_names = {"a", "b"}};
@@ -127,6 +151,13 @@ TEST_F(DatasetWriterTest, RefusesWhatNoReaderTakes) {
     writer.write_labels(std::vector<std::int64_t>{0, 2});
   });
   EXPECT_NE(message.find("image 1 is labelled 2; expected -1 to 1"), std::string::npos) << message;
+  bad = good;
+  bad.class_names.clear();
+  const std::int64_t bound = std::int64_t{1} << 24;
+  const auto path = write_dataset(folder / "b.h5", bad, random_bytes(32), {-1, bound - 1});
+  EXPECT_EQ(open_dataset({path}).classes(), bound);
+  DatasetWriter nameless(folder / "c.h5", bad);
+  message_of(ExitCode::dataset, [&] { nameless.write_labels(std::vector<std::int64_t>{0, bound}); });
 }
 
 TEST_F(DatasetWriterTest, SaysThatATargetCannotBeWritten) {

@@ -17,9 +17,7 @@ namespace {
 void write(const std::string& path, const std::string& type) {
   DatasetDescription description{
       .count = 11, .channels = 3, .height = 5, .width = 5, .class_names = {"cat", "blåhaj"}};
-  description.type = type == "uint8"     ? ElementType::uint8
-                     : type == "float16" ? ElementType::float16
-                                         : ElementType::float32;
+  description.type = element_type_named(type).value();
   if (description.type != ElementType::uint8) description.low = -1, description.high = 2;
   description.provenance = {{"source", "a folder"}, {"resizer", "lanczos"}};
   std::vector<std::byte> images(static_cast<std::size_t>(11 * description.image_bytes()));

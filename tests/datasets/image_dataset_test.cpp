@@ -2,6 +2,7 @@
 
 #include "datasets/hdf5_file.h"
 #include "datasets/verify_dataset.h"
+#include "tests/core/ordinary_user.h"
 #include "tests/datasets/fixture.h"
 
 namespace ganymede {
@@ -167,6 +168,16 @@ TEST_F(ImageDatasetTest, RefusesTruncatedFiles) {
     std::filesystem::resize_file(cut, static_cast<std::uintmax_t>(left));
     EXPECT_TRUE(has(refused({cut}), "b.h5")) << left;
   }
+}
+
+TEST_F(ImageDatasetTest, RefusesAFileThatMayNotBeRead) {
+  namespace fs = std::filesystem;
+  const fs::path path = write("a.h5", 1, 3);
+  fs::permissions(folder, fs::perms::all);
+  fs::permissions(path, fs::perms::none);
+  const OrdinaryUser user;
+  const std::string message = refused({path});
+  EXPECT_TRUE(has(message, "so that this user may read it")) << message;
 }
 
 TEST_F(ImageDatasetTest, RefusesWhatIsNoDatasetFile) {

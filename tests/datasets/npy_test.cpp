@@ -66,7 +66,8 @@ TEST(Npy, SaysWhatIsWrong) {
         "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)} x",
         "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), 'other': 1}",
         "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (3,)}",
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}"})
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}",
+        "{'descr': '<U0', 'fortran_order': False, 'shape': (4611686018427387904, 4)}"})
     EXPECT_TRUE(has(failure_of(text), "damaged")) << text << ": " << failure_of(text);
 }
 

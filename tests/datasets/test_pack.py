@@ -267,7 +267,7 @@ def test_links_in_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize("save, dtype", ((np.savez, np.uint8), (np.savez_compressed, np.float16), (np.savez, np.float32)))
-@pytest.mark.parametrize("shape, expected", (((5, 6, 7), (5, 1, 6, 7)), ((5, 6, 7, 3), (5, 3, 6, 7)), ((5, 3, 6, 7), (5, 3, 6, 7)), ((5, 6, 7, 4), (5, 4, 6, 7)), ((5, 2, 6, 7), (5, 2, 6, 7))))
+@pytest.mark.parametrize("shape, expected", (((5, 6, 7), (5, 1, 6, 7)), ((5, 6, 7, 3), (5, 3, 6, 7)), ((5, 3, 6, 7), (5, 3, 6, 7)), ((5, 6, 7, 4), (5, 4, 6, 7)), ((5, 2, 6, 7), (5, 2, 6, 7)), ((5, 4, 4, 9), (5, 9, 4, 4)), ((5, 9, 4, 4), (5, 9, 4, 4)), ((5, 1, 1, 1), (5, 1, 1, 1))))
 def test_npz_layouts_and_types(tmp_path, save, dtype, shape, expected):
     values = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
     save(tmp_path / "a.npz", arr_0=values, labels=np.arange(5, dtype=np.uint16), other=np.zeros(3))
@@ -301,12 +301,15 @@ BAD_ARRAYS = {
     "float64": dict(images=np.zeros((2, 3, 3))),
     "int32": dict(images=np.zeros((2, 3, 3), np.int32)),
     "[N, H, W]": dict(images=np.zeros((2, 3), np.uint8)),
+    "uint8 [2, 4, 4, 4]: either": dict(images=np.zeros((2, 4, 4, 4), np.uint8)),
+    "uint8 [2, 3, 4, 3]: either": dict(images=np.zeros((2, 3, 4, 3), np.uint8)),
     "holds no image": dict(images=np.zeros((0, 3, 3), np.uint8)),
     "big-endian": dict(images=np.zeros((2, 3, 3), ">f4")),
     "Fortran": dict(images=np.asfortranarray(np.zeros((2, 3, 4), np.uint8))),
     "3 labels for 2 images": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[1, 2, 3]),
     "label 2 of image 1": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[1, 2], class_names=["a", "b"]),
     "label -2 of image 0": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[-2, 0]),
+    "label 16777216 of image 0": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[1 << 24, 0]),
     "one-hot": dict(images=np.zeros((2, 3, 3), np.uint8), labels=np.eye(2)),
     "whole numbers": dict(images=np.zeros((2, 3, 3), np.uint8), labels=[0.0, 1.0]),
     "not text": dict(images=np.zeros((2, 3, 3), np.uint8), class_names=[1, 2]),
@@ -328,6 +331,15 @@ def test_npz_whose_header_lies(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue() + bytes(64))
     assert "holds" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5")
+
+
+def test_npz_of_too_many_class_names(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|S1", "fortran_order": False, "shape": ((1 << 24) + 1,)})
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 3, 3), np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("class_names.npy", header.getvalue())
+    assert "16777217 names" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5")
 
 
 def test_values_outside_the_range_given(tmp_path):
@@ -368,6 +380,15 @@ def test_colour_is_never_lost_unasked(tmp_path):
     assert pack(tmp_path / "in", tmp_path / "o.h5", "--channels", 3)[0].shape[1] == 3
     write_tree(tmp_path / "back", {"a/1.png": FILES["grey.png"], "a/0.png": FILES["rgb.png"]})
     assert pack(tmp_path / "back", tmp_path / "p.h5")[0].shape[1] == 3
+
+
+def test_paths_that_cannot_be_looked_at(tmp_path):
+    write_tree(tmp_path / "in", class_tree())
+    name = "x" * 300
+    assert "name too long" in refused(5, "pack", tmp_path / "in", tmp_path / f"{name}.h5")
+    assert "name too long" in refused(5, "pack", tmp_path / "in", tmp_path / f"{name}.h5", "--force")
+    assert "name too long" in refused(3, "pack", tmp_path / name, tmp_path / "o.h5")
+    assert "name too long" in refused(3, "pack", tmp_path / "in", tmp_path / "o.h5", "--subdir", name)
 
 
 def test_bad_archives(tmp_path):
@@ -418,6 +439,16 @@ def test_info_and_verify(tmp_path):
     assert "a.h5" in damaged.stderr and "block 0" in damaged.stderr and damaged.stderr.count("\n") == 1, damaged.stderr
     assert "nowhere.h5" in refused(3, "verify", tmp_path / "nowhere.h5")
     assert "dataset info" in refused(2, "info")
+
+
+def test_info_on_attributes_that_are_not_utf8(tmp_path):
+    write_tree(tmp_path / "in", class_tree())
+    pack(tmp_path / "in", tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file.attrs["source"]
+        file.attrs["source"] = np.bytes_(b"caf\xe9")
+    info = run("info", tmp_path / "a.h5")
+    assert info.returncode == 0 and "caf\ufffd" in info.stdout, info
 
 
 def test_options(tmp_path):

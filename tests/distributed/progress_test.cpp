@@ -38,7 +38,7 @@ TEST(ProgressBoard, CutsLongTextsAndForgetsLongerOnes) {
   for (const std::size_t length : {200, 96, 95, 88, 87, 8, 7, 1, 0}) {
     const std::string text(length, 'x');
     board.note(text);
-    EXPECT_EQ(std::string(board.read()->activity.data()), text.substr(0, Progress::kText - 1));
+    EXPECT_EQ(std::string(board.read()->activity.data()), text.substr(0, Progress::text_bytes - 1));
   }
 }
 

@@ -24,7 +24,8 @@ __global__ void __launch_bounds__(threads) adam(const AdamArguments<T> a) {
     for (int k = 0; k < AdamArguments<T>::most_averages; ++k)
       if (k < a.averages) {
         const T e = a.average[k][i];
-        a.average[k][i] = e + a.average_rest[k] * (w - e);
+        // e + (w - e) is not w once rounded.
+        a.average[k][i] = a.average_rest[k] == T(1) ? w : e + a.average_rest[k] * (w - e);
       }
   }
 }
