@@ -1,8 +1,12 @@
 #pragma once
 
-#include <filesystem>
+#include <torch/types.h>
 
-#include "models/gan/network.h"
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "models/image_spec.h"
 
 namespace ganymede {
 

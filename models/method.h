@@ -4,7 +4,7 @@
 
 #include "core/options.h"
 #include "datasets/loader.h"
-#include "models/gan/network.h"
+#include "models/image_spec.h"
 #include "models/player.h"
 
 namespace ganymede {

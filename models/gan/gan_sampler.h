@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/gan/network.h"
 #include "models/method.h"
 
 namespace ganymede {
