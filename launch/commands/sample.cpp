@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
@@ -8,6 +6,7 @@
 #include "launch/progress_line.h"
 #include "launch/snapshot.h"
 #include "launch/text.h"
+#include "launch/threads.h"
 
 namespace ganymede {
 namespace {
@@ -71,6 +70,7 @@ std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t cou
 }
 
 ExitCode sample(Process& process, const Request& request) {
+  set_threads(process, 0);
   const std::string given = process.from_root([&] {
     if (!fs::exists(request.from)) fail(ExitCode::checkpoint, "{} does not exist", request.from.string());
     return std::string(fs::exists(request.from / Manifest::file_name) ? "checkpoint" : "run");
