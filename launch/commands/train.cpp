@@ -76,8 +76,10 @@ Request read_request(std::span<const std::string> arguments) {
   Settings recipe;
   if (first.has("recipe")) recipe = read_recipe(recipe_path(first.value("recipe")));
   // A run folder knows its own options: --recipe may be left out when going on.
-  const fs::path config = fs::path(first.value("out")) / "config.cfg";
-  if (!first.has("recipe") && first.has("out") && fs::exists(config)) recipe = read_recipe(config.string());
+  const fs::path config = fs::path(first.value("out")) / RunFolder::config_name;
+  std::error_code unreachable;
+  if (!first.has("recipe") && first.has("out") && fs::exists(config, unreachable))
+    recipe = read_recipe(config.string());
   const RunOptions outline({recipe, first.settings});
   Request request{parse_command_line(arguments, flags, outline.schema.keys()), nullptr};
   expand(request.line);
