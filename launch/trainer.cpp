@@ -31,13 +31,19 @@ Trainer::Agreed Trainer::agree(const StepReport& report) {
   // The clock of rank 0 alone decides, and every rank's signal counts.
   const bool overdue =
       setting_.process.is_root() && options.checkpoint_minutes > 0 && minutes >= options.checkpoint_minutes;
-  at::Tensor figures = at::empty({static_cast<std::int64_t>(report.size()) + 2}, at::kDouble);
+  // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
+  const bool broken = std::ranges::any_of(setting_.method.players(), [](const Player* player) {
+    return !std::isfinite(player->gradient_norm());
+  });
+  at::Tensor figures = at::empty({static_cast<std::int64_t>(report.size()) + 3}, at::kDouble);
   double* values = figures.data_ptr<double>();
   for (std::size_t i = 0; i < report.size(); ++i) values[i] = report[i].second;
   values[report.size()] = stop_requested() ? 1 : 0;
   values[report.size() + 1] = overdue ? 1 : 0;
+  values[report.size() + 2] = broken ? 1 : 0;
   control_->all_reduce(figures)->wait();
   Agreed agreed;
+  agreed.finite = values[report.size() + 2] == 0;
   for (std::size_t i = 0; i < report.size(); ++i) {
     agreed.totals.emplace_back(report[i].first, values[i]);
     agreed.finite = agreed.finite && std::isfinite(values[i]);
@@ -77,9 +83,10 @@ ExitCode Trainer::run(const RunProgress& start) {
       line_.finish();
       throw AgreedError(
           ExitCode::diverged,
-          fmt::format("training diverged: a figure of step {} is not finite; the last checkpoint is of "
-                      "step {}. Lower the learning rates, or add a gradient penalty or clipping",
-                      progress_.step, std::max<std::int64_t>(saved_step_, 0)),
+          fmt::format(
+              "training diverged: a loss or gradient of step {} is not finite; the last checkpoint is of "
+              "step {}. Lower the learning rates, or add a gradient penalty or clipping",
+              progress_.step, std::max<std::int64_t>(saved_step_, 0)),
           process.is_root());
     }
     stop = agreed.stop;
