@@ -88,6 +88,8 @@ class MethodRecipe {
   virtual void describe(OptionSchema& schema) = 0;
   /// Throws Error(options) where single options are in range but do not fit together.
   virtual void check(std::int64_t micro_batch) const = 0;
+  /// What a run of so many steps should be told before it starts; may be nothing.
+  virtual std::vector<std::string> warnings(std::int64_t /*steps*/) const { return {}; }
   /// What a dataset must look like.
   virtual ImageSpec images() const = 0;
   /// Each player's name and number of parameters, from networks built without memory.

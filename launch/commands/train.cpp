@@ -150,6 +150,7 @@ ExitCode train(Process& process, const Request& request) {
     folder->write_config(options.schema.to_recipe());
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
+    for (const std::string& warning : options.method->warnings(total)) print_error("warning: " + warning);
     fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
                options.train.batch * method->batches_per_step(), process.size(), at::get_num_threads(),

@@ -45,6 +45,7 @@ void AdversarialOptions::describe(OptionSchema& schema) {
   schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
              "batches averaged for standing statistics when sampling");
   generator.describe(schema, "generator");
+  generator.describe_average(schema, "generator");
   discriminator.describe(schema, "discriminator");
 }
 
@@ -259,9 +260,18 @@ class AdversarialRecipe final : public MethodRecipe {
 
   void check(std::int64_t micro_batch) const override {
     networks_->check();
+    options_.generator.check("generator");
+    options_.discriminator.check("discriminator");
     if (options_.batch_norm_group > 0 && micro_batch % options_.batch_norm_group != 0)
       fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
            options_.batch_norm_group, micro_batch);
+  }
+
+  std::vector<std::string> warnings(std::int64_t steps) const override {
+    std::vector<std::string> all{options_.generator.warning("generator", steps),
+                                 options_.discriminator.warning("discriminator", steps * options_.d_steps)};
+    std::erase(all, "");
+    return all;
   }
 
   ImageSpec images() const override { return networks_->images(); }
