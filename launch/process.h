@@ -53,6 +53,10 @@ class Process {
   /// Starts the watchdog: after `seconds` without progress the job ends with 86. Collective. 0 = off.
   void watch(double seconds);
   Watchdog* watchdog() { return watchdog_.get(); }
+  /// Tells the watchdog, if there is one, that this rank goes on and with what.
+  void note(std::string_view activity) {
+    if (watchdog_) watchdog_->note(activity);
+  }
 
  private:
   std::unique_ptr<MpiSession> mpi_;

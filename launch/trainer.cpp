@@ -21,7 +21,7 @@ Trainer::Trainer(const Setting& setting)
       control_(setting.process.world().duplicate("control")) {}
 
 void Trainer::note(std::string_view activity) {
-  if (Watchdog* watchdog = setting_.process.watchdog()) watchdog->note(activity);
+  setting_.process.note(activity);
 }
 
 Trainer::Agreed Trainer::agree(const StepReport& report) {
@@ -66,6 +66,7 @@ ExitCode Trainer::run(const RunProgress& start) {
                                    .rank = process.rank(),
                                    .world_size = process.size(),
                                    .seed = static_cast<std::uint64_t>(options.seed),
+                                   .reseed = progress_.reseed,
                                    .position = progress_.position,
                                    .flip = options.flip,
                                    .dtype = options.dtype()});
@@ -75,7 +76,10 @@ ExitCode Trainer::run(const RunProgress& start) {
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
     note("training");
-    const StepReport own = method.step(progress_.step + 1, [&] { return loader.next(); });
+    const StepReport own = method.step(progress_.step + 1, [&] {
+      note("loading a batch");
+      return loader.next();
+    });
     ++progress_.step;
     progress_.position += options.batch * method.batches_per_step();
     const Agreed agreed = agree(own);

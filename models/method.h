@@ -20,7 +20,12 @@ struct MethodContext {
   std::uint64_t reseed = 0;
   at::ScalarType dtype = at::kFloat;
   std::int64_t bucket_bytes = 0;
+  /// Told what begins ("generator update"), often enough that silence means a hang; may be empty.
+  std::function<void(std::string_view activity)> alive = {};
 
+  void note(std::string_view activity) const {
+    if (alive) alive(activity);
+  }
   std::int64_t micro_batch() const { return batch / accumulate; }
 };
 
@@ -65,7 +70,7 @@ class Method {
   virtual std::int64_t batches_per_step() const = 0;
   /// The collectives of one step, exactly.
   virtual std::vector<CollectiveCost> costs_per_step() const = 0;
-  /// Makes weights and averages for step 0. Every rank alike.
+  /// Makes weights and averages for step 0, the same on every rank that calls it. No collective.
   virtual void initialise() = 0;
   /// One round: step = 1, 2, ... Collective.
   virtual StepReport step(std::int64_t step, const NextBatch& next) = 0;

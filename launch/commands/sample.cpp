@@ -31,6 +31,7 @@ const std::vector<Flag> flags{
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64]"},
+    {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
     {"help", "", "this text"},
 };
 
@@ -38,6 +39,8 @@ struct Request {
   fs::path from, out;
   SampleOptions options;
   std::int64_t count = 64, batch = 64;
+  bool asks_for_average = false;
+  double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   std::string classes;
 };
 
@@ -53,8 +56,9 @@ Request read_request(const CommandLine& line) {
   OptionSchema schema;
   schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
   schema.add("--ema", request.options.ema, "");
+  schema.add("--watchdog.seconds", request.watchdog_seconds, "s", {0, 1e6}, "");
   schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
-  for (const char* name : {"truncation", "ema", "batchnorm"})
+  for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   return request;
 }
@@ -82,8 +86,14 @@ ExitCode sample(Process& process, const Request& request) {
                       process.is_root());
   const Manifest& manifest = checkpoint->manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
-  const auto method = options.method->build(method_context(options, process.world(), process.world()));
-  restore(process, *method, *checkpoint);
+  MethodContext context = method_context(options, process.world(), process.world());
+  context.alive = [&](std::string_view activity) { process.note(activity); };
+  const auto method = options.method->build(context);
+  process.together([&] {
+    if (request.asks_for_average && std::ranges::none_of(method->players(), &Player::has_average))
+      fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
+  });
+  restore(process, *method, checkpoint);
 
   const ImageSpec spec = options.method->images();
   Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};
@@ -126,7 +136,7 @@ int sample_command(std::span<const std::string> arguments) {
       if (process.is_root()) fmt::print("{}{}", usage, flag_help(flags));
       return ExitCode::done;
     }
-    process.watch(TrainOptions{}.watchdog_seconds);
+    process.watch(request.watchdog_seconds);
     return sample(process, request);
   });
 }

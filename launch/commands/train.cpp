@@ -131,15 +131,18 @@ ExitCode train(Process& process, const Request& request) {
 
   const auto gradients = process.world().duplicate("gradients");
   const auto batch_norm = process.world().duplicate("batch norm");
-  const MethodContext context = method_context(options, *gradients, *batch_norm);
-  const auto method = options.method->build(context);
   const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
-  RunProgress start;
+  const RunProgress start = checkpoint ? progress_of(checkpoint->manifest) : RunProgress{};
+  MethodContext context = method_context(options, *gradients, *batch_norm);
+  context.reseed = start.reseed;
+  context.alive = [&](std::string_view activity) { process.note(activity); };
+  const auto method = options.method->build(context);
   if (checkpoint) {
     process.together(
         [&] { check_same_run(options, *dataset, checkpoint->manifest, items_of(request.line.value("resume.allow"))); });
     restore(process, *method, *checkpoint);
-    start = progress_of(checkpoint->manifest);
+    if (process.is_root() && request.line.has("init-from"))
+      fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
   } else {
     if (process.is_root()) method->initialise();
     for (Player* player : method->players()) player->broadcast(process.world(), 0);

@@ -100,10 +100,12 @@ AdversarialMethod::Latents AdversarialMethod::draw_latents(const RandomKey& key,
           RandomStream(label_key).integers(first, share.count, networks_.images().classes)};
 }
 
+std::int64_t AdversarialMethod::group() const {
+  return options_.batch_norm_group > 0 ? options_.batch_norm_group : context_.micro_batch();
+}
+
 ForwardContext AdversarialMethod::forward_context(const Share& share) const {
-  const std::int64_t micro = context_.micro_batch();
-  const std::int64_t group = options_.batch_norm_group > 0 ? options_.batch_norm_group : micro;
-  return {context_.batch_norm, {share.first, micro, group}, BatchNormMode::train};
+  return {context_.batch_norm, {share.first, context_.micro_batch(), group()}, BatchNormMode::train};
 }
 
 void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next,
@@ -119,6 +121,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   discriminator_player_.zero_gradients();
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
+    context_.note("discriminator update");
     const at::Tensor labels = batch.labels.clamp_min(0);
     const Latents latents = draw_latents(key, batch.share, micro_step);
     const ForwardContext forward = forward_context(batch.share);
@@ -178,6 +181,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
   discriminator_->begin_phase(true);
   generator_player_.zero_gradients();
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
+    context_.note("generator update");
     const Latents latents = draw_latents(key, share, micro_step);
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
     const at::Tensor fake = generator_->forward(latents.z, latents.labels, forward);
@@ -236,10 +240,11 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
   network->to(context_.dtype);
   copy_tensors(generator_player_.weights(average), parameters_of(*network));
   copy_tensors(generator_player_.buffers(average), buffers_of(*network));
-  return std::make_unique<GanSampler>(std::move(network), options,
-                                      GanSampler::Setting{context_.batch, options_.standing_passes,
-                                                          networks_.images().classes, context_.dtype},
-                                      context_.batch_norm);
+  return std::make_unique<GanSampler>(
+      std::move(network), options,
+      GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
+                          context_.alive},
+      context_.batch_norm);
 }
 
 namespace {

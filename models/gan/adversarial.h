@@ -41,6 +41,8 @@ class AdversarialMethod final : public Method {
   struct Losses;
 
   Latents draw_latents(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
+  /// Images that share batch-norm statistics.
+  std::int64_t group() const;
   ForwardContext forward_context(const Share& share) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, Losses& losses);
