@@ -60,6 +60,7 @@ Request read_request(const CommandLine& line) {
   schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
   for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
+  request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
 }
 

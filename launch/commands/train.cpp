@@ -44,11 +44,18 @@ struct Request {
 
 /// Short names of options.
 void expand(CommandLine& line) {
-  for (const char* name : {"steps", "kimg", "seed"})
-    if (line.has(name)) line.settings[fmt::format("train.{}", name)] = {line.value(name), "command line"};
+  for (const std::string name : {"steps", "kimg", "seed"}) {
+    if (!line.has(name)) continue;
+    const std::string key = "train." + name;
+    if (line.settings.contains(key))
+      fail(ExitCode::options, "--{} is short for --{}: give one of them", name, key);
+    line.settings[key] = {line.value(name), "command line"};
+  }
   // The last word on the length of the run is the command line's, whichever unit it is in.
-  if (line.has("steps") && line.has("kimg")) fail(ExitCode::options, "give --steps or --kimg, not both");
-  if (line.has("steps")) line.settings["train.kimg"] = {"0", "command line"};
+  const bool steps = line.settings.contains("train.steps");
+  if (steps && line.settings.contains("train.kimg"))
+    fail(ExitCode::options, "give the length of the run in steps or in kimg, not both");
+  if (steps) line.settings["train.kimg"] = {"0", "command line"};
 }
 
 std::vector<std::string> items_of(const std::string& text) {
