@@ -76,16 +76,8 @@ std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t cou
 
 ExitCode sample(Process& process, const Request& request) {
   set_threads(process, 0);
-  const std::string given = process.from_root([&] {
-    if (!fs::exists(request.from)) fail(ExitCode::checkpoint, "{} does not exist", request.from.string());
-    return std::string(fs::exists(request.from / Manifest::file_name) ? "checkpoint" : "run");
-  });
-  const auto checkpoint = given == "checkpoint" ? std::optional(open_checkpoint(process, request.from))
-                                                : newest_checkpoint(process, request.from);
-  if (!checkpoint)
-    throw AgreedError(ExitCode::checkpoint, fmt::format("{} holds no checkpoint", request.from.string()),
-                      process.is_root());
-  const Manifest& manifest = checkpoint->manifest;
+  const SoundCheckpoint checkpoint = find_checkpoint(process, request.from);
+  const Manifest& manifest = checkpoint.manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
   MethodContext context = method_context(options, process.world(), process.world());
   context.alive = [&](std::string_view activity) { process.note(activity); };

@@ -133,7 +133,8 @@ ExitCode train(Process& process, const Request& request) {
   std::optional<ImageDataset> dataset;
   process.together([&] {
     dataset.emplace(ImageDataset::attach(layout));
-    check_dataset(*dataset, options.method->images());
+    const std::string warning = check_dataset(*dataset, options.method->images());
+    if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
 
   const auto gradients = process.world().duplicate("gradients");
@@ -145,8 +146,9 @@ ExitCode train(Process& process, const Request& request) {
   context.alive = [&](std::string_view activity) { process.note(activity); };
   const auto method = options.method->build(context);
   if (checkpoint) {
-    process.together(
-        [&] { check_same_run(options, *dataset, checkpoint->manifest, items_of(request.line.value("resume.allow"))); });
+    process.together([&] {
+      check_same_run(options, *dataset, checkpoint->manifest, items_of(request.line.value("resume.allow")));
+    });
     restore(process, *method, *checkpoint);
     if (process.is_root() && request.line.has("init-from"))
       fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
