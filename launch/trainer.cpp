@@ -96,10 +96,12 @@ ExitCode Trainer::run(const RunProgress& start) {
     stop = agreed.stop;
     if (progress_.step % options.log_every == 0 || progress_.step == total || stop)
       report(agreed.totals, total);
-    if (options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total) &&
-        !stop)
-      write_samples();
+    const bool grid_due =
+        options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
+    if (grid_due && !stop) write_samples();
     if (agreed.save || stop || progress_.step == total) save();
+    // Who asks to stop may not wait: saved is saved first.
+    if (grid_due && stop) write_samples();
   }
   line_.finish();
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
