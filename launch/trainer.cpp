@@ -144,9 +144,6 @@ void Trainer::write_samples() {
   const std::int64_t classes = setting_.options.method->images().classes;
   const std::int64_t count = setting_.options.train.sample_count;
   const auto sampler = setting_.method.sampler(options);
-  // One class a column, so that a person sees at once what each looks like.
-  const std::int64_t columns =
-      classes > 1 && classes <= 16 ? classes : static_cast<std::int64_t>(std::ceil(std::sqrt(count)));
   const Drawing drawing{count, 64, options.seed, every_class(classes)};
   std::vector<at::Tensor> images;
   draw(setting_.process, *sampler, drawing,
@@ -154,7 +151,7 @@ void Trainer::write_samples() {
   setting_.process.together([&] {
     if (setting_.folder)
       write_grid(setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step), at::cat(images),
-                 columns);
+                 grid_columns(drawing));
   });
 }
 

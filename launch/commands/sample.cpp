@@ -94,8 +94,7 @@ ExitCode sample(Process& process, const Request& request) {
   const auto sampler = method->sampler(request.options);
   std::unique_ptr<ImageSink> sink;
   process.together([&] {
-    if (process.is_root())
-      sink = make_image_sink(request.out, request.count, spec, checkpoint->path.string());
+    if (process.is_root()) sink = make_image_sink(request.out, drawing, spec, checkpoint.path.string());
   });
   ProgressLine line(stderr, 10);
   draw(process, *sampler, drawing,
