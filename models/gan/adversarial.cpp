@@ -39,7 +39,7 @@ void AdversarialOptions::describe(OptionSchema& schema) {
   schema.add("gan.gradient_penalty_kind", penalty.kind, {"wgan-gp", "r1"},
              "where and how D's gradient is penalised");
   schema.add("gan.orthogonal", orthogonal, "", {0, 1e3},
-             "strength of G's orthogonal regulariser, 0 for none");
+             "beta of G's orthogonal regulariser beta/2 |W W^T * (1 - I)|^2, 0 for none");
   schema.add("gan.batch_norm_group", batch_norm_group, "images", {0, 1e9},
              "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
   schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
