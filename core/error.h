@@ -17,7 +17,7 @@ enum class ExitCode : int {
   storage = 5,     ///< full, read-only, unwritable, or a busy run folder
   peer = 6,        ///< a peer or the network was lost
   memory = 7,
-  diverged = 8,  ///< training diverged, or replicas disagree
+  diverged = 8,  ///< training diverged
   stopped = 75,  ///< stopped on request after saving; a batch script requeues on it
   hang = 86,     ///< ended by the watchdog
 };

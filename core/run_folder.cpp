@@ -17,7 +17,6 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t longest_config = 10'000'000;
 constexpr std::int64_t longest_holder = 4096;
 
 std::filesystem::path without_trailing_slash(const std::filesystem::path& path) {
@@ -118,10 +117,6 @@ void RunFolder::cut_log_back(std::int64_t step) {
 
 void RunFolder::write_config(std::string_view text) const {
   write_file_durably(config_path(), text);
-}
-
-std::string RunFolder::read_config() const {
-  return read_text_file(config_path(), longest_config);
 }
 
 }  // namespace ganymede

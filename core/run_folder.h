@@ -22,6 +22,8 @@ namespace ganymede {
 /// Every failure is an Error(`storage`).
 class RunFolder {
  public:
+  static constexpr const char* config_name = "config.cfg";
+
   /// Makes the folder and its parents, or opens it; locks it; tries whether it can be written. Throws if
   /// `folder` is a symbolic link or a file, cannot be written, or is held by another process, which the
   /// message then names.
@@ -43,11 +45,10 @@ class RunFolder {
 
   /// Durably, replacing the old.
   void write_config(std::string_view text) const;
-  std::string read_config() const;
 
  private:
   std::filesystem::path log_path() const { return folder_ / "log.jsonl"; }
-  std::filesystem::path config_path() const { return folder_ / "config.cfg"; }
+  std::filesystem::path config_path() const { return folder_ / config_name; }
 
   std::filesystem::path folder_;
   File lock_;

@@ -24,7 +24,7 @@ Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
       share_(share_of(options.micro_batch, options.rank, options.world_size)),
       order_(dataset.size(), options.seed, SampleOrder::options_for(dataset.size(), dataset.image_bytes())),
       values_(dataset.type(), dataset.low(), dataset.high()),
-      flips_({.seed = options.seed, .phase = "data", .stream = "flip"}),
+      flips_({.seed = options.seed, .reseed = options.reseed, .phase = "data", .stream = "flip"}),
       readahead_(dataset, order_),
       bytes_(static_cast<std::size_t>(dataset.image_bytes())),
       thread_([this] { run(); }) {}

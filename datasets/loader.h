@@ -23,6 +23,7 @@ struct LoaderOptions {
   std::int64_t micro_batch = 1;  ///< images in a global micro-batch, over all ranks
   int rank = 0, world_size = 1;
   std::uint64_t seed = 0;     ///< of order and flips
+  std::uint64_t reseed = 0;   ///< of flips: see RandomKey
   std::int64_t position = 0;  ///< images that training has seen: where to continue
   bool flip = false;          ///< mirror each image left to right with probability one half
   int prefetch = 4;           ///< micro-batches kept ready

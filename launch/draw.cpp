@@ -1,5 +1,6 @@
 #include "launch/draw.h"
 
+#include <cmath>
 #include <numeric>
 
 #include "core/philox.h"
@@ -10,6 +11,13 @@ std::vector<std::int64_t> every_class(std::int64_t count) {
   std::vector<std::int64_t> classes(static_cast<std::size_t>(count));
   std::iota(classes.begin(), classes.end(), 0);
   return classes;
+}
+
+std::int64_t grid_columns(const Drawing& drawing) {
+  const auto even = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(drawing.count))));
+  const std::int64_t classes = std::ssize(drawing.classes);
+  if (classes < 2 || classes > 16) return even;
+  return std::max<std::int64_t>(even / classes, 1) * classes;
 }
 
 at::Tensor labels_of(const Drawing& drawing, std::int64_t first, std::int64_t count) {
@@ -25,11 +33,12 @@ void draw(Process& process, Sampler& sampler, const Drawing& drawing,
   const std::int64_t unit = sampler.granularity();
   // Each rank draws a run of whole units a round; rank 0 takes the rounds in order and never holds more than
   // one.
-  const std::int64_t part = (drawing.batch + unit - 1) / unit * unit;
+  const std::int64_t wanted_each = (drawing.count + process.size() - 1) / process.size();
+  const std::int64_t part = (std::min(drawing.batch, wanted_each) + unit - 1) / unit * unit;
   const std::int64_t round = part * process.size();
   for (std::int64_t first = 0; first < drawing.count; first += round) {
     const std::int64_t own = first + part * process.rank();
-    if (Watchdog* watchdog = process.watchdog()) watchdog->note("sampling");
+    process.note("sampling");
     at::Tensor images = sampler.images(own, labels_of(drawing, own, part)).contiguous();
     std::vector<std::int64_t> shape = images.sizes().vec();
     shape[0] = round;

@@ -1,6 +1,5 @@
 #include "launch/image_sink.h"
 
-#include <cmath>
 #include <set>
 
 #include "core/error.h"
@@ -14,10 +13,7 @@ namespace {
 
 class GridSink final : public ImageSink {
  public:
-  GridSink(std::filesystem::path path, std::int64_t count, std::int64_t classes)
-      : path_(std::move(path)),
-        columns_(classes > 1 && classes <= 16 ? classes
-                                              : static_cast<std::int64_t>(std::ceil(std::sqrt(count)))) {}
+  GridSink(std::filesystem::path path, std::int64_t columns) : path_(std::move(path)), columns_(columns) {}
   void take(std::int64_t, const at::Tensor& images, const at::Tensor&) override {
     parts_.push_back(to_bytes(images));
   }
@@ -63,7 +59,14 @@ class DatasetSink final : public ImageSink {
 
 class FolderSink final : public ImageSink {
  public:
-  explicit FolderSink(std::filesystem::path folder) : folder_(std::move(folder)) { create_folders(folder_); }
+  explicit FolderSink(std::filesystem::path folder) : folder_(std::move(folder)) {
+    create_folders(folder_);
+    std::error_code error;
+    // Files of an earlier draw, of more images say, would pass for this one's.
+    if (!std::filesystem::is_empty(folder_, error) || error)
+      fail(ExitCode::storage, "--out {}: {}: name a new folder", folder_.string(),
+           error ? error.message() : "the folder is not empty");
+  }
   void take(std::int64_t first, const at::Tensor& images, const at::Tensor& labels) override {
     const std::int64_t channels = images.size(1) < 3 ? 1 : 3;
     const at::Tensor bytes = to_bytes(images).narrow(1, 0, channels).permute({0, 2, 3, 1}).contiguous();
@@ -84,20 +87,20 @@ class FolderSink final : public ImageSink {
 
 }  // namespace
 
-std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, std::int64_t count,
+std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, const Drawing& drawing,
                                            const ImageSpec& spec, const std::string& source) {
   if (path.extension() == ".png") {
-    if (count > 10000)
+    if (drawing.count > 10000)
       fail(ExitCode::options, "--out {}: a grid holds at most 10000 images; give a folder or an .h5 file",
            path.string());
-    return std::make_unique<GridSink>(path, count, spec.classes);
+    return std::make_unique<GridSink>(path, grid_columns(drawing));
   }
   static const std::set<std::string> others{".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff",
                                             ".npz", ".npy",  ".hdf5", ".zip", ".tar", ".PNG", ".H5"};
   if (others.contains(path.extension().string()))
     fail(ExitCode::options, "--out {}: {} files are not written: give a .png or .h5 file, or a folder",
          path.string(), path.extension().string());
-  if (path.extension() == ".h5") return std::make_unique<DatasetSink>(path, count, spec, source);
+  if (path.extension() == ".h5") return std::make_unique<DatasetSink>(path, drawing.count, spec, source);
   return std::make_unique<FolderSink>(path);
 }
 

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "models/gan/network.h"
+#include "launch/draw.h"
 
 namespace ganymede {
 
@@ -16,8 +16,8 @@ class ImageSink {
 };
 
 /// By `path`: X.png one grid, X.h5 one dataset (uint8), anything else a folder with a PNG file an image, in a
-/// folder a class. Throws Error(storage) where it cannot be written.
-std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, std::int64_t count,
+/// folder a class. Throws Error(storage) where it cannot be written, or the folder holds something.
+std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, const Drawing& drawing,
                                            const ImageSpec& spec, const std::string& source);
 
 }  // namespace ganymede

@@ -30,11 +30,9 @@ int main(int argc, char** argv) {
   ignore_broken_pipes();
   try {
     return run({argv + 1, argv + argc});
-  } catch (const Error& error) {
+  } catch (const std::exception& caught) {
+    const Error error = as_error(caught);
     print_error(error.what());
     return static_cast<int>(error.code());
-  } catch (const std::exception& error) {
-    print_error(fmt::format("bug: {}", error.what()));
-    return static_cast<int>(ExitCode::bug);
   }
 }

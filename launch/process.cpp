@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 namespace ganymede {
@@ -27,6 +28,21 @@ class WatchdogObserver final : public WaitObserver {
 };
 
 }  // namespace
+
+Error as_error(const std::exception& error) {
+  if (const auto* ours = dynamic_cast<const Error*>(&error)) return *ours;
+  if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
+    return {ExitCode::storage, fmt::format("{}: {}", file->path1().string(), file->code().message())};
+  const std::string text = error.what();
+  // The CPU's allocator throws a plain c10::Error that only its text tells from others.
+  if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const c10::OutOfMemoryError*>(&error) ||
+      text.find("DefaultCPUAllocator") != std::string::npos)
+    return {ExitCode::memory,
+            "out of memory: compute fewer images at once (train: lower train.batch or raise "
+            "train.accumulate; sample: lower --batch), or start fewer ranks on a machine"};
+  // libtorch adds a stack trace to its messages after the first line.
+  return {ExitCode::bug, "bug: " + text.substr(0, text.find('\n'))};
+}
 
 bool Process::launched_by_mpi() {
   return environment({"OMPI_COMM_WORLD_SIZE", "PMIX_RANK"}) != nullptr;
@@ -54,7 +70,8 @@ void Process::together(const std::function<void()>& work) {
   std::string failure;
   try {
     work();
-  } catch (const Error& error) {
+  } catch (const std::exception& caught) {
+    const Error error = as_error(caught);
     failure = fmt::format("{} {}", static_cast<int>(error.code()), error.what());
   }
   if (world_->agree(failure.empty() ? 0 : 1) == 0) return;
@@ -63,8 +80,9 @@ void Process::together(const std::function<void()>& work) {
     const std::string& text = failures[static_cast<std::size_t>(r)];
     if (text.empty()) continue;
     const auto space = text.find(' ');
+    const bool is_local = std::ranges::count(failures, text) < size();
     throw AgreedError(static_cast<ExitCode>(std::stoi(text.substr(0, space))), text.substr(space + 1),
-                      r == rank());
+                      r == rank(), is_local);
   }
 }
 
@@ -122,20 +140,14 @@ int run_as_rank(const std::function<ExitCode(Process&)>& body) {
     try {
       return body(process);
     } catch (const AgreedError& error) {
-      if (error.is_mine()) print_error(error.what());
+      if (error.is_mine() && error.is_local())
+        print_error(error.what(), process.rank());
+      else if (error.is_mine())
+        print_error(error.what());
       return error.code();
-    } catch (const Error& error) {
+    } catch (const std::exception& caught) {
+      const Error error = as_error(caught);
       return fail_alone(process, error.code(), error.what());
-    } catch (const std::bad_alloc&) {
-      return fail_alone(process, ExitCode::memory,
-                        "out of memory: lower train.batch, or raise train.accumulate");
-    } catch (const c10::OutOfMemoryError&) {
-      return fail_alone(process, ExitCode::memory,
-                        "out of memory: lower train.batch, or raise train.accumulate");
-    } catch (const std::exception& error) {
-      const std::string text = error.what();
-      // libtorch adds a stack trace to its messages after the first line.
-      return fail_alone(process, ExitCode::bug, "bug: " + text.substr(0, text.find('\n')));
     }
   };
   return static_cast<int>(run());

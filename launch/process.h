@@ -14,13 +14,19 @@ namespace ganymede {
 /// code.
 class AgreedError : public Error {
  public:
-  AgreedError(ExitCode code, const std::string& message, bool is_mine)
-      : Error(code, message), is_mine_(is_mine) {}
+  /// `is_local`: it came about on one rank, or differently on several, so that rank and host say where.
+  AgreedError(ExitCode code, const std::string& message, bool is_mine, bool is_local = false)
+      : Error(code, message), is_mine_(is_mine), is_local_(is_local) {}
   bool is_mine() const { return is_mine_; }
+  bool is_local() const { return is_local_; }
 
  private:
-  bool is_mine_;
+  bool is_mine_, is_local_;
 };
+
+/// What a caught exception means to the user: an Error as it is; a lack of memory; a file that cannot be
+/// reached (storage); anything else a bug.
+Error as_error(const std::exception& error);
 
 /// This process among the ranks of its job: MPI where a launcher started it, alone otherwise.
 class Process {
@@ -38,7 +44,8 @@ class Process {
   int size() const { return world_->size(); }
   bool is_root() const { return rank() == 0; }
 
-  /// Runs `work` on every rank; if any throws, all throw that of the lowest such rank. Collective.
+  /// Runs `work` on every rank; if any throws, all throw that of the lowest such rank, as as_error()
+  /// gives it. Collective.
   void together(const std::function<void()>& work);
   /// Runs `work` on rank 0 and returns its text on all. Collective.
   std::string from_root(const std::function<std::string()>& work);
@@ -46,6 +53,10 @@ class Process {
   /// Starts the watchdog: after `seconds` without progress the job ends with 86. Collective. 0 = off.
   void watch(double seconds);
   Watchdog* watchdog() { return watchdog_.get(); }
+  /// Tells the watchdog, if there is one, that this rank goes on and with what.
+  void note(std::string_view activity) {
+    if (watchdog_) watchdog_->note(activity);
+  }
 
  private:
   std::unique_ptr<MpiSession> mpi_;

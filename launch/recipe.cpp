@@ -101,7 +101,8 @@ std::map<std::string, std::string> recipes() {
 std::string recipe_path(const std::string& recipe) {
   const auto known = recipes();
   if (const auto found = known.find(recipe); found != known.end()) return found->second;
-  if (fs::is_regular_file(recipe)) return recipe;
+  std::error_code unreachable;
+  if (fs::is_regular_file(recipe, unreachable)) return recipe;
   std::vector<std::string> names;
   for (const auto& [name, path] : known) names.push_back(name);
   const std::string meant = nearest(recipe, names);

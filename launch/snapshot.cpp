@@ -79,6 +79,25 @@ std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::fi
       process.is_root());
 }
 
+SoundCheckpoint find_checkpoint(Process& process, const std::filesystem::path& run_or_checkpoint) {
+  const std::string manifest = process.from_root([&]() -> std::string {
+    std::error_code error;
+    if (!std::filesystem::exists(run_or_checkpoint, error))
+      fail(ExitCode::checkpoint, "{} {}: name a run or one of its checkpoints", run_or_checkpoint.string(),
+           error ? "cannot be reached: " + error.message() : "does not exist");
+    const auto path = run_or_checkpoint / Manifest::file_name;
+    return std::filesystem::exists(path, error) ? path.string() : "";
+  });
+  if (!manifest.empty()) return open_checkpoint(process, run_or_checkpoint);
+  auto newest = newest_checkpoint(process, run_or_checkpoint);
+  if (!newest)
+    throw AgreedError(ExitCode::checkpoint,
+                      fmt::format("{} holds no checkpoint: name a run or one of its checkpoints",
+                                  run_or_checkpoint.string()),
+                      process.is_root());
+  return *std::move(newest);
+}
+
 void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint) {
   process.together([&] {
     if (!process.is_root()) return;

@@ -43,6 +43,10 @@ SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& c
 /// Collective.
 std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run);
 
+/// What a user names: a checkpoint, or a run, whose newest sound checkpoint is meant. Collective; throws
+/// AgreedError(checkpoint) where there is neither.
+SoundCheckpoint find_checkpoint(Process& process, const std::filesystem::path& run_or_checkpoint);
+
 /// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive. Collective.
 void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint);
 /// RunProgress out of a manifest.

@@ -21,7 +21,7 @@ Trainer::Trainer(const Setting& setting)
       control_(setting.process.world().duplicate("control")) {}
 
 void Trainer::note(std::string_view activity) {
-  if (Watchdog* watchdog = setting_.process.watchdog()) watchdog->note(activity);
+  setting_.process.note(activity);
 }
 
 Trainer::Agreed Trainer::agree(const StepReport& report) {
@@ -31,13 +31,19 @@ Trainer::Agreed Trainer::agree(const StepReport& report) {
   // The clock of rank 0 alone decides, and every rank's signal counts.
   const bool overdue =
       setting_.process.is_root() && options.checkpoint_minutes > 0 && minutes >= options.checkpoint_minutes;
-  at::Tensor figures = at::empty({static_cast<std::int64_t>(report.size()) + 2}, at::kDouble);
+  // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
+  const bool broken = std::ranges::any_of(setting_.method.players(), [](const Player* player) {
+    return !std::isfinite(player->gradient_norm());
+  });
+  at::Tensor figures = at::empty({static_cast<std::int64_t>(report.size()) + 3}, at::kDouble);
   double* values = figures.data_ptr<double>();
   for (std::size_t i = 0; i < report.size(); ++i) values[i] = report[i].second;
   values[report.size()] = stop_requested() ? 1 : 0;
   values[report.size() + 1] = overdue ? 1 : 0;
+  values[report.size() + 2] = broken ? 1 : 0;
   control_->all_reduce(figures)->wait();
   Agreed agreed;
+  agreed.finite = values[report.size() + 2] == 0;
   for (std::size_t i = 0; i < report.size(); ++i) {
     agreed.totals.emplace_back(report[i].first, values[i]);
     agreed.finite = agreed.finite && std::isfinite(values[i]);
@@ -60,6 +66,7 @@ ExitCode Trainer::run(const RunProgress& start) {
                                    .rank = process.rank(),
                                    .world_size = process.size(),
                                    .seed = static_cast<std::uint64_t>(options.seed),
+                                   .reseed = progress_.reseed,
                                    .position = progress_.position,
                                    .flip = options.flip,
                                    .dtype = options.dtype()});
@@ -69,7 +76,10 @@ ExitCode Trainer::run(const RunProgress& start) {
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
     note("training");
-    const StepReport own = method.step(progress_.step + 1, [&] { return loader.next(); });
+    const StepReport own = method.step(progress_.step + 1, [&] {
+      note("loading a batch");
+      return loader.next();
+    });
     ++progress_.step;
     progress_.position += options.batch * method.batches_per_step();
     const Agreed agreed = agree(own);
@@ -77,18 +87,21 @@ ExitCode Trainer::run(const RunProgress& start) {
       line_.finish();
       throw AgreedError(
           ExitCode::diverged,
-          fmt::format("training diverged: a figure of step {} is not finite; the last checkpoint is of "
-                      "step {}. Lower the learning rates, or add a gradient penalty or clipping",
-                      progress_.step, std::max<std::int64_t>(saved_step_, 0)),
+          fmt::format(
+              "training diverged: a loss or gradient of step {} is not finite; the last checkpoint is of "
+              "step {}. Lower the learning rates, or add a gradient penalty or clipping",
+              progress_.step, std::max<std::int64_t>(saved_step_, 0)),
           process.is_root());
     }
     stop = agreed.stop;
     if (progress_.step % options.log_every == 0 || progress_.step == total || stop)
       report(agreed.totals, total);
-    if (options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total) &&
-        !stop)
-      write_samples();
+    const bool grid_due =
+        options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
+    if (grid_due && !stop) write_samples();
     if (agreed.save || stop || progress_.step == total) save();
+    // Who asks to stop may not wait: saved is saved first.
+    if (grid_due && stop) write_samples();
   }
   line_.finish();
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
@@ -131,9 +144,6 @@ void Trainer::write_samples() {
   const std::int64_t classes = setting_.options.method->images().classes;
   const std::int64_t count = setting_.options.train.sample_count;
   const auto sampler = setting_.method.sampler(options);
-  // One class a column, so that a person sees at once what each looks like.
-  const std::int64_t columns =
-      classes > 1 && classes <= 16 ? classes : static_cast<std::int64_t>(std::ceil(std::sqrt(count)));
   const Drawing drawing{count, 64, options.seed, every_class(classes)};
   std::vector<at::Tensor> images;
   draw(setting_.process, *sampler, drawing,
@@ -141,7 +151,7 @@ void Trainer::write_samples() {
   setting_.process.together([&] {
     if (setting_.folder)
       write_grid(setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step), at::cat(images),
-                 columns);
+                 grid_columns(drawing));
   });
 }
 

@@ -5,7 +5,7 @@
 
 #include "core/options.h"
 #include "datasets/loader.h"
-#include "models/gan/network.h"
+#include "models/image_spec.h"
 #include "models/player.h"
 
 namespace ganymede {
@@ -23,7 +23,12 @@ struct MethodContext {
   /// Of the maps between convolutions; without one, dtype.
   std::optional<at::ScalarType> activations = std::nullopt;
   std::int64_t bucket_bytes = 0;
+  /// Told what begins ("generator update"), often enough that silence means a hang; may be empty.
+  std::function<void(std::string_view activity)> alive = {};
 
+  void note(std::string_view activity) const {
+    if (alive) alive(activity);
+  }
   std::int64_t micro_batch() const { return batch / accumulate; }
 };
 
@@ -68,7 +73,7 @@ class Method {
   virtual std::int64_t batches_per_step() const = 0;
   /// The collectives of one step, exactly.
   virtual std::vector<CollectiveCost> costs_per_step() const = 0;
-  /// Makes weights and averages for step 0. Every rank alike.
+  /// Makes weights and averages for step 0, the same on every rank that calls it. No collective.
   virtual void initialise() = 0;
   /// One round: step = 1, 2, ... Collective.
   virtual StepReport step(std::int64_t step, const NextBatch& next) = 0;
@@ -91,6 +96,8 @@ class MethodRecipe {
   virtual void describe(OptionSchema& schema) = 0;
   /// Throws Error(options) where single options are in range but do not fit together.
   virtual void check(std::int64_t micro_batch) const = 0;
+  /// What a run of so many steps should be told before it starts; may be nothing.
+  virtual std::vector<std::string> warnings(std::int64_t /*steps*/) const { return {}; }
   /// What a dataset must look like.
   virtual ImageSpec images() const = 0;
   /// Each player's name and number of parameters, from networks built without memory.

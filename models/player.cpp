@@ -3,6 +3,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "core/error.h"
+
 namespace ganymede {
 
 void OptimizerOptions::describe(OptionSchema& schema, const std::string& section) {
@@ -17,9 +19,28 @@ void OptimizerOptions::describe(OptionSchema& schema, const std::string& section
   schema.add(s + "decay_until", decay_until, "updates", {0, 1e9}, "where the decay ends");
   schema.add(s + "final_factor", final_factor, "", {0, 1}, "learning rate after the decay over lr");
   schema.add(s + "clip", clip, "", {0, 1e9}, "largest global norm of the gradient, 0 for none");
+}
+
+void OptimizerOptions::describe_average(OptionSchema& schema, const std::string& section) {
+  const std::string s = section + ".";
   schema.add(s + "ema", ema, "", {0, 0.9999999},
              "decay of the moving average of weights and buffers, 0 for none");
   schema.add(s + "ema_start", ema_start, "updates", {0, 1e9}, "updates during which the average is a copy");
+}
+
+void OptimizerOptions::check(const std::string& section) const {
+  if (decay != "constant" && decay_until <= decay_from)
+    fail(ExitCode::options,
+         "{0}.decay_until = {1} is not after {0}.decay_from = {2}: say where the {3} decay ends", section,
+         decay_until, decay_from, decay);
+}
+
+std::string OptimizerOptions::warning(const std::string& section, std::int64_t updates) const {
+  if (decay == "constant" || final_factor > 0 || updates <= decay_until) return "";
+  return fmt::format(
+      "{0} learns nothing after update {1} of {2}: its rate is 0 from {0}.decay_until on; raise that, or set "
+      "{0}.final_factor",
+      section, decay_until, updates);
 }
 
 NamedTensors parameters_of(const torch::nn::Module& network) {

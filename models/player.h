@@ -27,6 +27,12 @@ struct OptimizerOptions {
 
   /// Adds "<section>.lr" and so on.
   void describe(OptionSchema& schema, const std::string& section);
+  /// Adds "<section>.ema" and "<section>.ema_start", for players whose average someone reads.
+  void describe_average(OptionSchema& schema, const std::string& section);
+  /// Throws Error(options) where a decay ends before it begins.
+  void check(const std::string& section) const;
+  /// A sentence where a run of so many updates outlasts its learning rate, else "".
+  std::string warning(const std::string& section, std::int64_t updates) const;
 };
 
 /// A network with its optimiser, gradient reducer and moving averages. Weights, gradients, moments and

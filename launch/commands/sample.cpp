@@ -1,5 +1,3 @@
-#include <ATen/Parallel.h>
-
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
@@ -8,6 +6,7 @@
 #include "launch/progress_line.h"
 #include "launch/snapshot.h"
 #include "launch/text.h"
+#include "launch/threads.h"
 
 namespace ganymede {
 namespace {
@@ -32,6 +31,7 @@ const std::vector<Flag> flags{
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64]"},
+    {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
     {"help", "", "this text"},
 };
 
@@ -39,6 +39,8 @@ struct Request {
   fs::path from, out;
   SampleOptions options;
   std::int64_t count = 64, batch = 64;
+  bool asks_for_average = false;
+  double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   std::string classes;
 };
 
@@ -54,9 +56,11 @@ Request read_request(const CommandLine& line) {
   OptionSchema schema;
   schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
   schema.add("--ema", request.options.ema, "");
+  schema.add("--watchdog.seconds", request.watchdog_seconds, "s", {0, 1e6}, "");
   schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
-  for (const char* name : {"truncation", "ema", "batchnorm"})
+  for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
+  request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
 }
 
@@ -71,19 +75,18 @@ std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t cou
 }
 
 ExitCode sample(Process& process, const Request& request) {
-  const std::string given = process.from_root([&] {
-    if (!fs::exists(request.from)) fail(ExitCode::checkpoint, "{} does not exist", request.from.string());
-    return std::string(fs::exists(request.from / Manifest::file_name) ? "checkpoint" : "run");
-  });
-  const auto checkpoint = given == "checkpoint" ? std::optional(open_checkpoint(process, request.from))
-                                                : newest_checkpoint(process, request.from);
-  if (!checkpoint)
-    throw AgreedError(ExitCode::checkpoint, fmt::format("{} holds no checkpoint", request.from.string()),
-                      process.is_root());
-  const Manifest& manifest = checkpoint->manifest;
+  set_threads(process, 0);
+  const SoundCheckpoint checkpoint = find_checkpoint(process, request.from);
+  const Manifest& manifest = checkpoint.manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
-  const auto method = options.method->build(method_context(options, process.world(), process.world()));
-  restore(process, *method, *checkpoint);
+  MethodContext context = method_context(options, process.world(), process.world());
+  context.alive = [&](std::string_view activity) { process.note(activity); };
+  const auto method = options.method->build(context);
+  process.together([&] {
+    if (request.asks_for_average && std::ranges::none_of(method->players(), &Player::has_average))
+      fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
+  });
+  restore(process, *method, checkpoint);
 
   const ImageSpec spec = options.method->images();
   Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};
@@ -91,8 +94,7 @@ ExitCode sample(Process& process, const Request& request) {
   const auto sampler = method->sampler(request.options);
   std::unique_ptr<ImageSink> sink;
   process.together([&] {
-    if (process.is_root())
-      sink = make_image_sink(request.out, request.count, spec, checkpoint->path.string());
+    if (process.is_root()) sink = make_image_sink(request.out, drawing, spec, checkpoint.path.string());
   });
   ProgressLine line(stderr, 10);
   draw(process, *sampler, drawing,
@@ -126,7 +128,7 @@ int sample_command(std::span<const std::string> arguments) {
       if (process.is_root()) fmt::print("{}{}", usage, flag_help(flags));
       return ExitCode::done;
     }
-    process.watch(TrainOptions{}.watchdog_seconds);
+    process.watch(request.watchdog_seconds);
     return sample(process, request);
   });
 }

@@ -1,12 +1,10 @@
 #include <ATen/Parallel.h>
-#include <sched.h>
-
-#include <thread>
 
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
-#include "launch/text.h"
+#include "launch/start.h"
+#include "launch/threads.h"
 #include "launch/trainer.h"
 
 namespace ganymede {
@@ -46,11 +44,18 @@ struct Request {
 
 /// Short names of options.
 void expand(CommandLine& line) {
-  for (const char* name : {"steps", "kimg", "seed"})
-    if (line.has(name)) line.settings[fmt::format("train.{}", name)] = {line.value(name), "command line"};
+  for (const std::string name : {"steps", "kimg", "seed"}) {
+    if (!line.has(name)) continue;
+    const std::string key = "train." + name;
+    if (line.settings.contains(key))
+      fail(ExitCode::options, "--{} is short for --{}: give one of them", name, key);
+    line.settings[key] = {line.value(name), "command line"};
+  }
   // The last word on the length of the run is the command line's, whichever unit it is in.
-  if (line.has("steps") && line.has("kimg")) fail(ExitCode::options, "give --steps or --kimg, not both");
-  if (line.has("steps")) line.settings["train.kimg"] = {"0", "command line"};
+  const bool steps = line.settings.contains("train.steps");
+  if (steps && line.settings.contains("train.kimg"))
+    fail(ExitCode::options, "give the length of the run in steps or in kimg, not both");
+  if (steps) line.settings["train.kimg"] = {"0", "command line"};
 }
 
 std::vector<std::string> items_of(const std::string& text) {
@@ -78,8 +83,10 @@ Request read_request(std::span<const std::string> arguments) {
   Settings recipe;
   if (first.has("recipe")) recipe = read_recipe(recipe_path(first.value("recipe")));
   // A run folder knows its own options: --recipe may be left out when going on.
-  const fs::path config = fs::path(first.value("out")) / "config.cfg";
-  if (!first.has("recipe") && first.has("out") && fs::exists(config)) recipe = read_recipe(config.string());
+  const fs::path config = fs::path(first.value("out")) / RunFolder::config_name;
+  std::error_code unreachable;
+  if (!first.has("recipe") && first.has("out") && fs::exists(config, unreachable))
+    recipe = read_recipe(config.string());
   const RunOptions outline({recipe, first.settings});
   Request request{parse_command_line(arguments, flags, outline.schema.keys()), nullptr};
   expand(request.line);
@@ -105,104 +112,6 @@ void compare_options(Process& process, const RunOptions& options) {
         fmt::format("the options of rank {} differ from rank 0's: start every rank with the same ones",
                     fmt::join(different, ", ")),
         process.is_root());
-}
-
-void set_threads(Process& process, std::int64_t wanted) {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  sched_getaffinity(0, sizeof allowed, &allowed);
-  const int mine = CPU_COUNT(&allowed);
-  // A launcher that binds has already shared the cores out.
-  const bool bound = mine < static_cast<int>(std::thread::hardware_concurrency());
-  const int share = bound ? mine : std::max(1, mine / process.world().local_size());
-  at::set_num_threads(wanted > 0 ? static_cast<int>(wanted) : share);
-}
-
-/// Throws Error(dataset) unless the images are what the networks expect.
-void check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
-  const auto expect = [](const char* what, std::int64_t found, std::int64_t expected, const char* remedy) {
-    if (found != expected)
-      fail(ExitCode::dataset, "the dataset has {} {}, the networks expect {}: {}", found, what, expected,
-           remedy);
-  };
-  expect("channels", dataset.channels(), spec.channels,
-         "pack it with --channels, or set the network's image_channels");
-  expect("rows", dataset.height(), spec.height, "pack it with --size, or set the network's resolution");
-  expect("columns", dataset.width(), spec.width, "pack it with --size, or set the network's resolution");
-  if (dataset.classes() > spec.classes)
-    fail(ExitCode::dataset,
-         "the dataset has {} classes, the networks expect at most {}: set the network's classes",
-         dataset.classes(), spec.classes);
-}
-
-/// Refuses to go on with what is another run.
-void check_same_run(const RunOptions& options, const ImageDataset& dataset, const Manifest& manifest,
-                    const std::string& allow) {
-  const std::vector<std::string> allowed = items_of(allow);
-  const Settings stored = parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint");
-  auto differences = options.schema.differences(stored, allowed);
-  if (manifest.header.at("dataset") != dataset.digest() &&
-      std::ranges::find(allowed, "data") == allowed.end())
-    differences.push_back("data: another dataset than the checkpoint's");
-  if (!differences.empty())
-    fail(ExitCode::checkpoint,
-         "the checkpoint of step {} belongs to another run: {}: give the same options, or name those that "
-         "may change "
-         "in --resume.allow",
-         manifest.step, fmt::join(differences, "; "));
-}
-
-/// RUN or CHECKPOINT: the checkpoint itself, or a run's newest.
-fs::path checkpoint_at(const fs::path& path) {
-  if (!fs::exists(path))
-    fail(ExitCode::checkpoint, "{} does not exist: name a run or a checkpoint", path.string());
-  if (fs::exists(path / Manifest::file_name)) return path;
-  const auto list = CheckpointStore(path / "checkpoints", 1).list();
-  if (list.empty())
-    fail(ExitCode::checkpoint, "{} is neither a checkpoint nor a run with one", path.string());
-  return list.front();
-}
-
-/// Takes over every weight and buffer that fits by name and shape, and says what did not.
-void init_from(Process& process, Method& method, const fs::path& path) {
-  process.together([&] {
-    if (!process.is_root()) return;
-    const fs::path checkpoint = checkpoint_at(path);
-    const NamedTensors saved = read_tensors(checkpoint, read_manifest(checkpoint));
-    const std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
-    std::int64_t taken = 0;
-    std::vector<std::string> skipped;
-    for (Player* player : method.players())
-      for (const auto& [name, tensor] : player->state()) {
-        if (name.find("/adam_") != std::string::npos) continue;
-        const auto found = by_name.find(name);
-        if (found != by_name.end() && found->second.sizes() == tensor.sizes()) {
-          tensor.copy_(found->second);
-          ++taken;
-        } else {
-          skipped.push_back(name + (found == by_name.end() ? " (absent)" : " (another shape)"));
-        }
-      }
-    fmt::print("init-from {}: took {} tensors, skipped {}{}\n", checkpoint.string(), taken, skipped.size(),
-               skipped.empty() ? "" : fmt::format(": {}", fmt::join(skipped, ", ")));
-    if (taken == 0)
-      fail(ExitCode::checkpoint, "{}: no tensor fits this recipe's networks", checkpoint.string());
-  });
-  for (Player* player : method.players()) player->broadcast(process.world(), 0);
-}
-
-/// What the run goes on from; nothing means a fresh start. Collective.
-std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice, const fs::path& out,
-                                          bool fresh) {
-  if (choice == "auto") return newest_checkpoint(process, out);
-  if (choice != "never")
-    return open_checkpoint(process, process.from_root([&] { return checkpoint_at(choice).string(); }));
-  process.together([&] {
-    if (!fresh && process.is_root())
-      fail(ExitCode::storage, "{} already holds a run: choose another --out, or go on with --resume auto",
-           out.string());
-  });
-  return std::nullopt;
 }
 
 /// Whether this processor multiplies bfloat16 matrices faster than float32 ones.
@@ -242,21 +151,26 @@ ExitCode train(Process& process, const Request& request) {
   std::optional<ImageDataset> dataset;
   process.together([&] {
     dataset.emplace(ImageDataset::attach(layout));
-    check_dataset(*dataset, options.method->images());
+    const std::string warning = check_dataset(*dataset, options.method->images());
+    if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
 
   const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   resolve_precision(process, options.train, checkpoint ? &checkpoint->manifest : nullptr);
   const auto gradients = process.world().duplicate("gradients");
   const auto batch_norm = process.world().duplicate("batch norm");
-  const MethodContext context = method_context(options, *gradients, *batch_norm);
+  const RunProgress start = checkpoint ? progress_of(checkpoint->manifest) : RunProgress{};
+  MethodContext context = method_context(options, *gradients, *batch_norm);
+  context.reseed = start.reseed;
+  context.alive = [&](std::string_view activity) { process.note(activity); };
   const auto method = options.method->build(context);
-  RunProgress start;
   if (checkpoint) {
-    process.together(
-        [&] { check_same_run(options, *dataset, checkpoint->manifest, request.line.value("resume.allow")); });
+    process.together([&] {
+      check_same_run(options, *dataset, checkpoint->manifest, items_of(request.line.value("resume.allow")));
+    });
     restore(process, *method, *checkpoint);
-    start = progress_of(checkpoint->manifest);
+    if (process.is_root() && request.line.has("init-from"))
+      fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
   } else {
     if (process.is_root()) method->initialise();
     for (Player* player : method->players()) player->broadcast(process.world(), 0);
@@ -267,6 +181,7 @@ ExitCode train(Process& process, const Request& request) {
     folder->write_config(options.schema.to_recipe());
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
+    for (const std::string& warning : options.method->warnings(total)) print_error("warning: " + warning);
     fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
                options.train.batch * method->batches_per_step(), process.size(), at::get_num_threads(),
@@ -296,6 +211,7 @@ int train_command(std::span<const std::string> arguments) {
     }
     compare_options(process, *request.options);
     if (request.line.has("dry-run")) {
+      resolve_precision(process, request.options->train, nullptr);
       if (process.is_root()) fmt::print("{}", dry_run_text(*request.options, process.size()));
       return ExitCode::done;
     }

@@ -39,12 +39,13 @@ void AdversarialOptions::describe(OptionSchema& schema) {
   schema.add("gan.gradient_penalty_kind", penalty.kind, {"wgan-gp", "r1"},
              "where and how D's gradient is penalised");
   schema.add("gan.orthogonal", orthogonal, "", {0, 1e3},
-             "strength of G's orthogonal regulariser, 0 for none");
+             "beta of G's orthogonal regulariser beta/2 |W W^T * (1 - I)|^2, 0 for none");
   schema.add("gan.batch_norm_group", batch_norm_group, "images", {0, 1e9},
              "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
   schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
              "batches averaged for standing statistics when sampling");
   generator.describe(schema, "generator");
+  generator.describe_average(schema, "generator");
   discriminator.describe(schema, "discriminator");
 }
 
@@ -99,10 +100,13 @@ AdversarialMethod::Latents AdversarialMethod::draw_latents(const RandomKey& key,
           RandomStream(label_key).integers(first, share.count, networks_.images().classes)};
 }
 
+std::int64_t AdversarialMethod::group() const {
+  return options_.batch_norm_group > 0 ? options_.batch_norm_group : context_.micro_batch();
+}
+
 ForwardContext AdversarialMethod::forward_context(const Share& share) const {
-  const std::int64_t micro = context_.micro_batch();
-  const std::int64_t group = options_.batch_norm_group > 0 ? options_.batch_norm_group : micro;
-  return {context_.batch_norm, {share.first, micro, group}, BatchNormMode::train, context_.activations};
+  return {context_.batch_norm, {share.first, context_.micro_batch(), group()}, BatchNormMode::train,
+          context_.activations};
 }
 
 void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next,
@@ -118,6 +122,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   discriminator_player_.zero_gradients();
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
+    context_.note("discriminator update");
     const at::Tensor labels = batch.labels.clamp_min(0);
     const Latents latents = draw_latents(key, batch.share, micro_step);
     const ForwardContext forward = forward_context(batch.share);
@@ -177,6 +182,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
   discriminator_->begin_phase(true);
   generator_player_.zero_gradients();
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
+    context_.note("generator update");
     const Latents latents = draw_latents(key, share, micro_step);
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
     const at::Tensor fake = generator_->forward(latents.z, latents.labels, forward);
@@ -235,10 +241,11 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
   network->to(context_.dtype);
   copy_tensors(generator_player_.weights(average), parameters_of(*network));
   copy_tensors(generator_player_.buffers(average), buffers_of(*network));
-  return std::make_unique<GanSampler>(std::move(network), options,
-                                      GanSampler::Setting{context_.batch, options_.standing_passes,
-                                                          networks_.images().classes, context_.dtype},
-                                      context_.batch_norm);
+  return std::make_unique<GanSampler>(
+      std::move(network), options,
+      GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
+                          context_.alive},
+      context_.batch_norm);
 }
 
 namespace {
@@ -259,9 +266,18 @@ class AdversarialRecipe final : public MethodRecipe {
 
   void check(std::int64_t micro_batch) const override {
     networks_->check();
+    options_.generator.check("generator");
+    options_.discriminator.check("discriminator");
     if (options_.batch_norm_group > 0 && micro_batch % options_.batch_norm_group != 0)
       fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
            options_.batch_norm_group, micro_batch);
+  }
+
+  std::vector<std::string> warnings(std::int64_t steps) const override {
+    std::vector<std::string> all{options_.generator.warning("generator", steps),
+                                 options_.discriminator.warning("discriminator", steps * options_.d_steps)};
+    std::erase(all, "");
+    return all;
   }
 
   ImageSpec images() const override { return networks_->images(); }

@@ -10,7 +10,7 @@ struct AdversarialOptions {
   std::string loss = "hinge";
   std::int64_t d_steps = 1;
   GradientPenaltyOptions penalty;
-  double orthogonal = 0;
+  double orthogonal = 0;  ///< beta of G's regulariser, see AdversarialMethod
   std::int64_t batch_norm_group = 0;
   std::int64_t standing_passes = 16;
   OptimizerOptions generator, discriminator;
@@ -21,6 +21,14 @@ struct AdversarialOptions {
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
 /// spectral norm once there.
+///
+/// With options.orthogonal = beta > 0, the gradient of
+///
+///     beta / 2 |W W^T * (1 - I)|^2   (Frobenius norm, * elementwise, W [out, rest])
+///
+/// is added to that of each of G's weights but the class embedding: 2 beta (W W^T * (1 - I)) W. That is half
+/// of BigGAN's regulariser (Brock et al., arXiv 1809.11096, equation 3), with rows in the place of columns,
+/// as the authors' program computes it.
 class AdversarialMethod final : public Method {
  public:
   AdversarialMethod(const GanNetworks& networks, const AdversarialOptions& options,
@@ -41,6 +49,8 @@ class AdversarialMethod final : public Method {
   struct Losses;
 
   Latents draw_latents(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
+  /// Images that share batch-norm statistics.
+  std::int64_t group() const;
   ForwardContext forward_context(const Share& share) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, Losses& losses);

@@ -34,6 +34,7 @@ at::Tensor GanSampler::forward(const at::Tensor& z, const at::Tensor& labels, Ba
 void GanSampler::gather_standing_statistics(Communicator& communicator) {
   const Share passes = share_of(setting_.standing_passes, communicator.rank(), communicator.size());
   for (std::int64_t pass = passes.first; pass < passes.first + passes.count; ++pass) {
+    if (setting_.alive) setting_.alive("standing statistics");
     const std::int64_t first = pass * setting_.batch;
     const at::Tensor labels = RandomStream({.seed = options_.seed, .phase = "standing", .stream = "label"})
                                   .integers(first, setting_.batch, setting_.classes);

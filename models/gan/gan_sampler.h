@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/gan/network.h"
 #include "models/method.h"
 
 namespace ganymede {
@@ -12,6 +13,7 @@ class GanSampler final : public Sampler {
     std::int64_t standing_passes;  ///< such batches that standing statistics average
     std::int64_t classes;
     at::ScalarType dtype;
+    std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
   };
   /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.
   GanSampler(std::shared_ptr<Generator> network, const SampleOptions& options, const Setting& setting,

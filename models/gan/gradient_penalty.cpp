@@ -13,9 +13,9 @@ at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator
   const at::Tensor logits = discriminator.forward(x, labels, context);
   const at::Tensor gradient = torch::autograd::grad({logits.sum()}, {x}, {}, /*retain_graph=*/true,
                                                     /*create_graph=*/true)[0];
-  const at::Tensor square = gradient.square().flatten(1).sum(1);
-  if (!interpolate) return options.weight / 2 * square;
-  return options.weight * (square.sqrt() - 1).square();
+  if (!interpolate) return options.weight / 2 * gradient.square().flatten(1).sum(1);
+  // norm() has a gradient where it is zero, the square root of the squares has none.
+  return options.weight * (gradient.flatten(1).norm(2, {1}) - 1).square();
 }
 
 }  // namespace ganymede

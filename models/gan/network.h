@@ -3,6 +3,7 @@
 #include <torch/nn/module.h>
 
 #include "core/options.h"
+#include "models/image_spec.h"
 #include "models/layers/forward_context.h"
 
 namespace ganymede {
@@ -33,12 +34,6 @@ class Discriminator : public Network {
  public:
   virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& labels,
                              const ForwardContext& context) = 0;
-};
-
-/// What the images must be for a pair of networks.
-struct ImageSpec {
-  std::int64_t channels = 0, height = 0, width = 0;
-  std::int64_t classes = 0;
 };
 
 /// A pair of networks and its options, chosen by name.

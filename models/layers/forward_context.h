@@ -11,7 +11,7 @@ enum class BatchNormMode {
   train,     ///< of the batch; the running averages follow
   batch,     ///< of the batch; nothing is remembered
   running,   ///< the running averages
-  standing,  ///< of the batch, added up for Network::adopt_standing_statistics
+  standing,  ///< of the batch, added up for Network::adopt_standing
 };
 
 /// What a network written for one device is handed so that it works on many: everything that mixes images.

@@ -175,5 +175,15 @@ TEST_F(LoaderTest, ReadsAheadInALargeSet) {
   for (std::size_t i = 0; i < 250; ++i) EXPECT_EQ(seen[i], i < 50 ? 2 : 1) << i;
 }
 
+// After a roll-back the same images come, mirrored otherwise.
+TEST_F(LoaderTest, ReseedingChangesTheFlipsAlone) {
+  const auto first = [&](std::uint64_t reseed, bool flip) {
+    return take(dataset, {.micro_batch = 64, .seed = 5, .reseed = reseed, .flip = flip}, 1)[0];
+  };
+  EXPECT_TRUE(at::equal(first(0, true).labels, first(1, true).labels));
+  EXPECT_FALSE(at::equal(first(0, true).images, first(1, true).images));
+  EXPECT_TRUE(at::equal(first(0, false).images, first(1, false).images));
+}
+
 }  // namespace
 }  // namespace ganymede

@@ -70,6 +70,44 @@ TEST(AdversarialMethod, EachPhaseMovesItsOwnPlayer) {
   EXPECT_FALSE(at::equal(g, weights(0)));
 }
 
+// Batch statistics in sampling are those of as many images as in training.
+TEST(AdversarialMethod, SamplesInTheGroupsItTrainsIn) {
+  const auto group = [](const SmallGanOptions& options) {
+    SmallGan run(options, world(), world());
+    return run.method().sampler({.batch_norm = "batch"})->granularity();
+  };
+  EXPECT_EQ(group({.batch = 8}), 8);
+  EXPECT_EQ(group({.batch = 8, .accumulate = 2}), 4);
+  EXPECT_EQ(group({.batch = 8, .accumulate = 2, .options = {{"gan.batch_norm_group", "2"}}}), 2);
+}
+
+// Long steps make marks on the way, so that the watchdog does not take them for a hang.
+TEST(AdversarialMethod, IsAliveInEachMicroStep) {
+  std::map<std::string, int> marks;
+  SmallGanOptions options{.batch = 8, .accumulate = 2, .options = {{"gan.d_steps", "3"}}};
+  options.alive = [&](std::string_view activity) { ++marks[std::string(activity)]; };
+  SmallGan(options, world(), world()).train(1);
+  EXPECT_EQ(marks["discriminator update"], 6);
+  EXPECT_EQ(marks["generator update"], 2);
+}
+
+// After a roll-back the same steps see other noise.
+TEST(AdversarialMethod, ReseedingChangesTheNoise) {
+  const auto z_of = [](std::uint64_t reseed) {
+    SmallGanOptions options{.batch = 4};
+    options.reseed = reseed;
+    SmallGan run(options, world(), world());
+    at::Tensor z;
+    run.method().observe = [&](std::string_view name, const at::Tensor& tensor) {
+      if (name == "generator.z") z = tensor.clone();
+    };
+    run.train(1);
+    return z;
+  };
+  EXPECT_TRUE(at::equal(z_of(1), z_of(1)));
+  EXPECT_FALSE(at::equal(z_of(0), z_of(1)));
+}
+
 TEST(AdversarialMethod, RefusesGroupsThatDoNotDivideTheMicroBatch) {
   EXPECT_THROW(SmallGan({.batch = 8, .options = {{"gan.batch_norm_group", "3"}}}, world(), world()), Error);
 }

@@ -45,8 +45,10 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
                             .batch = options.batch,
                             .accumulate = options.accumulate,
                             .seed = 11,
+                            .reseed = options.reseed,
                             .dtype = at::kDouble,
-                            .bucket_bytes = 8192});
+                            .bucket_bytes = 8192,
+                            .alive = options.alive});
   method_->initialise();
   for (Player* player : method_->players()) {
     for (const auto& [name, tensor] : player->weights(false))

@@ -11,6 +11,8 @@ struct SmallGanOptions {
   double attention =
       0.5;  ///< gamma at the start: at 0, as it is initialised, attention is hardly part of a short run
   std::map<std::string, std::string> options = {};  ///< on top of the narrow network's
+  std::uint64_t reseed = 0;
+  std::function<void(std::string_view)> alive = {};
 };
 
 class SmallGan {

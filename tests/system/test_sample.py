@@ -94,6 +94,23 @@ def test_three_forms_of_output_hold_the_same(trained, tmp_path):
         assert cell.shape == (32, 32) and furthest(cell, image[0]) <= 1, i
 
 
+def test_a_folder_that_holds_files_is_refused(trained, tmp_path):
+    arguments = ["sample", "--from", trained, "--count", 3, "--out", tmp_path / "folder"]
+    succeed(1, *arguments)
+    files = sorted((tmp_path / "folder").rglob("*.png"))
+    line = refusal(5, 2, *arguments)
+    assert "not empty" in line and "folder" in line, line
+    assert sorted((tmp_path / "folder").rglob("*.png")) == files
+
+
+def test_an_average_that_is_not_there_is_refused_where_asked_for(tmp_path):
+    out = tmp_path / "run"
+    succeed(1, *training(out, "--generator.ema", 0, steps=1))
+    line = refusal(2, 2, "sample", "--from", out, "--out", tmp_path / "a.h5", "--ema", "true")
+    assert "--ema true" in line and "no moving average" in line, line
+    succeed(1, "sample", "--from", out, "--out", tmp_path / "a.h5", "--count", 1)
+
+
 def test_samples_alone_as_under_mpirun(trained, tmp_path):
     images, labels = draw(trained, tmp_path / "mpi.h5", ranks=2)
     alone, alone_labels = draw(trained, tmp_path / "alone.h5", ranks=0)
@@ -133,6 +150,8 @@ def test_corrupt_newest_checkpoint_is_passed_over(trained, tmp_path):
     (2, ["stray"], ["unexpected", "'stray'"]),
     (2, ["--out", "grid.jpg"], ["grid.jpg", ".png"]),
     (5, ["--out", "nowhere/grid.png"], ["nowhere", "No such file"]),
+    (4, ["--from", "x" * 300], ["cannot be reached", "too long"]),
+    (2, ["--watchdog.seconds", "-1"], ["--watchdog.seconds", "out of range"]),
 ], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
 def test_refusals(trained, tmp_path, monkeypatch, code, options, words):
     monkeypatch.chdir(tmp_path)

@@ -42,6 +42,7 @@ def test_option(tmp_path, options, words):
 def test_batch_smaller_than_rank_count(tmp_path):
     line = refusal(2, 3, *training(tmp_path / "run", batch=2))
     assert all(word in line for word in ("train.batch = 2", "3 ranks", "raise")), line
+    assert "rank 0 on" not in line, "all ranks say the same"
 
 
 @pytest.mark.parametrize("arguments, words", [
@@ -195,7 +196,24 @@ def test_dataset(tmp_path, spoil):
     assert not checkpoints(tmp_path / "run")
 
 
+# ------------------------------------------------------------------------------------------------- memory: 7
+
+
+def test_out_of_memory(tmp_path):
+    """Networks that fit into the address space allowed, activations that do not: the CPU allocator refuses."""
+    line = refusal(7, 2, *training(tmp_path / "run", "--train.accumulate", 1, batch=65536), mounted="ulimit -v 4000000")
+    assert "out of memory" in line and "train.batch" in line, line
+
+
 # ------------------------------------------------------------------------------------------------- storage: 5
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/run"])
+def test_run_folder_whose_name_is_too_long(tmp_path, name):
+    arguments = training(tmp_path / name)
+    assert "too long" in refusal(5, 2, *arguments)
+    # Without --recipe it is looked into for the options.
+    assert "--recipe is missing" in refusal(2, 2, *arguments[:1], *arguments[3:])
 
 
 def test_run_folder_is_a_file(tmp_path):
@@ -219,6 +237,8 @@ def test_run_folder_is_a_link(tmp_path):
 def test_read_only_run_folder(tmp_path):
     line = refusal(5, 2, *training(tmp_path / "run"), mounted=f"mount -t tmpfs -o ro tmpfs '{tmp_path}'")
     assert str(tmp_path / "run") in line and "Read-only" in line, line
+    # What one rank met, perhaps on a machine of its own.
+    assert line.startswith("ganymede: rank 0 on "), line
 
 
 def test_busy_run_folder(tmp_path):

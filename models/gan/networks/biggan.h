@@ -7,7 +7,7 @@
 
 namespace ganymede {
 
-/// BigGAN (Brock et al., arXiv 1809.11096, appendix B, figures 15 and 16) at 32 to 512 pixels.
+/// BigGAN (Brock et al., arXiv 1809.11096, appendix B, figure 15) at 32 to 512 pixels.
 struct BigGanOptions {
   std::int64_t resolution = 32;
   std::int64_t image_channels = 3;

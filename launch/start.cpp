@@ -1,0 +1,141 @@
+#include "launch/start.h"
+
+#include <fmt/ranges.h>
+
+#include <cstring>
+
+namespace ganymede {
+namespace fs = std::filesystem;
+
+std::string check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
+  const auto expect = [](const char* what, std::int64_t found, std::int64_t expected, const char* remedy) {
+    if (found != expected)
+      fail(ExitCode::dataset, "the dataset has {} {}, the networks expect {}: {}", found, what, expected,
+           remedy);
+  };
+  expect("channels", dataset.channels(), spec.channels,
+         "pack it with --channels, or set the network's image_channels");
+  expect("rows", dataset.height(), spec.height, "pack it with --size, or set the network's resolution");
+  expect("columns", dataset.width(), spec.width, "pack it with --size, or set the network's resolution");
+  if (dataset.classes() > spec.classes)
+    fail(ExitCode::dataset,
+         "the dataset has {} classes, the networks expect at most {}: set the network's classes",
+         dataset.classes(), spec.classes);
+  if (spec.classes == 1) return "";
+  if (const auto without = std::ranges::count(dataset.labels(), -1); without > 0)
+    fail(ExitCode::dataset,
+         "{} of {} images have no class, and the networks expect {}: pack them in class folders, or set the "
+         "network's classes to 1",
+         without, dataset.size(), spec.classes);
+  if (dataset.classes() == spec.classes) return "";
+  return fmt::format("the dataset has {} classes, the networks learn {}: some will never be seen",
+                     dataset.classes(), spec.classes);
+}
+
+void check_same_run(const RunOptions& options, const ImageDataset& dataset, const Manifest& manifest,
+                    const std::vector<std::string>& allowed) {
+  const Settings stored = parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint");
+  auto differences = options.schema.differences(stored, allowed);
+  if (manifest.header.at("dataset") != dataset.digest() &&
+      std::ranges::find(allowed, "data") == allowed.end())
+    differences.emplace_back("data: another dataset than the checkpoint's");
+  if (!differences.empty())
+    fail(ExitCode::checkpoint,
+         "the checkpoint of step {} belongs to another run: {}: give the same options, or name those that "
+         "may change "
+         "in --resume.allow",
+         manifest.step, fmt::join(differences, "; "));
+}
+
+namespace {
+
+/// Whether the checkpoint lies in the run folder `out`.
+bool is_own(const fs::path& checkpoint, const fs::path& out) {
+  std::error_code ignored;
+  return fs::equivalent(checkpoint / "..", out / "checkpoints", ignored);
+}
+
+SoundCheckpoint start_from(Process& process, const fs::path& path, const fs::path& out) {
+  SoundCheckpoint start = find_checkpoint(process, path);
+  // The same command comes again after each stop: it must not begin at PATH every time.
+  process.together([&] {
+    if (process.is_root() && !is_own(start.path, out) &&
+        !CheckpointStore(out / "checkpoints", 1).list().empty())
+      fail(ExitCode::storage,
+           "{} already holds checkpoints, and {} is not one of them: --resume auto goes on with them; choose "
+           "another --out to start from there once more",
+           out.string(), start.path.string());
+  });
+  return start;
+}
+
+}  // namespace
+
+std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice, const fs::path& out,
+                                          bool fresh) {
+  if (choice == "auto") return newest_checkpoint(process, out);
+  if (choice != "never") return start_from(process, choice, out);
+  process.together([&] {
+    if (!fresh && process.is_root())
+      fail(ExitCode::storage, "{} already holds a run: choose another --out, or go on with --resume auto",
+           out.string());
+  });
+  return std::nullopt;
+}
+
+namespace {
+
+/// A tensor to begin with, by name; what is saved without a moving average begins it with the weights, as
+/// initialisation does.
+const at::Tensor* source_of(const std::string& name, const std::map<std::string, at::Tensor>& saved) {
+  if (const auto found = saved.find(name); found != saved.end()) return &found->second;
+  for (const auto& [average, kind] : {std::pair{"/ema/", "/weight/"}, {"/ema_buffer/", "/buffer/"}})
+    if (const auto place = name.find(average); place != std::string::npos) {
+      std::string other = name;
+      const auto found = saved.find(other.replace(place, std::strlen(average), kind));
+      return found == saved.end() ? nullptr : &found->second;
+    }
+  return nullptr;
+}
+
+void check_finite(const std::string& name, const at::Tensor& tensor, const fs::path& checkpoint) {
+  if (!tensor.isfinite().all().item<bool>())
+    fail(ExitCode::checkpoint, "{}: {} holds numbers that are not finite: begin with an earlier checkpoint",
+         checkpoint.string(), name);
+}
+
+/// Copies what fits and returns the sentence that says so.
+std::string take_over(const std::vector<Player*>& players, const SoundCheckpoint& checkpoint) {
+  const NamedTensors tensors = read_tensors(checkpoint.path, checkpoint.manifest);
+  const std::map<std::string, at::Tensor> saved(tensors.begin(), tensors.end());
+  std::int64_t taken = 0;
+  std::vector<std::string> skipped;
+  for (const Player* player : players)
+    for (const auto& [name, tensor] : player->state()) {
+      if (name.find("/adam_") != std::string::npos) continue;
+      const at::Tensor* source = source_of(name, saved);
+      if (source && source->sizes() == tensor.sizes()) {
+        check_finite(name, *source, checkpoint.path);
+        tensor.copy_(*source);
+        ++taken;
+      } else {
+        skipped.push_back(name + (source ? " (another shape)" : " (absent)"));
+      }
+    }
+  if (taken == 0)
+    fail(ExitCode::checkpoint, "{}: no tensor fits this recipe's networks", checkpoint.path.string());
+  return fmt::format("init-from {}: took {} tensors, skipped {}{}", checkpoint.path.string(), taken,
+                     skipped.size(), skipped.empty() ? "" : fmt::format(": {}", fmt::join(skipped, ", ")));
+}
+
+}  // namespace
+
+void init_from(Process& process, Method& method, const fs::path& path) {
+  const SoundCheckpoint checkpoint = find_checkpoint(process, path);
+  process.together([&] {
+    if (process.is_root()) fmt::print("{}\n", take_over(method.players(), checkpoint));
+  });
+  for (Player* player : method.players()) player->broadcast(process.world(), 0);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,114 @@
+#include "launch/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "core/signals.h"
+#include "datasets/dataset_writer.h"
+#include "tests/core/temporary_folder.h"
+
+namespace ganymede {
+namespace {
+
+constexpr std::int64_t batch = 4;
+
+class Net final : public torch::nn::Module {
+ public:
+  Net() { weight = register_parameter("weight", at::zeros({3})); }
+  at::Tensor weight;
+};
+
+/// One number to learn; its gradient is what the test says.
+class OneWeight final : public Method {
+ public:
+  explicit OneWeight(Communicator& gradients)
+      : net_(std::make_shared<Net>()), player_("net", net_, {}, at::kFloat, gradients, 1 << 20) {}
+
+  std::vector<Player*> players() override { return {&player_}; }
+  std::int64_t batches_per_step() const override { return 1; }
+  std::vector<CollectiveCost> costs_per_step() const override { return {}; }
+  void initialise() override {}
+  StepReport step(std::int64_t step, const NextBatch& next) override {
+    next();
+    if (during) during(step);
+    player_.zero_gradients();
+    player_.reducer().arm();
+    (net_->weight.sum() * (step == bad_step ? NAN : 1.0)).backward();
+    player_.reducer().finalize();
+    player_.update();
+    return {{"loss", 1.0}};
+  }
+  std::unique_ptr<Sampler> sampler(const SampleOptions&) override { return std::make_unique<Grey>(); }
+
+  std::int64_t bad_step = 0;
+  std::function<void(std::int64_t)> during;
+
+ private:
+  class Grey final : public Sampler {
+   public:
+    at::Tensor images(std::int64_t, const at::Tensor& labels) override {
+      return at::zeros({labels.numel(), 1, 32, 32});
+    }
+  };
+  std::shared_ptr<Net> net_;
+  Player player_;
+};
+
+struct Training {
+  explicit Training(const std::map<std::string, std::string>& settings = {}) {
+    Settings all{{"train.batch", {std::to_string(batch), "test"}}, {"biggan.image_channels", {"1", "test"}}};
+    for (const auto& [key, value] : settings) all[key] = {value, "test"};
+    options = std::make_unique<RunOptions>(std::vector<Settings>{all});
+    DatasetWriter writer(folder / "a.h5", {.count = 8, .channels = 1, .height = 32, .width = 32});
+    writer.write_images(0, std::vector<std::byte>(8 * 32 * 32));
+    writer.finish();
+    dataset.emplace(ImageDataset::attach(ImageDataset::inspect({folder / "a.h5"})));
+    run_folder.emplace(folder / "run");
+  }
+  ExitCode train() {
+    return Trainer({process, *options, *dataset, method, &*run_folder, run_folder->path()}).run({});
+  }
+  bool has(const std::string& path) const { return std::filesystem::exists(run_folder->path() / path); }
+
+  TemporaryFolder folder;
+  Process process;
+  OneWeight method{process.world()};
+  std::unique_ptr<RunOptions> options;
+  std::optional<ImageDataset> dataset;
+  std::optional<RunFolder> run_folder;
+};
+
+TEST(Trainer, SavesTheLastStep) {
+  Training run({{"train.steps", "3"}, {"sample.every", "2"}});
+  EXPECT_EQ(run.train(), ExitCode::done);
+  EXPECT_TRUE(run.has("checkpoints/step-000000003/manifest.json"));
+  for (const char* grid :
+       {"samples/step-000000000.png", "samples/step-000000002.png", "samples/step-000000003.png"})
+    EXPECT_TRUE(run.has(grid)) << grid;
+  EXPECT_FALSE(run.has("samples/step-000000001.png"));
+}
+
+// The losses of the step are finite: they were computed before the update.
+TEST(Trainer, AGradientThatIsNotFiniteEndsTheRunBeforeItIsSaved) {
+  Training run({{"train.steps", "5"}, {"checkpoint.every", "1"}, {"sample.every", "0"}});
+  run.method.bad_step = 3;
+  const std::string message = expect_error(ExitCode::diverged, [&] { run.train(); });
+  EXPECT_NE(message.find("step 3"), message.npos) << message;
+  EXPECT_TRUE(run.has("checkpoints/step-000000002"));
+  EXPECT_FALSE(run.has("checkpoints/step-000000003"));
+}
+
+TEST(Trainer, AGridThatIsDueAtTheStopIsWritten) {
+  install_stop_signal();
+  Training run({{"train.steps", "5"}, {"sample.every", "2"}});
+  run.method.during = [](std::int64_t step) {
+    if (step == 2) std::raise(SIGUSR1);
+  };
+  EXPECT_EQ(run.train(), ExitCode::stopped);
+  EXPECT_TRUE(run.has("checkpoints/step-000000002/manifest.json"));
+  EXPECT_TRUE(run.has("samples/step-000000002.png"));
+}
+
+}  // namespace
+}  // namespace ganymede

@@ -1,0 +1,78 @@
+#include "models/gan/gan_sampler.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/distributed/world.h"
+
+namespace ganymede {
+namespace {
+
+using test::world;
+
+/// Shows its z: one image a row.
+class Mirror final : public Generator {
+ public:
+  at::Tensor forward(const at::Tensor& z, const at::Tensor&, const ForwardContext&) override {
+    return z.view({-1, 1, 1, z.size(1)}).clone();
+  }
+  std::int64_t latent_size() const override { return 50; }
+};
+
+GanSampler sampler_of(const SampleOptions& options, const std::function<void(std::string_view)>& alive = {}) {
+  return {std::make_shared<Mirror>(), options, {4, 3, 10, at::kDouble, alive}, world()};
+}
+
+at::Tensor z_of(double truncation) {
+  return sampler_of({.truncation = truncation, .seed = 3})
+      .images(0, at::zeros({4000}, at::kLong))
+      .flatten()
+      .to(at::kDouble);
+}
+
+/// The standard normal's distribution function.
+double normal_cdf(double x) {
+  return std::erfc(-x / std::sqrt(2.0)) / 2;
+}
+
+// Largest distance of 200,000 draws' distribution from the law: the Kolmogorov-Smirnov statistic, which
+// passes 0.0044 once in a thousand seeds.
+TEST(GanSampler, TruncatedNoiseHasTheTruncatedNormalsBoundsAndLaw) {
+  for (const double bound : {0.02, 0.5, 1.0, 3.0}) {
+    SCOPED_TRACE(bound);
+    const at::Tensor z = std::get<0>(z_of(bound).sort());
+    const double* values = z.data_ptr<double>();
+    const std::int64_t count = z.numel();
+    EXPECT_GE(values[0], -bound * (1 + 1e-6));
+    EXPECT_LE(values[count - 1], bound * (1 + 1e-6));
+    // Both ends are reached, but no heap lies there, as clamping would make one.
+    EXPECT_LT(values[0], -0.9 * bound);
+    EXPECT_GT(values[count - 1], 0.9 * bound);
+    const double low = normal_cdf(-bound), mass = 1 - 2 * low;
+    double furthest = 0;
+    for (std::int64_t i = 0; i < count; ++i)
+      furthest = std::max(furthest, std::abs((normal_cdf(values[i]) - low) / mass -
+                                             (static_cast<double>(i) + 0.5) / static_cast<double>(count)));
+    EXPECT_LT(furthest, 0.0044);
+  }
+}
+
+TEST(GanSampler, NoiseIsNormalWithoutTruncation) {
+  const at::Tensor z = z_of(0);
+  EXPECT_NEAR(z.mean().item<double>(), 0, 0.01);
+  EXPECT_NEAR(z.std().item<double>(), 1, 0.01);
+  EXPECT_GT(z.abs().max().item<double>(), 3.5);
+}
+
+TEST(GanSampler, IsAliveAtEachStandingPass) {
+  double marks = 0;
+  sampler_of({.batch_norm = "standing"}, [&](std::string_view activity) {
+    EXPECT_EQ(activity, "standing statistics");
+    ++marks;
+  });
+  EXPECT_EQ(test::sum_over_ranks(marks), 3);
+}
+
+}  // namespace
+}  // namespace ganymede
