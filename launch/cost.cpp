@@ -4,7 +4,8 @@
 
 namespace ganymede {
 
-MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm) {
+MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm,
+                             at::Device device) {
   return {.gradients = gradients,
           .batch_norm = batch_norm,
           .batch = options.train.batch,
@@ -12,6 +13,7 @@ MethodContext method_context(const RunOptions& options, Communicator& gradients,
           .seed = static_cast<std::uint64_t>(options.train.seed),
           .reseed = 0,
           .dtype = options.train.dtype(),
+          .device = device,
           .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20))};
 }
 

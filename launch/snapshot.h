@@ -43,8 +43,9 @@ SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& c
 /// Collective.
 std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run);
 
-/// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive. Collective.
-void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint);
+/// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive through `group`,
+/// which takes tensors on the method's device. Collective.
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint, Communicator& group);
 /// RunProgress out of a manifest.
 RunProgress progress_of(const Manifest& manifest);
 

@@ -19,13 +19,18 @@ struct MethodContext {
   std::uint64_t seed = 0;
   std::uint64_t reseed = 0;
   at::ScalarType dtype = at::kFloat;
+  at::Device device = at::kCPU;  ///< where weights lie and batches come
   std::int64_t bucket_bytes = 0;
 
   std::int64_t micro_batch() const { return batch / accumulate; }
 };
 
 /// Named figures of a step: this rank's part of each, so that the sum over ranks is the global figure.
-using StepReport = std::vector<std::pair<std::string, double>>;
+/// Scalars (float64) on the method's device, which may still be at work on them: a step waits for no figure.
+using StepReport = std::vector<std::pair<std::string, at::Tensor>>;
+using Figures = std::vector<std::pair<std::string, double>>;
+/// The figures themselves; waits for the device.
+Figures figures_of(const StepReport& report);
 
 /// Yields this rank's part of the next micro-batch.
 using NextBatch = std::function<Batch()>;

@@ -32,6 +32,7 @@ const std::vector<Flag> flags{
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64]"},
+    {"device", "auto|cpu|cuda", "what computes [auto]"},
     {"help", "", "this text"},
 };
 
@@ -39,7 +40,7 @@ struct Request {
   fs::path from, out;
   SampleOptions options;
   std::int64_t count = 64, batch = 64;
-  std::string classes;
+  std::string classes, device = "auto";
 };
 
 Request read_request(const CommandLine& line) {
@@ -55,7 +56,8 @@ Request read_request(const CommandLine& line) {
   schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
   schema.add("--ema", request.options.ema, "");
   schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
-  for (const char* name : {"truncation", "ema", "batchnorm"})
+  schema.add("--device", request.device, {"auto", "cpu", "cuda"}, "");
+  for (const char* name : {"truncation", "ema", "batchnorm", "device"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   return request;
 }
@@ -82,8 +84,10 @@ ExitCode sample(Process& process, const Request& request) {
                       process.is_root());
   const Manifest& manifest = checkpoint->manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
-  const auto method = options.method->build(method_context(options, process.world(), process.world()));
-  restore(process, *method, *checkpoint);
+  process.use_device(request.device, options.train.deterministic);
+  const auto group = process.group("sampling");
+  const auto method = options.method->build(method_context(options, *group, *group, process.device()));
+  restore(process, *method, *checkpoint, *group);
 
   const ImageSpec spec = options.method->images();
   Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};

@@ -164,7 +164,7 @@ fs::path checkpoint_at(const fs::path& path) {
 }
 
 /// Takes over every weight and buffer that fits by name and shape, and says what did not.
-void init_from(Process& process, Method& method, const fs::path& path) {
+void init_from(Process& process, Method& method, const fs::path& path, Communicator& group) {
   process.together([&] {
     if (!process.is_root()) return;
     const fs::path checkpoint = checkpoint_at(path);
@@ -188,7 +188,7 @@ void init_from(Process& process, Method& method, const fs::path& path) {
     if (taken == 0)
       fail(ExitCode::checkpoint, "{}: no tensor fits this recipe's networks", checkpoint.string());
   });
-  for (Player* player : method.players()) player->broadcast(process.world(), 0);
+  for (Player* player : method.players()) player->broadcast(group, 0);
 }
 
 /// What the run goes on from; nothing means a fresh start. Collective.
@@ -227,34 +227,37 @@ ExitCode train(Process& process, const Request& request) {
     check_dataset(*dataset, options.method->images());
   });
 
-  const auto gradients = process.world().duplicate("gradients");
-  const auto batch_norm = process.world().duplicate("batch norm");
-  const MethodContext context = method_context(options, *gradients, *batch_norm);
+  process.use_device(options.train.device, options.train.deterministic);
+  const auto gradients = process.group("gradients");
+  const auto batch_norm = process.group("batch norm");
+  const MethodContext context = method_context(options, *gradients, *batch_norm, process.device());
   const auto method = options.method->build(context);
   const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   RunProgress start;
   if (checkpoint) {
     process.together(
         [&] { check_same_run(options, *dataset, checkpoint->manifest, request.line.value("resume.allow")); });
-    restore(process, *method, *checkpoint);
+    restore(process, *method, *checkpoint, *gradients);
     start = progress_of(checkpoint->manifest);
   } else {
     if (process.is_root()) method->initialise();
-    for (Player* player : method->players()) player->broadcast(process.world(), 0);
-    if (request.line.has("init-from")) init_from(process, *method, request.line.value("init-from"));
+    for (Player* player : method->players()) player->broadcast(*gradients, 0);
+    if (request.line.has("init-from"))
+      init_from(process, *method, request.line.value("init-from"), *gradients);
   }
   process.together([&] {
     if (!folder) return;
     folder->write_config(options.schema.to_recipe());
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
-    fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}\n",
+    fmt::print("{} {} of {} steps, {} images a step, {} ranks, {}, {} threads each, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
-               options.train.batch * method->batches_per_step(), process.size(), at::get_num_threads(),
-               out.string());
+               options.train.batch * method->batches_per_step(), process.size(),
+               process.device().is_cuda() ? "a GPU each" : "CPU", at::get_num_threads(), out.string());
     std::fflush(stdout);
   });
-  Trainer trainer({process, options, *dataset, *method, folder.get(), out});
+  Trainer trainer(
+      {process, options, *dataset, *method, folder.get(), out, {gradients.get(), batch_norm.get()}});
   const ExitCode code = trainer.run(start);
   if (process.is_root())
     fmt::print("{}: {}\n", code == ExitCode::stopped ? "stopped on request after saving" : "done",

@@ -12,6 +12,7 @@ class GanSampler final : public Sampler {
     std::int64_t standing_passes;  ///< such batches that standing statistics average
     std::int64_t classes;
     at::ScalarType dtype;
+    at::Device device;
   };
   /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.
   GanSampler(std::shared_ptr<Generator> network, const SampleOptions& options, const Setting& setting,

@@ -45,7 +45,7 @@ at::Tensor BatchNorm::normalise(const at::Tensor& x, const at::Tensor& gain, con
                                 const ForwardContext& context) {
   Moments m = moments(x, context);
   if (m.mean.size(0) > 1) {
-    const at::Tensor groups = group_indices(x.size(0), context.layout).to(x.device());
+    const at::Tensor groups = group_indices(x.size(0), context.layout, x.device());
     m = {m.mean.index_select(0, groups), m.variance.index_select(0, groups)};
   }
   // One multiplication and one addition an element: the rest is [N, C] work.
