@@ -24,6 +24,6 @@ target_link_options(ganymede_nccl INTERFACE "-Wl,-rpath,${NCCL_ROOT}/lib")
 # has it already.
 function(ganymede_cuda_sources)
   foreach(folder ${NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS})
-    set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS "SHELL:-isystem '${folder}'")
+    set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS -isystem "${folder}")
   endforeach()
 endfunction()

@@ -1,4 +1,4 @@
-// reduce_bench BUCKET_MIB PAIRS [KIB ...]: for each size, pairs of one all-reduce by MPI_Allreduce and one by
+// bench_reduce BUCKET_MIB PAIRS [KIB ...]: for each size, pairs of one all-reduce by MPI_Allreduce and one by
 // a reducer over an arena of that size, in turn. Under mpirun; rank 0 prints one JSON object a size:
 //
 //     {"bytes": 65536, "buckets": 1, "collectives": 1, "sent": 65536, "arena": 65536, "mpi": [seconds, ...],
@@ -104,7 +104,7 @@ void run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc < 4) {
-    fmt::print(stderr, "usage: reduce_bench BUCKET_MIB PAIRS KIB [KIB ...]\n");
+    fmt::print(stderr, "usage: bench_reduce BUCKET_MIB PAIRS KIB [KIB ...]\n");
     return 2;
   }
   ganymede::run(argc, argv);
