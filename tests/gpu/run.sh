@@ -39,7 +39,7 @@ pack() {
   # Open MPI and PMIx look for their parts below a prefix that the environment may name.
   cp -L "$(command -v mpirun)" "$tree/mpi/bin/mpirun"
   cp -L "$(command -v orted)" "$tree/mpi/bin/orted"
-  for plugin in /usr/$multiarch/openmpi/lib/openmpi3/*.so; do
+  for plugin in "/usr/$multiarch"/openmpi/lib/openmpi3/*.so; do
     [[ $plugin =~ ucx|ofi|psm|openib|usnic|verbs|portals|monitoring|oshmem|spml|memheap|scoll ]] ||
       cp -L "$plugin" "$tree/mpi/$multiarch/openmpi/lib/openmpi3"
   done
