@@ -25,8 +25,8 @@ ArenaLayout::ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype) : dt
   }
 }
 
-at::Tensor ArenaLayout::allocate() const {
-  return at::zeros({size_}, at::TensorOptions(dtype_));
+at::Tensor ArenaLayout::allocate(at::Device device) const {
+  return at::zeros({size_}, at::TensorOptions(dtype_).device(device));
 }
 
 NamedTensors ArenaLayout::views(const at::Tensor& arena) const {

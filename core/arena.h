@@ -16,7 +16,7 @@ class ArenaLayout {
   ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype);
 
   /// A zeroed arena of this layout: padding stays zero, so that sums and norms may run over it.
-  at::Tensor allocate() const;
+  at::Tensor allocate(at::Device device = at::kCPU) const;
   /// The tensors inside `arena`, by name: views, with the shapes given at construction.
   NamedTensors views(const at::Tensor& arena) const;
   /// First elements, in order.

@@ -13,16 +13,22 @@ class Work {
   virtual ~Work() = default;
   /// Moves the collective on without blocking; true once it is complete.
   virtual bool test() = 0;
+  /// On the host: until it is complete. On a GPU: what the current stream does next comes after the
+  /// collective, and the host goes on at once.
   virtual void wait() = 0;
+  /// Once it is complete: seconds from when it could start, which is its launch or the end of the collective
+  /// before it in the group, to its completion. 0 where nothing travels.
+  virtual double seconds() const { return 0; }
 };
 
 enum class Reduction { sum, max };
 
-/// A group of ranks. Every method but rank, size, local_rank and name is collective: all ranks of the group
-/// call it, from one thread each, in the same order, with tensors of the same shape and type. Tensors are
-/// dense (contiguous in some memory format, the same on all ranks) and of type float32, float64, int64 or
-/// uint8, on the device of the backend. A group of one is an ordinary group. A lost peer ends the wait with
-/// Error(peer); a stuck one is the watchdog's.
+/// A group of ranks. Every method but rank, size, local_rank, local_size, name and check_health is
+/// collective: all ranks of the group call it, from one thread each, in the same order, with tensors of the
+/// same shape and type. Tensors are dense (contiguous in some memory format, the same on all ranks) and of
+/// type float32, float64, int64 or uint8, on a device that the backend serves; there they belong to the
+/// current stream. A group of one is an ordinary group. A lost peer ends the wait with Error(peer); a stuck
+/// one is the watchdog's.
 class Communicator {
  public:
   virtual ~Communicator() = default;
@@ -44,7 +50,11 @@ class Communicator {
   virtual std::unique_ptr<Work> all_gather(at::Tensor output, at::Tensor input) = 0;
   /// tensor = root's tensor.
   virtual std::unique_ptr<Work> broadcast(at::Tensor tensor, int root) = 0;
+  /// Waits until every rank's host has come here.
   virtual void barrier() = 0;
+  /// Throws Error(peer) where the group is known to have failed: whoever waits for a GPU calls it meanwhile,
+  /// for there collectives fail while nobody waits for them.
+  virtual void check_health() {}
 
   /// A second group of the same ranks whose collectives do not mix with this one's.
   virtual std::unique_ptr<Communicator> duplicate(const std::string& name) = 0;

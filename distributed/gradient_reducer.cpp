@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "core/trace_range.h"
+
 namespace ganymede {
 namespace {
 
@@ -29,7 +31,8 @@ GradientReducer::GradientReducer(std::vector<at::Tensor> parameters, std::vector
       offsets_(std::move(offsets)),
       arena_(std::move(arena)),
       communicator_(communicator),
-      bucket_of_(parameters_.size()) {
+      bucket_of_(parameters_.size()),
+      waiting_(arena_.device()) {
   const auto element = static_cast<std::int64_t>(arena_.element_size());
   std::int64_t end = arena_.numel();
   for (std::size_t i = parameters_.size(); i-- > 0;) {
@@ -66,6 +69,8 @@ void GradientReducer::ready(std::size_t parameter) {
   arrived_[parameter] = true;
   --missing_[bucket_of_[parameter]];
   launch_ready_buckets();
+  // MPI moves its messages on inside calls only.
+  for (auto& work : works_) work->test();
 }
 
 void GradientReducer::launch_ready_buckets() {
@@ -83,10 +88,23 @@ void GradientReducer::finalize() {
         gradient.data_ptr() != base + offsets_[i] * static_cast<std::int64_t>(arena_.element_size()))
       throw std::logic_error(fmt::format("gradient {} left the arena", i));
   }
+  const TraceRange range("wait for gradients");
+  waiting_.start();
   std::fill(missing_.begin(), missing_.end(), 0);
   launch_ready_buckets();
   for (auto& work : works_) work->wait();
-  works_.clear();
+  waiting_.stop();
+}
+
+GradientReducer::Traffic GradientReducer::traffic() const {
+  Traffic traffic;
+  if (armed_ || works_.empty()) return traffic;
+  traffic.collectives = static_cast<std::int64_t>(works_.size());
+  traffic.exposed = waiting_.seconds();
+  for (const Bucket& bucket : buckets_)
+    traffic.bytes += bucket.count * static_cast<std::int64_t>(arena_.element_size());
+  for (const auto& work : works_) traffic.seconds += work->seconds();
+  return traffic;
 }
 
 }  // namespace ganymede

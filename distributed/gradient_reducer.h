@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "distributed/communicator.h"
+#include "distributed/stopwatch.h"
 
 namespace ganymede {
 
@@ -30,6 +31,15 @@ class GradientReducer {
     std::int64_t parameters = 0;
   };
 
+  /// What a round from arm() to finalize() sent.
+  struct Traffic {
+    std::int64_t collectives = 0;
+    std::int64_t bytes = 0;
+    double seconds = 0;  ///< of transfer: from each bucket's launch, or the end of the one before, to its end
+    double exposed =
+        0;  ///< seconds that finalize() held up what follows; the rest was hidden behind backward
+  };
+
   /// `parameters[i]`'s gradient is the arena's part from offsets[i] on; offsets ascend. Buckets close once
   /// they hold at least `bucket_bytes`. Collectives run on `communicator`, which serves no one else
   /// meanwhile.
@@ -42,11 +52,14 @@ class GradientReducer {
   /// From now on gradients that become final are reduced: one backward pass follows. In a second one
   /// backward throws std::logic_error.
   void arm();
-  /// Reduces what is left (zeros where no gradient came) and waits for all. Collective. Throws
-  /// std::logic_error if a gradient is no longer a view of the arena: its sum would be lost.
+  /// Reduces what is left (zeros where no gradient came) and waits for all; on a GPU the current stream
+  /// waits, not the host. Collective. Throws std::logic_error if a gradient is no longer a view of the arena:
+  /// its sum would be lost.
   void finalize();
 
   const std::vector<Bucket>& buckets() const { return buckets_; }
+  /// Of the last round; zeros before it. Waits for the GPU.
+  Traffic traffic() const;
 
  private:
   void ready(std::size_t parameter);
@@ -59,8 +72,9 @@ class GradientReducer {
   std::vector<Bucket> buckets_;
   std::vector<std::size_t> bucket_of_;
   std::vector<bool> arrived_;
-  std::vector<std::int64_t> missing_;  // by bucket: gradients to come
-  std::vector<std::unique_ptr<Work>> works_;
+  std::vector<std::int64_t> missing_;         // by bucket: gradients to come
+  std::vector<std::unique_ptr<Work>> works_;  // of this round, or of the last one
+  Stopwatch waiting_;
   bool armed_ = false;
   // The accumulators are kept alive, for a hook dies with its node; the keys take the hooks off again.
   std::vector<std::shared_ptr<torch::autograd::Node>> accumulators_;

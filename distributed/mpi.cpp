@@ -1,41 +1,18 @@
 #include "distributed/mpi.h"
 
-// The C interface alone: the deprecated C++ bindings are not linked.
-#define OMPI_SKIP_MPICXX
-#include <mpi.h>
 #include <sched.h>
 
 #include <vector>
 
 #include "core/error.h"
 #include "distributed/collective_checks.h"
+#include "distributed/mpi_exchange.h"
 
 namespace ganymede {
 namespace {
 
-void check(int result, const char* call) {
-  if (result == MPI_SUCCESS) return;
-  char text[MPI_MAX_ERROR_STRING];
-  int length = 0;
-  MPI_Error_string(result, text, &length);
-  fail(ExitCode::peer,
-       "{}: {}: a rank or the network was lost; see the launcher's output, then start again: the run "
-       "resumes from its last checkpoint",
-       call, std::string_view(text, static_cast<std::size_t>(length)));
-}
-
-MPI_Datatype type_of(const at::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case at::kFloat:
-      return MPI_FLOAT;
-    case at::kDouble:
-      return MPI_DOUBLE;
-    case at::kLong:
-      return MPI_INT64_T;
-    default:
-      return MPI_UINT8_T;
-  }
-}
+// Of an all-reduce by messages.
+constexpr std::int64_t longest_exchange = std::int64_t{1} << 18;
 
 void check_host(const at::Tensor& tensor) {
   check_collective(tensor);
@@ -50,23 +27,64 @@ void check_host_parts(const at::Tensor& whole, const at::Tensor& part, int ranks
               " elements is longer than MPI counts");
 }
 
+using Clock = std::chrono::steady_clock;
+
+/// Memory for what other ranks send. It is used again, for fresh memory costs a page fault every 4 KiB.
+class ScratchPool {
+ public:
+  at::Tensor take(std::int64_t count, at::ScalarType type) {
+    const auto bytes = count * static_cast<std::int64_t>(c10::elementSize(type));
+    const auto enough =
+        std::ranges::find_if(free_, [&](const at::Tensor& memory) { return memory.numel() >= bytes; });
+    if (enough == free_.end()) return at::empty({bytes}, at::kByte);
+    at::Tensor memory = std::move(*enough);
+    free_.erase(enough);
+    return memory;
+  }
+  void give_back(std::vector<at::Tensor>& memory) {
+    for (at::Tensor& tensor : memory)
+      if (free_.size() < most) free_.push_back(std::move(tensor));
+    memory.clear();
+  }
+
+ private:
+  static constexpr std::size_t most = 64;
+  std::vector<at::Tensor> free_;
+};
+
 class MpiWork final : public Work {
  public:
-  MpiWork(std::vector<at::Tensor> tensors, const MpiSession& session, std::string what)
-      : tensors_(std::move(tensors)), session_(session), what_(std::move(what)) {}
+  /// `free_since`: when the group's last collective ended.
+  MpiWork(std::vector<at::Tensor> tensors, const MpiSession& session, std::string what,
+          std::shared_ptr<Clock::time_point> free_since, std::shared_ptr<ScratchPool> pool)
+      : tensors_(std::move(tensors)),
+        session_(session),
+        what_(std::move(what)),
+        free_since_(std::move(free_since)),
+        pool_(std::move(pool)) {}
   MpiWork(const MpiWork&) = delete;
   MpiWork& operator=(const MpiWork&) = delete;
   ~MpiWork() override {
     // MPI goes on writing to what an exception abandoned: its memory is never given back.
-    if (std::ranges::any_of(requests, [](MPI_Request request) { return request != MPI_REQUEST_NULL; }))
-      new std::vector<at::Tensor>(std::move(tensors_));
+    if (ended_) return;
+    new std::vector<at::Tensor>(std::move(tensors_));
+    new std::vector<at::Tensor>(std::move(scratch));
+    for (auto& exchange : exchanges) exchange.release();
   }
+  /// Its parts: it is complete when all of them are.
   std::vector<MPI_Request> requests;
+  std::vector<std::unique_ptr<MpiExchange>> exchanges;
+  std::vector<at::Tensor> scratch;
 
   bool test() override {
+    if (ended_) return true;
     int complete = 0;
-    check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &complete, MPI_STATUSES_IGNORE),
-          what_.c_str());
+    check_mpi(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &complete, MPI_STATUSES_IGNORE),
+              what_.c_str());
+    // Every exchange moves on, also behind one that waits.
+    for (auto& exchange : exchanges)
+      if (!exchange->test()) complete = 0;
+    if (complete) end();
     return complete != 0;
   }
 
@@ -74,14 +92,29 @@ class MpiWork final : public Work {
     WaitObserver* observer = session_.observer();
     if (observer) observer->enter(what_);
     for (int spins = 0; !test(); ++spins)
-      if (spins > 64) sched_yield();
+      if (spins > 500) sched_yield();
     if (observer) observer->leave();
   }
 
+  double seconds() const override { return seconds_; }
+
  private:
+  void end() {
+    ended_ = true;
+    pool_->give_back(scratch);
+    const Clock::time_point now = Clock::now();
+    seconds_ = std::chrono::duration<double>(now - std::max(begun_, *free_since_)).count();
+    *free_since_ = now;
+  }
+
   std::vector<at::Tensor> tensors_;
   const MpiSession& session_;
   std::string what_;
+  std::shared_ptr<Clock::time_point> free_since_;
+  std::shared_ptr<ScratchPool> pool_;
+  Clock::time_point begun_ = Clock::now();
+  double seconds_ = 0;
+  bool ended_ = false;
 };
 
 class MpiCommunicator final : public Communicator {
@@ -92,8 +125,8 @@ class MpiCommunicator final : public Communicator {
     MPI_Comm_rank(communicator_, &rank_);
     MPI_Comm_size(communicator_, &size_);
     MPI_Comm host;
-    check(MPI_Comm_split_type(communicator_, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host),
-          "MPI_Comm_split_type");
+    check_mpi(MPI_Comm_split_type(communicator_, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host),
+              "MPI_Comm_split_type");
     MPI_Comm_rank(host, &local_rank_);
     MPI_Comm_size(host, &local_size_);
     MPI_Comm_free(&host);
@@ -108,12 +141,16 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Work> all_reduce(at::Tensor tensor, Reduction reduction) override {
     check_host(tensor);
     auto work = start({tensor}, "all_reduce");
+    if (size_ > 1 && size_ <= session_.most_exchanging()) {
+      exchange(tensor, reduction, *work);
+      return work;
+    }
     const MPI_Op operation = reduction == Reduction::sum ? MPI_SUM : MPI_MAX;
     for_pieces(
         tensor,
         [&](char* data, int count, MPI_Datatype type, MPI_Request* request) {
-          check(MPI_Iallreduce(MPI_IN_PLACE, data, count, type, operation, communicator_, request),
-                "MPI_Iallreduce");
+          check_mpi(MPI_Iallreduce(MPI_IN_PLACE, data, count, type, operation, communicator_, request),
+                    "MPI_Iallreduce");
         },
         *work);
     return work;
@@ -123,9 +160,9 @@ class MpiCommunicator final : public Communicator {
     check_host_parts(input, output, size_);
     auto work = start({output, input}, "reduce_scatter");
     work->requests.resize(1);
-    check(MPI_Ireduce_scatter_block(input.data_ptr(), output.data_ptr(), static_cast<int>(output.numel()),
-                                    type_of(input), MPI_SUM, communicator_, work->requests.data()),
-          "MPI_Ireduce_scatter_block");
+    check_mpi(MPI_Ireduce_scatter_block(input.data_ptr(), output.data_ptr(), static_cast<int>(output.numel()),
+                                        mpi_type_of(input), MPI_SUM, communicator_, work->requests.data()),
+              "MPI_Ireduce_scatter_block");
     return work;
   }
 
@@ -134,9 +171,9 @@ class MpiCommunicator final : public Communicator {
     auto work = start({output, input}, "all_gather");
     work->requests.resize(1);
     const int count = static_cast<int>(input.numel());
-    check(MPI_Iallgather(input.data_ptr(), count, type_of(input), output.data_ptr(), count, type_of(input),
-                         communicator_, work->requests.data()),
-          "MPI_Iallgather");
+    check_mpi(MPI_Iallgather(input.data_ptr(), count, mpi_type_of(input), output.data_ptr(), count,
+                             mpi_type_of(input), communicator_, work->requests.data()),
+              "MPI_Iallgather");
     return work;
   }
 
@@ -147,7 +184,7 @@ class MpiCommunicator final : public Communicator {
     for_pieces(
         tensor,
         [&](char* data, int count, MPI_Datatype type, MPI_Request* request) {
-          check(MPI_Ibcast(data, count, type, root, communicator_, request), "MPI_Ibcast");
+          check_mpi(MPI_Ibcast(data, count, type, root, communicator_, request), "MPI_Ibcast");
         },
         *work);
     return work;
@@ -156,20 +193,40 @@ class MpiCommunicator final : public Communicator {
   void barrier() override {
     auto work = start({}, "barrier");
     work->requests.resize(1);
-    check(MPI_Ibarrier(communicator_, work->requests.data()), "MPI_Ibarrier");
+    check_mpi(MPI_Ibarrier(communicator_, work->requests.data()), "MPI_Ibarrier");
     work->wait();
   }
 
   std::unique_ptr<Communicator> duplicate(const std::string& name) override {
     MPI_Comm copy;
-    check(MPI_Comm_dup(communicator_, &copy), "MPI_Comm_dup");
+    check_mpi(MPI_Comm_dup(communicator_, &copy), "MPI_Comm_dup");
     return std::make_unique<MpiCommunicator>(copy, session_, name);
   }
 
  private:
   std::unique_ptr<MpiWork> start(std::vector<at::Tensor> tensors, const char* collective) {
-    return std::make_unique<MpiWork>(std::move(tensors), session_, fmt::format("{} {}", collective, name_));
+    return std::make_unique<MpiWork>(std::move(tensors), session_, fmt::format("{} {}", collective, name_),
+                                     free_since_, pool_);
   }
+
+  void exchange(const at::Tensor& tensor, Reduction reduction, MpiWork& work) {
+    const MpiExchange::Group group{communicator_, rank_, size_};
+    const at::Tensor flat = tensor.detach().as_strided({tensor.numel()}, {1});
+    // One piece is added up while others travel.
+    const std::int64_t piece = std::min(session_.piece(), longest_exchange);
+    for (std::int64_t first = 0; first < flat.numel(); first += piece) {
+      const at::Tensor part = flat.narrow(0, first, std::min(piece, flat.numel() - first));
+      const std::int64_t count = MpiExchange::scratch_size(group, part);
+      work.scratch.push_back(pool_->take(count, part.scalar_type()));
+      const at::Tensor memory =
+          work.scratch.back().narrow(0, 0, count * part.element_size()).view(part.scalar_type());
+      work.exchanges.push_back(std::make_unique<MpiExchange>(group, part, memory, reduction, next_tag()));
+    }
+  }
+
+  /// Exchanges under way have tags of their own: they need not take their second step in the same order
+  /// everywhere.
+  int next_tag() { return tag_ = (tag_ + 2) % 32000; }
 
   template <class Launch>
   void for_pieces(const at::Tensor& tensor, Launch launch, MpiWork& work) const {
@@ -180,13 +237,16 @@ class MpiCommunicator final : public Communicator {
     for (std::int64_t i = 0; i < pieces; ++i) {
       const std::int64_t count = std::min(piece, tensor.numel() - i * piece);
       launch(data + i * piece * static_cast<std::int64_t>(tensor.element_size()), static_cast<int>(count),
-             type_of(tensor), &work.requests[static_cast<std::size_t>(i)]);
+             mpi_type_of(tensor), &work.requests[static_cast<std::size_t>(i)]);
     }
   }
 
   MPI_Comm communicator_;
   MpiSession& session_;
   std::string name_;
+  std::shared_ptr<Clock::time_point> free_since_ = std::make_shared<Clock::time_point>();
+  std::shared_ptr<ScratchPool> pool_ = std::make_shared<ScratchPool>();
+  int tag_ = 0;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
 };
 

@@ -23,12 +23,17 @@ class MpiSession {
   void observe(WaitObserver* observer) { observer_ = observer; }
   WaitObserver* observer() const { return observer_; }
   std::int64_t piece() const { return piece_; }
+  /// Up to how many ranks an all-reduce is made of messages (MpiExchange); above, the MPI library's own. The
+  /// same on all ranks.
+  int most_exchanging() const { return most_exchanging_; }
+  void set_most_exchanging(int ranks) { most_exchanging_ = ranks; }
 
   /// Ends all ranks with `code`, without their consent. May block for ever when a link is down.
   static void abort(int code);
 
  private:
   std::int64_t piece_;
+  int most_exchanging_ = 16;
   WaitObserver* observer_ = nullptr;
 };
 

@@ -98,15 +98,16 @@ at::Tensor all_reduce_sum(const at::Tensor& x, Communicator& communicator) {
   return AllReduceSum::apply(x, &communicator);
 }
 
-at::Tensor group_indices(std::int64_t images, const GroupLayout& layout) {
-  return at::arange(layout.first, layout.first + images, at::kLong).floor_divide(layout.group);
+at::Tensor group_indices(std::int64_t images, const GroupLayout& layout, at::Device device) {
+  return at::arange(layout.first, layout.first + images, at::TensorOptions(at::kLong).device(device))
+      .floor_divide(layout.group);
 }
 
 Moments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator) {
   TORCH_CHECK(layout.group > 0 && layout.total % layout.group == 0, "groups of ", layout.group,
               " images do not divide a micro-batch of ", layout.total);
   const double count = static_cast<double>(layout.group * (x.numel() / (x.size(0) * x.size(1))));
-  const auto moments = SynchronisedMoments::apply(x, group_indices(x.size(0), layout).to(x.device()),
+  const auto moments = SynchronisedMoments::apply(x, group_indices(x.size(0), layout, x.device()),
                                                   layout.groups(), count, &communicator);
   return {moments[0], moments[1]};
 }

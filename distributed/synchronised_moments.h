@@ -30,6 +30,6 @@ struct GroupLayout {
 Moments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator);
 
 /// For each of this rank's N images the index of its group, int64 [N].
-at::Tensor group_indices(std::int64_t images, const GroupLayout& layout);
+at::Tensor group_indices(std::int64_t images, const GroupLayout& layout, at::Device device = at::kCPU);
 
 }  // namespace ganymede

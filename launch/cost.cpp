@@ -4,7 +4,8 @@
 
 namespace ganymede {
 
-MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm) {
+MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm,
+                             at::Device device) {
   return {.gradients = gradients,
           .batch_norm = batch_norm,
           .batch = options.train.batch,
@@ -13,6 +14,7 @@ MethodContext method_context(const RunOptions& options, Communicator& gradients,
           .reseed = 0,
           .dtype = options.train.dtype(),
           .activations = options.train.activations(),
+          .device = device,
           .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20))};
 }
 

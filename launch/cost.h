@@ -4,8 +4,9 @@
 
 namespace ganymede {
 
-/// The context that a run with these options gives its method.
-MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm);
+/// The context that a run with these options gives its method on `device`.
+MethodContext method_context(const RunOptions& options, Communicator& gradients, Communicator& batch_norm,
+                             at::Device device = at::kCPU);
 
 /// What --dry-run prints: the resolved options, each network's parameters, a rank's memory for weights,
 /// gradients, moments and averages, and a step's collectives and bytes, counted on the networks themselves.

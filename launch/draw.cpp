@@ -39,7 +39,7 @@ void draw(Process& process, Sampler& sampler, const Drawing& drawing,
   for (std::int64_t first = 0; first < drawing.count; first += round) {
     const std::int64_t own = first + part * process.rank();
     process.note("sampling");
-    at::Tensor images = sampler.images(own, labels_of(drawing, own, part)).contiguous();
+    at::Tensor images = sampler.images(own, labels_of(drawing, own, part)).cpu().contiguous();
     std::vector<std::int64_t> shape = images.sizes().vec();
     shape[0] = round;
     at::Tensor all = at::empty(shape, images.options());

@@ -8,6 +8,9 @@
 #include <filesystem>
 #include <thread>
 
+#include "distributed/nccl_communicator.h"
+#include "launch/device.h"
+
 namespace ganymede {
 namespace {
 
@@ -94,9 +97,21 @@ std::string Process::from_root(const std::function<std::string()>& work) {
   return world_->broadcast_text(text, 0);
 }
 
+void Process::use_device(const std::string& choice, bool deterministic) {
+  together([&] { device_ = choose_device(choice, *world_); });
+  set_arithmetic({.deterministic = deterministic});
+  if (mpi_ && device_.is_cuda())
+    prepare_nccl({.rank = rank(), .shared_gpu = may_share_gpu(), .deterministic = deterministic});
+}
+
+std::unique_ptr<Communicator> Process::group(const std::string& name) {
+  if (!mpi_ || device_.is_cpu()) return world_->duplicate(name);
+  return make_nccl_communicator(*mpi_, *world_, name, device_, deadline_);
+}
+
 void Process::watch(double seconds) {
   if (seconds <= 0) return;
-  const auto deadline = std::chrono::milliseconds(std::llround(seconds * 1000));
+  const auto deadline = deadline_ = std::chrono::milliseconds(std::llround(seconds * 1000));
   const int own_rank = rank(), own_size = size();
   const bool alone = mpi_ == nullptr;
   watchdog_ = std::make_unique<Watchdog>(

@@ -50,6 +50,13 @@ class Process {
   /// Runs `work` on rank 0 and returns its text on all. Collective.
   std::string from_root(const std::function<std::string()>& work);
 
+  /// Chooses what this rank computes on, and how (launch/device.h); until then it is the host. Collective.
+  void use_device(const std::string& choice, bool deterministic);
+  at::Device device() const { return device_; }
+  /// A group of all ranks for tensors on device(), and on the host too; world() takes host tensors only.
+  /// Collective.
+  std::unique_ptr<Communicator> group(const std::string& name);
+
   /// Starts the watchdog: after `seconds` without progress the job ends with 86. Collective. 0 = off.
   void watch(double seconds);
   Watchdog* watchdog() { return watchdog_.get(); }
@@ -61,6 +68,8 @@ class Process {
  private:
   std::unique_ptr<MpiSession> mpi_;
   std::unique_ptr<Communicator> world_;
+  at::Device device_ = at::kCPU;
+  std::chrono::milliseconds deadline_ = std::chrono::minutes(5);
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<WaitObserver> observer_;
 };
@@ -71,8 +80,8 @@ class Process {
 /// return.
 int run_as_rank(const std::function<ExitCode(Process&)>& body);
 
-/// Whether `stream` is a person's terminal. mpirun gives its ranks a terminal of its own, whatever its output goes to:
-/// under it nothing counts as one.
+/// Whether `stream` is a person's terminal. mpirun gives its ranks a terminal of its own, whatever its output
+/// goes to: under it nothing counts as one.
 bool prints_to_terminal(std::FILE* stream);
 
 /// Prints one line to standard error: "ganymede: text", or "ganymede: rank r on host: text".

@@ -23,6 +23,10 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.seed", seed, "", {0, 9e15}, "seed of weights, order and noise");
   schema.add("train.threads", threads, "threads", {0, 4096}, "a rank's threads, 0 for its share of the cores",
              OnResume::free);
+  schema.add("train.device", device, {"auto", "cpu", "cuda"},
+             "what computes; auto takes GPUs where every rank has one", OnResume::free);
+  schema.add("train.deterministic", deterministic, "the same bits in each run on GPUs too, at some speed",
+             OnResume::free);
   schema.add("train.bucket_mib", bucket_mib, "MiB", {0.001, 4096}, "least size of a gradient bucket");
   schema.add("data.flip", flip, "mirror each image with probability 1/2");
   schema.add("checkpoint.every", checkpoint_every, "steps", {0, many}, "between checkpoints, 0 for never",

@@ -15,6 +15,8 @@ struct TrainOptions {
   std::int64_t seed = 0;
   std::int64_t threads = 0;
   double bucket_mib = 4;
+  std::string device = "auto";
+  bool deterministic = false;
   bool flip = false;
   std::int64_t checkpoint_every = 1000;
   double checkpoint_minutes = 15;

@@ -31,7 +31,11 @@ void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json
       process_.from_root([&] { return store_.begin(progress.step, std::to_string(getpid())).string(); });
   try {
     FileRecord record;
-    process_.together([&] { record = write_shard(temporary, shard_of(tensors, rank, size), rank, size); });
+    process_.together([&] {
+      NamedTensors shard = shard_of(tensors, rank, size);
+      for (auto& [name, tensor] : shard) tensor = tensor.cpu();
+      record = write_shard(temporary, shard, rank, size);
+    });
     const auto texts = process_.world().gather_texts(nlohmann::json(record).dump());
     process_.together([&] {
       if (rank != 0) return;
@@ -98,7 +102,7 @@ SoundCheckpoint find_checkpoint(Process& process, const std::filesystem::path& r
   return *std::move(newest);
 }
 
-void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint) {
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint, Communicator& group) {
   process.together([&] {
     if (!process.is_root()) return;
     const NamedTensors saved = read_tensors(checkpoint.path, checkpoint.manifest);
@@ -120,7 +124,7 @@ void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint
            checkpoint.path.string(), differences.substr(0, 300));
   });
   for (Player* player : method.players()) {
-    player->broadcast(process.world(), 0);
+    player->broadcast(group, 0);
     player->set_updates(checkpoint.manifest.header.at("updates").at(player->name()).get<std::int64_t>());
   }
 }

@@ -47,8 +47,9 @@ std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::fi
 /// AgreedError(checkpoint) where there is neither.
 SoundCheckpoint find_checkpoint(Process& process, const std::filesystem::path& run_or_checkpoint);
 
-/// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive. Collective.
-void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint);
+/// Copies a verified checkpoint's tensors into the method: rank 0 reads, the others receive through `group`,
+/// which takes tensors on the method's device. Collective.
+void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint, Communicator& group);
 /// RunProgress out of a manifest.
 RunProgress progress_of(const Manifest& manifest);
 

@@ -1,19 +1,18 @@
 #include "launch/trainer.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <cmath>
 
 #include "core/image_grid.h"
 #include "core/signals.h"
+#include "core/trace_range.h"
+#include "launch/batch_feed.h"
+#include "launch/device.h"
 #include "launch/draw.h"
 #include "launch/text.h"
 
 namespace ganymede {
-
-/// What all ranks know after a step.
-struct Trainer::Agreed {
-  StepReport totals;
-  bool stop = false, save = false, finite = true;
-};
 
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
@@ -24,34 +23,82 @@ void Trainer::note(std::string_view activity) {
   setting_.process.note(activity);
 }
 
-Trainer::Agreed Trainer::agree(const StepReport& report) {
+bool Trainer::is_due(std::int64_t total) const {
+  const TrainOptions& options = setting_.options.train;
+  const auto every = [&](std::int64_t period) { return period > 0 && progress_.step % period == 0; };
+  return progress_.step == total || every(options.log_every) || every(options.sample_every) ||
+         every(options.checkpoint_every);
+}
+
+void Trainer::send(const StepReport& report) {
+  Pending pending{progress_.step, {}, {}, std::nullopt};
+  std::vector<at::Tensor> values;
+  for (const auto& [name, value] : report) {
+    pending.names.push_back(name);
+    values.push_back(value);
+  }
+  // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
+  for (const Player* player : setting_.method.players()) values.push_back(player->last_gradient_norm().to(at::kDouble));
+  const at::Tensor joined = at::stack(values);
+  if (joined.is_cpu()) {
+    pending.values = joined;
+  } else {
+    pending.values = at::empty(joined.sizes(), at::TensorOptions(at::kDouble).pinned_memory(true));
+    pending.values.copy_(joined, /*non_blocking=*/true);
+    pending.arrived.emplace(joined.device().type());
+    pending.arrived->record(c10::impl::VirtualGuardImpl(joined.device().type()).getStream(joined.device()));
+  }
+  pending_.push_back(std::move(pending));
+}
+
+void Trainer::wait_for(const Pending& pending) {
+  if (!pending.arrived) return;
+  Watchdog* watchdog = setting_.process.watchdog();
+  if (watchdog) watchdog->enter("the GPU");
+  while (!pending.arrived->query()) {
+    for (Communicator* group : setting_.groups) group->check_health();
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  if (watchdog) watchdog->leave();
+}
+
+Trainer::Agreed Trainer::agree(bool now) {
+  const TraceRange range("agree");
   const TrainOptions& options = setting_.options.train;
   const double minutes =
       std::chrono::duration<double, std::ratio<60>>(std::chrono::steady_clock::now() - saved_at_).count();
   // The clock of rank 0 alone decides, and every rank's signal counts.
   const bool overdue =
       setting_.process.is_root() && options.checkpoint_minutes > 0 && minutes >= options.checkpoint_minutes;
-  // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
-  const bool broken = std::ranges::any_of(setting_.method.players(), [](const Player* player) {
-    return !std::isfinite(player->gradient_norm());
-  });
-  at::Tensor figures = at::empty({static_cast<std::int64_t>(report.size()) + 3}, at::kDouble);
-  double* values = figures.data_ptr<double>();
-  for (std::size_t i = 0; i < report.size(); ++i) values[i] = report[i].second;
-  values[report.size()] = stop_requested() ? 1 : 0;
-  values[report.size() + 1] = overdue ? 1 : 0;
-  values[report.size() + 2] = broken ? 1 : 0;
-  control_->all_reduce(figures)->wait();
-  Agreed agreed;
-  agreed.finite = values[report.size() + 2] == 0;
-  for (std::size_t i = 0; i < report.size(); ++i) {
-    agreed.totals.emplace_back(report[i].first, values[i]);
-    agreed.finite = agreed.finite && std::isfinite(values[i]);
+  const std::size_t later = now || setting_.process.device().is_cpu() ? 0 : 1;
+  std::vector<at::Tensor> parts{at::tensor({stop_requested() ? 1. : 0., overdue ? 1. : 0.}, at::kDouble)};
+  for (std::size_t i = 0; i + later < pending_.size(); ++i) {
+    wait_for(pending_[i]);
+    parts.push_back(pending_[i].values);
   }
-  agreed.stop = values[report.size()] > 0;
-  agreed.save = values[report.size() + 1] > 0 ||
-                (options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0);
+  at::Tensor totals = at::cat(parts);
+  control_->all_reduce(totals)->wait();
+  const double* values = totals.data_ptr<double>();
+  const Agreed agreed{values[0] > 0, values[1] > 0};
+  for (values += 2; pending_.size() > later; pending_.pop_front()) {
+    take(pending_.front(), values);
+    values += pending_.front().values.numel();
+  }
   return agreed;
+}
+
+void Trainer::take(const Pending& pending, const double* totals) {
+  figures_.clear();
+  for (std::size_t i = 0; i < pending.names.size(); ++i) figures_.emplace_back(pending.names[i], totals[i]);
+  if (std::all_of(totals, totals + pending.values.numel(), [](double figure) { return std::isfinite(figure); }))
+    return;
+  line_.finish();
+  throw AgreedError(
+      ExitCode::diverged,
+      fmt::format("training diverged: a loss or gradient of step {} is not finite; the last checkpoint is of "
+                  "step {}. Lower the learning rates, or add a gradient penalty or clipping",
+                  pending.step, std::max<std::int64_t>(saved_step_, 0)),
+      setting_.process.is_root());
 }
 
 ExitCode Trainer::run(const RunProgress& start) {
@@ -70,36 +117,32 @@ ExitCode Trainer::run(const RunProgress& start) {
                                    .position = progress_.position,
                                    .flip = options.flip,
                                    .dtype = options.dtype()});
+  BatchFeed feed(loader, process.device());
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
   bool stop = false;
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
     note("training");
+    const TraceRange range("step");
     const StepReport own = method.step(progress_.step + 1, [&] {
       note("loading a batch");
-      return loader.next();
+      return feed.next();
     });
     ++progress_.step;
     progress_.position += options.batch * method.batches_per_step();
-    const Agreed agreed = agree(own);
-    if (!agreed.finite) {
-      line_.finish();
-      throw AgreedError(
-          ExitCode::diverged,
-          fmt::format(
-              "training diverged: a loss or gradient of step {} is not finite; the last checkpoint is of "
-              "step {}. Lower the learning rates, or add a gradient penalty or clipping",
-              progress_.step, std::max<std::int64_t>(saved_step_, 0)),
-          process.is_root());
-    }
+    send(own);
+    if (progress_.step < total) feed.prefetch(options.accumulate * method.batches_per_step());
+    Agreed agreed = agree(is_due(total));
     stop = agreed.stop;
-    if (progress_.step % options.log_every == 0 || progress_.step == total || stop)
-      report(agreed.totals, total);
+    // Nothing is saved that may not be finite.
+    if ((agreed.save || stop) && !pending_.empty()) agree(/*now=*/true);
+    if (progress_.step % options.log_every == 0 || progress_.step == total || stop) report(total);
     const bool grid_due =
         options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
     if (grid_due && !stop) write_samples();
-    if (agreed.save || stop || progress_.step == total) save();
+    const bool periodic = options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0;
+    if (agreed.save || periodic || stop || progress_.step == total) save();
     // Who asks to stop may not wait: saved is saved first.
     if (grid_due && stop) write_samples();
   }
@@ -107,26 +150,41 @@ ExitCode Trainer::run(const RunProgress& start) {
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
 
-void Trainer::report(const StepReport& totals, std::int64_t total) {
+void Trainer::report(std::int64_t total) {
   if (!setting_.folder) return;
-  std::string figures;
-  for (const auto& [name, value] : totals) figures += fmt::format("{} {:.4g}  ", name, value);
+  std::string text;
+  for (const auto& [name, value] : figures_) text += fmt::format("{} {:.4g}  ", name, value);
   line_.advance(progress_.step, total);
   const double images_per_second =
-      line_.rate() *
-      static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
+      line_.rate() * static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
-                         duration_text(line_.seconds_left()), figures));
+                         duration_text(line_.seconds_left()), text));
+  setting_.folder->append_log(log_entry(images_per_second));
+}
+
+nlohmann::json Trainer::log_entry(double images_per_second) const {
   nlohmann::json entry{{"step", progress_.step},
                        {"images", progress_.position},
                        {"seconds", line_.seconds()},
                        {"images_per_second", images_per_second}};
-  for (const auto& [name, value] : totals) entry[name] = value;
+  for (const auto& [name, value] : figures_) entry[name] = value;
+  GradientReducer::Traffic sum;
   for (const Player* player : setting_.method.players()) {
     entry[player->name() + "_lr"] = player->learning_rate();
     entry[player->name() + "_gradient_norm"] = player->gradient_norm();
+    const GradientReducer::Traffic traffic = player->reducer().traffic();
+    sum.collectives += traffic.collectives;
+    sum.bytes += traffic.bytes;
+    sum.seconds += traffic.seconds;
+    sum.exposed += traffic.exposed;
   }
-  setting_.folder->append_log(entry);
+  entry["reduce_collectives"] = sum.collectives;
+  entry["reduce_bytes"] = sum.bytes;
+  entry["reduce_seconds"] = sum.seconds;
+  entry["reduce_exposed_seconds"] = sum.exposed;
+  entry["reduce_hidden_seconds"] = std::max(0., sum.seconds - sum.exposed);
+  if (const std::int64_t peak = peak_memory(setting_.process.device())) entry["gpu_memory_bytes"] = peak;
+  return entry;
 }
 
 void Trainer::save() {

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <c10/core/Event.h>
+
+#include <deque>
+
 #include "core/run_folder.h"
 #include "datasets/image_dataset.h"
 #include "launch/progress_line.h"
@@ -19,6 +23,7 @@ class Trainer {
     Method& method;
     RunFolder* folder;  ///< rank 0's; null elsewhere
     std::filesystem::path out;
+    std::vector<Communicator*> groups;  ///< the method's: looked after while the host waits for a GPU
   };
   explicit Trainer(const Setting& setting);
 
@@ -27,9 +32,27 @@ class Trainer {
   ExitCode run(const RunProgress& start);
 
  private:
-  struct Agreed;
-  Agreed agree(const StepReport& report);
-  void report(const StepReport& totals, std::int64_t total);
+  struct Agreed {
+    bool stop = false, save = false;
+  };
+  /// A step's figures on their way to the host.
+  struct Pending {
+    std::int64_t step;
+    std::vector<std::string> names;
+    at::Tensor values;  ///< this rank's parts
+    std::optional<c10::Event> arrived;
+  };
+
+  /// What comes after a step whatever the ranks agree on, and needs its figures.
+  bool is_due(std::int64_t total) const;
+  void send(const StepReport& report);
+  void wait_for(const Pending& pending);
+  /// Sums what all ranks know into figures_: on the host of every step up to now; on a GPU of those before
+  /// the last one, so that the host goes on while the GPU works, or of all if `now`. Collective.
+  Agreed agree(bool now);
+  void take(const Pending& pending, const double* totals);
+  void report(std::int64_t total);
+  nlohmann::json log_entry(double images_per_second) const;
   void save();
   void write_samples();
   void note(std::string_view activity);
@@ -38,6 +61,8 @@ class Trainer {
   Snapshots snapshots_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
+  std::deque<Pending> pending_;
+  Figures figures_;  ///< of the newest step that has been agreed on
   ProgressLine line_{stdout};
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;

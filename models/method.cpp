@@ -20,6 +20,12 @@ constexpr Entry table[] = {
 
 }  // namespace
 
+Figures figures_of(const StepReport& report) {
+  Figures figures;
+  for (const auto& [name, figure] : report) figures.emplace_back(name, figure.item<double>());
+  return figures;
+}
+
 std::vector<std::string> method_names() {
   std::vector<std::string> names;
   for (const Entry& entry : table) names.emplace_back(entry.name);

@@ -22,6 +22,7 @@ struct MethodContext {
   at::ScalarType dtype = at::kFloat;  ///< of weights, gradients, moments and averages
   /// Of the maps between convolutions; without one, dtype.
   std::optional<at::ScalarType> activations = std::nullopt;
+  at::Device device = at::kCPU;  ///< where weights lie and batches come
   std::int64_t bucket_bytes = 0;
   /// Told what begins ("generator update"), often enough that silence means a hang; may be empty.
   std::function<void(std::string_view activity)> alive = {};
@@ -33,7 +34,11 @@ struct MethodContext {
 };
 
 /// Named figures of a step: this rank's part of each, so that the sum over ranks is the global figure.
-using StepReport = std::vector<std::pair<std::string, double>>;
+/// Scalars (float64) on the method's device, which may still be at work on them: a step waits for no figure.
+using StepReport = std::vector<std::pair<std::string, at::Tensor>>;
+using Figures = std::vector<std::pair<std::string, double>>;
+/// The figures themselves; waits for the device.
+Figures figures_of(const StepReport& report);
 
 /// Yields this rank's part of the next micro-batch.
 using NextBatch = std::function<Batch()>;

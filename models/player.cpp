@@ -68,9 +68,9 @@ void copy_tensors(const NamedTensors& from, const NamedTensors& to) {
 namespace {
 
 /// Moves tensors into an arena: the same tensor objects, now views of it.
-at::Tensor adopt(const NamedTensors& tensors, const ArenaLayout& layout) {
+at::Tensor adopt(const NamedTensors& tensors, const ArenaLayout& layout, at::Device device) {
   const at::NoGradGuard no_grad;
-  at::Tensor arena = layout.allocate();
+  at::Tensor arena = layout.allocate(device);
   const NamedTensors views = layout.views(arena);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     at::Tensor tensor = tensors[i].second;
@@ -83,7 +83,7 @@ at::Tensor adopt(const NamedTensors& tensors, const ArenaLayout& layout) {
 }  // namespace
 
 Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
-               at::ScalarType dtype, Communicator& gradients, std::int64_t bucket_bytes)
+               at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes)
     : name_(std::move(name)),
       network_(std::move(network)),
       options_(options),
@@ -91,11 +91,11 @@ Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, con
       weight_layout_(parameters_of(*network_), dtype),
       buffer_layout_(buffers_of(*network_), dtype) {
   const NamedTensors parameters = parameters_of(*network_);
-  weight_ = adopt(parameters, weight_layout_);
-  buffer_ = adopt(buffers_of(*network_), buffer_layout_);
-  gradient_ = weight_layout_.allocate();
-  m_ = weight_layout_.allocate();
-  v_ = weight_layout_.allocate();
+  weight_ = adopt(parameters, weight_layout_, device);
+  buffer_ = adopt(buffers_of(*network_), buffer_layout_, device);
+  gradient_ = weight_layout_.allocate(device);
+  m_ = weight_layout_.allocate(device);
+  v_ = weight_layout_.allocate(device);
   if (options_.ema > 0) {
     ema_ = weight_.clone();
     ema_buffer_ = buffer_.clone();
@@ -122,10 +122,15 @@ double Player::learning_rate() const {
 void Player::update() {
   const at::NoGradGuard no_grad;
   ++updates_;
-  gradient_norm_ = gradient_.norm().item<double>();
+  gradient_norm_ = gradient_.norm();
   AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, updates_, 1};
-  if (options_.clip > 0 && gradient_norm_ > options_.clip)
-    step.gradient_scale = options_.clip / gradient_norm_;
+  if (options_.clip > 0) {
+    // The host does not wait for a GPU's norm.
+    if (!gradient_.is_cpu())
+      gradient_.mul_((options_.clip / gradient_norm_).clamp_max(1));
+    else if (gradient_norm() > options_.clip)
+      step.gradient_scale = options_.clip / gradient_norm();
+  }
   std::vector<EmaTarget> averages;
   if (has_average()) {
     const double decay = updates_ <= options_.ema_start ? 0 : options_.ema;

@@ -39,9 +39,10 @@ struct OptimizerOptions {
 /// averages are flat arenas; the network's tensors are views of them. Every rank holds the same player.
 class Player {
  public:
-  /// Takes over the network's parameters and buffers (converted to `dtype`). Collectives on `gradients`.
+  /// Takes over the network's parameters and buffers (converted to `dtype`, on `device`). Collectives on
+  /// `gradients`.
   Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
-         at::ScalarType dtype, Communicator& gradients, std::int64_t bucket_bytes);
+         at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes);
 
   const std::string& name() const { return name_; }
 
@@ -72,8 +73,10 @@ class Player {
   std::int64_t memory_bytes() const;
   const at::Tensor& gradient_arena() const { return gradient_; }
   double learning_rate() const;
-  /// Norm of the last update's gradient, before clipping.
-  double gradient_norm() const { return gradient_norm_; }
+  /// Norm of the last update's gradient, before clipping: a scalar on the device.
+  const at::Tensor& last_gradient_norm() const { return gradient_norm_; }
+  /// The same on the host: waits for the device.
+  double gradient_norm() const { return gradient_norm_.defined() ? gradient_norm_.item<double>() : 0; }
 
  private:
   std::string name_;
@@ -86,7 +89,7 @@ class Player {
   std::unique_ptr<GradientReducer> reducer_;
   std::int64_t updates_ = 0;
   std::int64_t parameter_count_ = 0;
-  double gradient_norm_ = 0;
+  at::Tensor gradient_norm_;  // a scalar, on the device
 };
 
 /// A network's parameters and buffers by module name, in registration order.

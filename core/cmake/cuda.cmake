@@ -10,7 +10,20 @@ find_package(CUDAToolkit REQUIRED)
 if(NOT EXISTS ${TORCH_ROOT}/lib/libtorch_cuda.so)
   message(FATAL_ERROR "no libtorch_cuda.so under '${TORCH_ROOT}/lib': run launch/setup.sh --cuda")
 endif()
-target_include_directories(ganymede_torch SYSTEM INTERFACE ${CUDAToolkit_INCLUDE_DIRS})
 # Nothing of ours needs torch_cuda by name: it registers itself when it is loaded.
 target_link_options(ganymede_torch INTERFACE -Wl,--no-as-needed)
 target_link_libraries(ganymede_torch INTERFACE c10_cuda torch_cuda)
+
+# NCCL is the wheel's, which torch_cuda loads anyhow: two of them in a process would not know of each other.
+set(NCCL_ROOT ${GANYMEDE_SITE_PACKAGES}/nvidia/nccl)
+add_library(ganymede_nccl INTERFACE)
+target_link_libraries(ganymede_nccl INTERFACE ${NCCL_ROOT}/lib/libnccl.so.2)
+target_link_options(ganymede_nccl INTERFACE "-Wl,-rpath,${NCCL_ROOT}/lib")
+
+# C++ sources that include CUDA's or NCCL's headers. No other is compiled differently from the preset cpu, so that ccache
+# has it already.
+function(ganymede_cuda_sources)
+  foreach(folder ${NCCL_ROOT}/include ${CUDAToolkit_INCLUDE_DIRS})
+    set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_OPTIONS -isystem "${folder}")
+  endforeach()
+endfunction()

@@ -32,6 +32,7 @@ const std::vector<Flag> flags{
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
+    {"device", "auto|cpu|cuda", "what computes [auto]"},
     {"help", "", "this text"},
 };
 
@@ -41,7 +42,7 @@ struct Request {
   std::int64_t count = 64, batch = 64;
   bool asks_for_average = false;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
-  std::string classes;
+  std::string classes, device = "auto";
 };
 
 Request read_request(const CommandLine& line) {
@@ -58,7 +59,8 @@ Request read_request(const CommandLine& line) {
   schema.add("--ema", request.options.ema, "");
   schema.add("--watchdog.seconds", request.watchdog_seconds, "s", {0, 1e6}, "");
   schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
-  for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds"})
+  schema.add("--device", request.device, {"auto", "cpu", "cuda"}, "");
+  for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds", "device"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
@@ -79,14 +81,16 @@ ExitCode sample(Process& process, const Request& request) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, request.from);
   const Manifest& manifest = checkpoint.manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
-  MethodContext context = method_context(options, process.world(), process.world());
+  process.use_device(request.device, options.train.deterministic);
+  const auto group = process.group("sampling");
+  MethodContext context = method_context(options, *group, *group, process.device());
   context.alive = [&](std::string_view activity) { process.note(activity); };
   const auto method = options.method->build(context);
   process.together([&] {
     if (request.asks_for_average && std::ranges::none_of(method->players(), &Player::has_average))
       fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
   });
-  restore(process, *method, checkpoint);
+  restore(process, *method, checkpoint, *group);
 
   const ImageSpec spec = options.method->images();
   Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};

@@ -155,12 +155,13 @@ ExitCode train(Process& process, const Request& request) {
     if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
 
+  process.use_device(options.train.device, options.train.deterministic);
   const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   resolve_precision(process, options.train, checkpoint ? &checkpoint->manifest : nullptr);
-  const auto gradients = process.world().duplicate("gradients");
-  const auto batch_norm = process.world().duplicate("batch norm");
+  const auto gradients = process.group("gradients");
+  const auto batch_norm = process.group("batch norm");
   const RunProgress start = checkpoint ? progress_of(checkpoint->manifest) : RunProgress{};
-  MethodContext context = method_context(options, *gradients, *batch_norm);
+  MethodContext context = method_context(options, *gradients, *batch_norm, process.device());
   context.reseed = start.reseed;
   context.alive = [&](std::string_view activity) { process.note(activity); };
   const auto method = options.method->build(context);
@@ -168,13 +169,14 @@ ExitCode train(Process& process, const Request& request) {
     process.together([&] {
       check_same_run(options, *dataset, checkpoint->manifest, items_of(request.line.value("resume.allow")));
     });
-    restore(process, *method, *checkpoint);
+    restore(process, *method, *checkpoint, *gradients);
     if (process.is_root() && request.line.has("init-from"))
       fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
   } else {
     if (process.is_root()) method->initialise();
-    for (Player* player : method->players()) player->broadcast(process.world(), 0);
-    if (request.line.has("init-from")) init_from(process, *method, request.line.value("init-from"));
+    for (Player* player : method->players()) player->broadcast(*gradients, 0);
+    if (request.line.has("init-from"))
+      init_from(process, *method, request.line.value("init-from"), *gradients);
   }
   process.together([&] {
     if (!folder) return;
@@ -182,13 +184,15 @@ ExitCode train(Process& process, const Request& request) {
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
     for (const std::string& warning : options.method->warnings(total)) print_error("warning: " + warning);
-    fmt::print("{} {} of {} steps, {} images a step, {} ranks, {} threads each, {}, {}\n",
+    fmt::print("{} {} of {} steps, {} images a step, {} ranks, {}, {} threads each, {}, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
-               options.train.batch * method->batches_per_step(), process.size(), at::get_num_threads(),
-               options.train.precision, out.string());
+               options.train.batch * method->batches_per_step(), process.size(),
+               process.device().is_cuda() ? "a GPU each" : "CPU", at::get_num_threads(), options.train.precision,
+               out.string());
     std::fflush(stdout);
   });
-  Trainer trainer({process, options, *dataset, *method, folder.get(), out});
+  Trainer trainer(
+      {process, options, *dataset, *method, folder.get(), out, {gradients.get(), batch_norm.get()}});
   const ExitCode code = trainer.run(start);
   if (process.is_root())
     fmt::print("{}: {}\n", code == ExitCode::stopped ? "stopped on request after saving" : "done",

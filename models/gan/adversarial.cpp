@@ -1,6 +1,8 @@
 #include "models/gan/adversarial.h"
 
+#include "core/device.h"
 #include "core/error.h"
+#include "core/trace_range.h"
 #include "models/gan/gan_sampler.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/initialise.h"
@@ -9,7 +11,13 @@
 namespace ganymede {
 
 struct AdversarialMethod::Losses {
-  double discriminator = 0, generator = 0, penalty = 0, real_logit = 0, fake_logit = 0;
+  at::Tensor discriminator, generator, penalty, real_logit, fake_logit;
+
+  /// sum += part, on the device.
+  static void add(at::Tensor& sum, const at::Tensor& part) {
+    const at::Tensor figure = part.detach().to(at::kDouble);
+    sum = sum.defined() ? sum + figure : figure;
+  }
 };
 
 namespace {
@@ -57,10 +65,10 @@ AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const Adversar
       loss_(gan_loss(options.loss)),
       generator_(networks.generator()),
       discriminator_(networks.discriminator()),
-      generator_player_("generator", generator_, options.generator, context.dtype, context.gradients,
-                        context.bucket_bytes),
+      generator_player_("generator", generator_, options.generator, context.dtype, context.device,
+                        context.gradients, context.bucket_bytes),
       discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
-                            context.gradients, context.bucket_bytes) {}
+                            context.device, context.gradients, context.bucket_bytes) {}
 
 void AdversarialMethod::initialise() {
   ganymede::initialise(*generator_, networks_.initialisation(), context_.seed);
@@ -96,8 +104,10 @@ AdversarialMethod::Latents AdversarialMethod::draw_latents(const RandomKey& key,
   RandomKey z_key = key, label_key = key;
   z_key.stream = "z";
   label_key.stream = "label";
-  return {RandomStream(z_key).normal(first, share.count, generator_->latent_size(), context_.dtype),
-          RandomStream(label_key).integers(first, share.count, networks_.images().classes)};
+  const at::Tensor z =
+      RandomStream(z_key).normal(first, share.count, generator_->latent_size(), context_.dtype);
+  const at::Tensor labels = RandomStream(label_key).integers(first, share.count, networks_.images().classes);
+  return {to_device(z, context_.device), to_device(labels, context_.device)};
 }
 
 std::int64_t AdversarialMethod::group() const {
@@ -111,6 +121,7 @@ ForwardContext AdversarialMethod::forward_context(const Share& share) const {
 
 void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next,
                                              Losses& losses) {
+  const TraceRange range("discriminator");
   const RandomKey key{.seed = context_.seed,
                       .reseed = context_.reseed,
                       .phase = "discriminator",
@@ -137,9 +148,9 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     const std::int64_t count = batch.share.count;
     const at::Tensor real_logits = logits.narrow(0, 0, count), fake_logits = logits.narrow(0, count, count);
     at::Tensor loss = (loss_.real(real_logits).sum() + loss_.fake(fake_logits).sum()) * share_of_batch;
-    losses.discriminator += loss.item<double>();
-    losses.real_logit += real_logits.sum().item<double>() * share_of_batch;
-    losses.fake_logit += fake_logits.sum().item<double>() * share_of_batch;
+    Losses::add(losses.discriminator, loss);
+    Losses::add(losses.real_logit, real_logits.sum() * share_of_batch);
+    Losses::add(losses.fake_logit, fake_logits.sum() * share_of_batch);
     show("discriminator.real", batch.images);
     show("discriminator.labels", labels);
     show("discriminator.z", latents.z);
@@ -149,14 +160,15 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     if (options_.penalty.weight > 0) {
       RandomKey penalty_key = key;
       penalty_key.stream = "penalty";
-      const at::Tensor eps =
+      const at::Tensor eps = to_device(
           RandomStream(penalty_key)
-              .uniform(micro_step * context_.micro_batch() + batch.share.first, count, 1, context_.dtype);
+              .uniform(micro_step * context_.micro_batch() + batch.share.first, count, 1, context_.dtype),
+          context_.device);
       const at::Tensor penalty =
           gradient_penalty(options_.penalty, *discriminator_, batch.images, fake, labels, eps, forward)
               .sum() *
           share_of_batch;
-      losses.penalty += penalty.item<double>();
+      Losses::add(losses.penalty, penalty);
       show("discriminator.penalty_eps", eps);
       show("discriminator.penalty", penalty);
       loss = loss + penalty;
@@ -170,6 +182,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
 }
 
 void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
+  const TraceRange range("generator");
   const RandomKey key{.seed = context_.seed,
                       .reseed = context_.reseed,
                       .phase = "generator",
@@ -188,7 +201,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
     const at::Tensor fake = generator_->forward(latents.z, latents.labels, forward);
     const at::Tensor logits = discriminator_->forward(fake, latents.labels, forward);
     const at::Tensor loss = loss_.generator(logits).sum() * share_of_batch;
-    losses.generator += loss.item<double>();
+    Losses::add(losses.generator, loss);
     show("generator.z", latents.z);
     show("generator.labels", latents.labels);
     show("generator.fake", fake);
@@ -238,13 +251,13 @@ StepReport AdversarialMethod::step(std::int64_t step, const NextBatch& next) {
 std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options) {
   const bool average = options.ema && generator_player_.has_average();
   auto network = networks_.generator();
-  network->to(context_.dtype);
+  network->to(context_.device, context_.dtype);
   copy_tensors(generator_player_.weights(average), parameters_of(*network));
   copy_tensors(generator_player_.buffers(average), buffers_of(*network));
   return std::make_unique<GanSampler>(
       std::move(network), options,
       GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
-                          context_.alive},
+                          context_.device, context_.alive},
       context_.batch_norm);
 }
 

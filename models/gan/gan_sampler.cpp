@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/device.h"
 #include "core/philox.h"
 
 namespace ganymede {
@@ -28,7 +29,8 @@ at::Tensor GanSampler::forward(const at::Tensor& z, const at::Tensor& labels, Ba
   const std::int64_t count = z.size(0);
   // In batch mode each run of `batch` images is a group of its own.
   const std::int64_t group = mode == BatchNormMode::running ? count : setting_.batch;
-  return network_->forward(z, labels, {*alone_, {0, count, group}, mode});
+  return network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device),
+                           {*alone_, {0, count, group}, mode});
 }
 
 void GanSampler::gather_standing_statistics(Communicator& communicator) {

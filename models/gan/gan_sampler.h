@@ -13,6 +13,7 @@ class GanSampler final : public Sampler {
     std::int64_t standing_passes;  ///< such batches that standing statistics average
     std::int64_t classes;
     at::ScalarType dtype;
+    at::Device device;
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
   };
   /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.

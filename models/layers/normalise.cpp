@@ -52,7 +52,7 @@ Normalised composed(const at::Tensor& x, const at::Tensor& gain, const at::Tenso
                     const Normalisation& normalisation, const GroupLayout& layout,
                     Communicator& communicator) {
   const Moments moments = synchronised_moments(x.to(figure_type(x)), layout, communicator);
-  const at::Tensor groups = group_indices(x.size(0), layout).to(x.device());
+  const at::Tensor groups = group_indices(x.size(0), layout, x.device());
   const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
   return {apply_rows(x, scale_shift_of(rows, gain, bias, normalisation.eps), normalisation.activation),
           {moments.mean.detach(), moments.variance.detach()}};

@@ -14,14 +14,14 @@ double loss_at(const LossPart& part, const std::vector<at::Tensor>& inputs) {
   return sum_over_ranks(part(inputs).item<double>());
 }
 
-/// d loss / d element, where the element is `mine` on the rank that owns it and null on the others.
-double central_difference(const LossPart& part, const std::vector<at::Tensor>& inputs, double* mine) {
-  const double value = mine ? *mine : 0;
-  if (mine) *mine = value + step;
+/// d loss / d element, where the element is `mine` on the rank that owns it and undefined on the others.
+double central_difference(const LossPart& part, const std::vector<at::Tensor>& inputs, at::Tensor mine) {
+  const double value = mine.defined() ? mine.item<double>() : 0;
+  if (mine.defined()) mine.fill_(value + step);
   const double above = loss_at(part, inputs);
-  if (mine) *mine = value - step;
+  if (mine.defined()) mine.fill_(value - step);
   const double below = loss_at(part, inputs);
-  if (mine) *mine = value;
+  if (mine.defined()) mine.fill_(value);
   return (above - below) / (2 * step);
 }
 
@@ -43,7 +43,7 @@ double gradient_error(const LossPart& part, const std::vector<at::Tensor>& input
       world().broadcast(count, owner)->wait();
       const bool own = world().rank() == owner;
       for (std::int64_t k = 0; k < count.item<std::int64_t>(); ++k) {
-        const double numeric = central_difference(part, inputs, own ? flat.data_ptr<double>() + k : nullptr);
+        const double numeric = central_difference(part, inputs, own ? flat[k] : at::Tensor());
         if (!own) continue;
         const double analytic = gradient[k].item<double>();
         error = std::max(error, std::abs(analytic - numeric));
@@ -58,12 +58,13 @@ double second_gradient_error(const LossPart& part, const std::vector<at::Tensor>
   std::vector<at::Tensor> directions;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const RandomStream random({.seed = i, .phase = "directions"});
-    directions.push_back(
-        random.normal(world().rank(), 1, inputs[i].numel(), at::kDouble).view(inputs[i].sizes()));
+    directions.push_back(random.normal(world().rank(), 1, inputs[i].numel(), at::kDouble)
+                             .view(inputs[i].sizes())
+                             .to(inputs[i].device()));
   }
   const LossPart slope = [&](const std::vector<at::Tensor>& at) {
     const auto gradients = torch::autograd::grad({part(at)}, at, {}, true, /*create_graph=*/true);
-    at::Tensor sum = at::zeros({}, at::kDouble);
+    at::Tensor sum = at::zeros({}, at.front().options());
     for (std::size_t i = 0; i < at.size(); ++i) sum = sum + (gradients[i] * directions[i]).sum();
     return sum;
   };

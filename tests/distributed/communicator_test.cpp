@@ -13,6 +13,7 @@
 namespace ganymede {
 namespace {
 
+using test::on_device;
 using test::world;
 
 constexpr at::ScalarType types[] = {at::kFloat, at::kDouble, at::kLong, at::kByte};
@@ -21,7 +22,7 @@ constexpr std::int64_t sizes[] = {0, 1, 2, 3, 7, 64, 1001, 4999, 5000, 5001, 173
 
 /// Element i of `rank`'s tensor is (rank + 1) (i mod 11): sums of four ranks fit in uint8.
 at::Tensor ramp(std::int64_t count, int rank, at::ScalarType type) {
-  return (at::arange(count, at::kLong).remainder(11) * (rank + 1)).to(type);
+  return (at::arange(count, on_device(at::kLong)).remainder(11) * (rank + 1)).to(type);
 }
 
 std::int64_t sum_of_ranks() {
@@ -66,7 +67,7 @@ TEST(Communicator, AllReduceTakesTheMaximum) {
 
 TEST(Communicator, ReduceScatterGivesEachRankItsPart) {
   for_all_types_and_sizes([](std::int64_t size, at::ScalarType type) {
-    at::Tensor output = at::empty({size}, type);
+    at::Tensor output = at::empty({size}, on_device(type));
     world().reduce_scatter(output, ramp(size * world().size(), world().rank(), type))->wait();
     const at::Tensor sums = ramp(size * world().size(), 0, type) * sum_of_ranks();
     EXPECT_TRUE(at::equal(output, sums.narrow(0, size * world().rank(), size)));
@@ -75,7 +76,7 @@ TEST(Communicator, ReduceScatterGivesEachRankItsPart) {
 
 TEST(Communicator, AllGatherJoinsInRankOrder) {
   for_all_types_and_sizes([](std::int64_t size, at::ScalarType type) {
-    at::Tensor output = at::empty({size * world().size()}, type);
+    at::Tensor output = at::empty({size * world().size()}, on_device(type));
     world().all_gather(output, ramp(size, world().rank(), type))->wait();
     std::vector<at::Tensor> parts;
     for (int rank = 0; rank < world().size(); ++rank) parts.push_back(ramp(size, rank, type));
@@ -99,20 +100,23 @@ TEST(Communicator, ReducesTensorsInAnyMemoryFormat) {
   world().all_reduce(tensor)->wait();
   EXPECT_TRUE(at::equal(tensor, ramp(2 * 3 * 5 * 7, 0, at::kDouble).view({2, 3, 5, 7}) * sum_of_ranks()));
   // A part of a larger tensor: its neighbours keep their values.
-  at::Tensor whole = at::ones({10}, at::kDouble);
+  at::Tensor whole = at::ones({10}, on_device(at::kDouble));
   world().all_reduce(whole.narrow(0, 3, 4))->wait();
   EXPECT_EQ(whole.sum().item<double>(), 6 + 4 * world().size());
 }
 
 TEST(Communicator, RefusesWhatDoesNotTravel) {
   const int size = world().size();
-  EXPECT_THROW(world().all_reduce(at::ones({4, 6}).t().narrow(0, 1, 2)), c10::Error);
-  EXPECT_THROW(world().all_reduce(at::ones({4}, at::kHalf)), c10::Error);
-  EXPECT_THROW(world().broadcast(at::ones({4}), size), c10::Error);
-  EXPECT_THROW(world().broadcast(at::ones({4}, at::kInt), 0), c10::Error);
-  EXPECT_THROW(world().all_gather(at::ones({4 * size + 1}), at::ones({4})), c10::Error);
-  EXPECT_THROW(world().all_gather(at::ones({4 * size}), at::ones({4}, at::kDouble)), c10::Error);
-  EXPECT_THROW(world().reduce_scatter(at::ones({4}), at::ones({4 * size - 1})), c10::Error);
+  const auto ones = [](at::IntArrayRef shape, at::ScalarType type = at::kFloat) {
+    return at::ones(shape, on_device(type));
+  };
+  EXPECT_THROW(world().all_reduce(ones({4, 6}).t().narrow(0, 1, 2)), c10::Error);
+  EXPECT_THROW(world().all_reduce(ones({4}, at::kHalf)), c10::Error);
+  EXPECT_THROW(world().broadcast(ones({4}), size), c10::Error);
+  EXPECT_THROW(world().broadcast(ones({4}, at::kInt), 0), c10::Error);
+  EXPECT_THROW(world().all_gather(ones({4 * size + 1}), ones({4})), c10::Error);
+  EXPECT_THROW(world().all_gather(ones({4 * size}), ones({4}, at::kDouble)), c10::Error);
+  EXPECT_THROW(world().reduce_scatter(ones({4}), ones({4 * size - 1})), c10::Error);
 }
 
 // Each rank waits in an order and at a pace of its own.
@@ -162,7 +166,7 @@ TEST(Communicator, CollectivesInFlightDoNotMix) {
 TEST(Communicator, SumsRepeatBitForBitAndAreTheSameOnAllRanks) {
   const RandomStream random({.seed = 3, .phase = "sums"});
   for (const std::int64_t size : {3, 1000, 12345}) {
-    const at::Tensor mine = random.normal(world().rank(), 1, size, at::kFloat);
+    const at::Tensor mine = random.normal(world().rank(), 1, size, at::kFloat).to(test::device());
     at::Tensor once = mine.clone();
     world().all_reduce(once)->wait();
     EXPECT_TRUE(test::equal_on_all_ranks(once));

@@ -19,12 +19,12 @@ struct Fixture {
   explicit Fixture(std::int64_t bucket_bytes = 128) : records(world()) {
     for (int i = 0; i < 6; ++i) {
       const RandomStream random({.seed = 1, .phase = "parameters", .step = static_cast<std::uint64_t>(i)});
-      at::Tensor parameter = random.normal(0, 1, sizes[i], at::kDouble)[0];
+      at::Tensor parameter = random.normal(0, 1, sizes[i], at::kDouble)[0].to(test::device());
       parameters.push_back(parameter.set_requires_grad(true));
       named.emplace_back(fmt::format("p{}", i), parameters.back());
     }
     layout.emplace(named, at::kDouble);
-    arena = layout->allocate();
+    arena = layout->allocate(test::device());
     reducer = std::make_unique<GradientReducer>(parameters, layout->offsets(), arena, records, bucket_bytes);
     zero();
   }
@@ -37,7 +37,7 @@ struct Fixture {
 
   /// A loss whose gradient differs from rank to rank and from pass to pass, on the parameters that are named.
   at::Tensor loss(double pass, const std::vector<std::size_t>& used = {0, 1, 2, 3, 4, 5}) const {
-    at::Tensor sum = at::zeros({}, at::kDouble);
+    at::Tensor sum = at::zeros({}, test::on_device(at::kDouble));
     for (const std::size_t i : used)
       sum = sum + (parameters[i] * (pass + world().rank() + static_cast<double>(i))).sin().sum();
     return sum;
@@ -45,7 +45,7 @@ struct Fixture {
 
   /// What the arena should be: the passes' gradients, taken apart from the arena and summed directly.
   at::Tensor expected(const std::vector<at::Tensor>& losses) const {
-    at::Tensor sum = layout->allocate();
+    at::Tensor sum = layout->allocate(test::device());
     const NamedTensors views = layout->views(sum);
     for (const at::Tensor& loss : losses) {
       const auto gradients = torch::autograd::grad({loss}, parameters, {}, true, false, true);
@@ -120,6 +120,27 @@ TEST(GradientReducer, SendsBucketsWhileBackwardGoesOn) {
   setup.reducer->finalize();
   EXPECT_EQ(setup.records.calls.size(), setup.reducer->buckets().size());
   EXPECT_EQ(setup.records.bytes(), static_cast<std::int64_t>(setup.arena.nbytes()));
+}
+
+// What log.jsonl says of a step.
+TEST(GradientReducer, CountsItsTraffic) {
+  Fixture setup;
+  EXPECT_EQ(setup.reducer->traffic().collectives, 0);
+  for (int round = 0; round < 2; ++round) {
+    const at::Tensor loss = setup.loss(1);
+    setup.zero();
+    setup.reducer->arm();
+    loss.backward();
+    setup.reducer->finalize();
+    const GradientReducer::Traffic traffic = setup.reducer->traffic();
+    EXPECT_EQ(traffic.collectives, static_cast<std::int64_t>(setup.reducer->buckets().size()));
+    EXPECT_EQ(traffic.bytes, static_cast<std::int64_t>(setup.arena.nbytes()));
+    EXPECT_GE(traffic.exposed, 0);
+    EXPECT_GE(traffic.seconds, 0);
+    if (world().size() > 1) {
+      EXPECT_GT(traffic.seconds, 0);
+    }
+  }
 }
 
 TEST(GradientReducer, AccumulatedPassesReduceOnce) {

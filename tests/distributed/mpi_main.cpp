@@ -71,7 +71,7 @@ MpiSession& mpi_session() {
 int main(int argc, char** argv) {
   using namespace ganymede;
   MpiSession session(test::piece);
-  const std::unique_ptr<Communicator> ranks = session.world();
+  const std::unique_ptr<Communicator> ranks = test::make_world(session);
   test::the_session = &session;
   test::the_world = ranks.get();
   return test::run_tests(argc, argv);

@@ -33,6 +33,33 @@ TEST(MpiSession, TellsTheObserverOfEveryWait) {
   EXPECT_EQ(waits.left, waits.names.size());
 }
 
+TEST(MpiSession, BothFormsOfAllReduceSumTheSame) {
+  const int usual = test::mpi_session().most_exchanging();
+  for (const std::int64_t size : {1, 5, 2048, 2049, 4097, 60'000}) {
+    const at::Tensor mine = at::arange(size, at::kLong).remainder(1000) * (world().rank() + 1);
+    for (const Reduction reduction : {Reduction::sum, Reduction::max}) {
+      at::Tensor exchanged = mine.clone(), librarys = mine.clone();
+      world().all_reduce(exchanged, reduction)->wait();
+      test::mpi_session().set_most_exchanging(0);
+      world().all_reduce(librarys, reduction)->wait();
+      test::mpi_session().set_most_exchanging(usual);
+      EXPECT_TRUE(at::equal(exchanged, librarys)) << size;
+    }
+  }
+}
+
+// Whoever adds up, and wherever in a tensor the numbers lie.
+TEST(MpiSession, SumsInRankOrder) {
+  const double numbers[] = {1e17, 1, -1e17, 1};
+  double expected = numbers[0];
+  for (int rank = 1; rank < world().size(); ++rank) expected += numbers[rank % 4];
+  for (const std::int64_t size : {1, 7, 30'001}) {
+    at::Tensor tensor = at::full({size}, numbers[world().rank() % 4], at::kDouble);
+    world().all_reduce(tensor)->wait();
+    EXPECT_TRUE(at::equal(tensor, at::full({size}, expected, at::kDouble))) << size;
+  }
+}
+
 // An exception may leave a collective behind; memory that MPI still writes to must not be used again.
 TEST(MpiSession, AnAbandonedCollectiveKeepsItsMemory) {
   const auto group = world().duplicate("abandoned");

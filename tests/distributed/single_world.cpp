@@ -7,4 +7,8 @@ Communicator& world() {
   return *alone;
 }
 
+at::Device device() {
+  return at::kCPU;
+}
+
 }  // namespace ganymede::test

@@ -22,7 +22,9 @@ class SpreadImages {
     std::vector<std::int64_t> shape = image_shape.vec();
     shape.insert(shape.begin(), layout_.total);
     const RandomStream random({.seed = 5, .phase = "images", .stream = stream});
-    return random.normal(0, layout_.total, c10::multiply_integers(image_shape), at::kDouble).view(shape);
+    return random.normal(0, layout_.total, c10::multiply_integers(image_shape), at::kDouble)
+        .view(shape)
+        .to(device());
   }
   /// This rank's rows: a leaf.
   at::Tensor mine(const at::Tensor& whole) const {

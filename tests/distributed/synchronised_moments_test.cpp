@@ -52,10 +52,11 @@ TEST(SynchronisedMoments, GradientsEqualTheJoinedBatchs) {
     const at::Tensor weights = images.draw({3}, "weights");
     const at::Tensor x = images.mine(whole).set_requires_grad(true);
 
-    const at::Tensor mine = loss_of(synchronised_moments(x, images.layout(), world()),
-                                    group_indices(images.count(), images.layout()), images.mine(weights));
-    const at::Tensor all =
-        loss_of(joined_moments(images, whole), group_indices(total, {0, total, group}), weights);
+    const at::Tensor mine =
+        loss_of(synchronised_moments(x, images.layout(), world()),
+                group_indices(images.count(), images.layout(), test::device()), images.mine(weights));
+    const at::Tensor all = loss_of(joined_moments(images, whole),
+                                   group_indices(total, {0, total, group}, test::device()), weights);
     const at::Tensor gradient = torch::autograd::grad({mine}, {x})[0];
     const at::Tensor expected = images.mine(torch::autograd::grad({all}, {whole})[0]);
     EXPECT_LT(test::relative_error(gradient, expected), 1e-12);
@@ -68,7 +69,7 @@ TEST(SynchronisedMoments, DerivativesEqualDifferences) {
     const SpreadImages images(total, group);
     const at::Tensor x = images.mine(images.draw({2, 2, 1}, "x")).set_requires_grad(true);
     const at::Tensor weights = images.mine(images.draw({2}, "weights"));
-    const at::Tensor groups = group_indices(images.count(), images.layout());
+    const at::Tensor groups = group_indices(images.count(), images.layout(), test::device());
     const test::LossPart part = [&](const std::vector<at::Tensor>& at) {
       return loss_of(synchronised_moments(at[0], images.layout(), world()), groups, weights);
     };

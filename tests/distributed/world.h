@@ -4,9 +4,17 @@
 
 namespace ganymede::test {
 
-/// The ranks that run this test program: all of mpirun's, or this process alone. A program links one of
-/// mpi_main.cpp and single_world.cpp; tests are written for any rank count.
+/// The ranks that run this test program: all of mpirun's, or this process alone. A program links
+/// single_world.cpp, or mpi_main.cpp with one of mpi_world.cpp and nccl_world.cpp; tests are written for any
+/// rank count.
 Communicator& world();
+
+/// Where the tensors lie that the ranks exchange: the host, or this rank's GPU.
+at::Device device();
+
+inline at::TensorOptions on_device(at::ScalarType type = at::kFloat) {
+  return at::TensorOptions(type).device(device());
+}
 
 /// Whether `mine` holds on every rank: what a test asserts where only one rank may see the fault.
 /// Collective.

@@ -26,7 +26,7 @@ class Net final : public torch::nn::Module {
 
 struct Fixture {
   explicit Fixture(const OptimizerOptions& options)
-      : net(std::make_shared<Net>()), player("net", net, options, at::kDouble, world(), 1 << 20) {}
+      : net(std::make_shared<Net>()), player("net", net, options, at::kDouble, at::kCPU, world(), 1 << 20) {}
 
   /// One update with the gradient `scale` everywhere but in the padding, the same on all ranks.
   void update(double scale) {

@@ -20,7 +20,7 @@ constexpr double bound = 1e-9;
 
 struct Outcome {
   NamedTensors state;
-  StepReport report;  ///< the global figures
+  Figures report;  ///< the global figures
   /// The smallest of a parameter's gradients over the run, by its largest element, over the largest of its
   /// player's. (Gradients that are zero to the last bit leave no rounding error and do not count.)
   std::map<std::string, double> least_gradient;
@@ -56,7 +56,7 @@ Outcome train_alone(const SmallGanOptions& options) {
   SmallGan run(options, *alone, *alone);
   GradientScale scale;
   run.method().observe = [&](std::string_view name, const at::Tensor& tensor) { scale.see(name, tensor); };
-  StepReport report = run.train(steps);
+  Figures report = run.train(steps);
   return {run.state(), std::move(report), scale.least_gradient()};
 }
 
@@ -65,7 +65,7 @@ Outcome train_together(const SmallGanOptions& options, const std::function<void(
   const auto gradients = world().duplicate("gradients"), norms = world().duplicate("batch norm");
   SmallGan run(options, *gradients, *norms);
   if (prepare) prepare(run);
-  StepReport report = run.train(steps);
+  Figures report = run.train(steps);
   for (auto& [name, figure] : report) figure = test::sum_over_ranks(figure);
   return {run.state(), std::move(report), {}};
 }
@@ -154,7 +154,7 @@ Difference difference(const Outcome& run, const Outcome& reference) {
   return worst;
 }
 
-void expect_same_report(const StepReport& report, const StepReport& reference) {
+void expect_same_report(const Figures& report, const Figures& reference) {
   ASSERT_EQ(report.size(), reference.size());
   for (std::size_t i = 0; i < reference.size(); ++i)
     EXPECT_NEAR(report[i].second, reference[i].second, bound * (1 + std::abs(reference[i].second)))

@@ -38,7 +38,8 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
     : recipe_(recipe_of(options.options)),
       micro_batch_(options.batch / options.accumulate),
       rank_(gradients.rank()),
-      size_(gradients.size()) {
+      size_(gradients.size()),
+      device_(options.device) {
   recipe_->check(micro_batch_);
   method_ = recipe_->build({.gradients = gradients,
                             .batch_norm = batch_norm,
@@ -47,6 +48,7 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
                             .seed = 11,
                             .reseed = options.reseed,
                             .dtype = at::kDouble,
+                            .device = options.device,
                             .bucket_bytes = 8192,
                             .alive = options.alive});
   method_->initialise();
@@ -68,13 +70,15 @@ Batch SmallGan::next() {
   Batch batch{images.view({-1, channels, resolution, resolution}).contiguous(at::MemoryFormat::ChannelsLast),
               labels.integers(first, share.count, classes), position_, share};
   position_ += micro_batch_;
+  batch.images = batch.images.to(device_);
+  batch.labels = batch.labels.to(device_);
   return batch;
 }
 
-StepReport SmallGan::train(std::int64_t steps) {
+Figures SmallGan::train(std::int64_t steps) {
   StepReport report;
   for (std::int64_t i = 0; i < steps; ++i) report = method_->step(++step_, [this] { return next(); });
-  return report;
+  return figures_of(report);
 }
 
 NamedTensors SmallGan::state() {

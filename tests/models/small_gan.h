@@ -8,6 +8,7 @@ namespace ganymede::test {
 struct SmallGanOptions {
   std::int64_t batch = 8;
   std::int64_t accumulate = 1;
+  at::Device device = at::kCPU;
   double attention =
       0.5;  ///< gamma at the start: at 0, as it is initialised, attention is hardly part of a short run
   std::map<std::string, std::string> options = {};  ///< on top of the narrow network's
@@ -25,7 +26,7 @@ class SmallGan {
   /// The image at this global position becomes another one.
   void change_image(std::int64_t position) { changed_ = position; }
   /// The next steps; collective. Returns the last step's report.
-  StepReport train(std::int64_t steps);
+  Figures train(std::int64_t steps);
   /// A copy of every tensor of every player.
   NamedTensors state();
 
@@ -35,6 +36,7 @@ class SmallGan {
   std::unique_ptr<MethodRecipe> recipe_;
   std::int64_t micro_batch_;
   int rank_, size_;
+  at::Device device_;
   std::unique_ptr<Method> method_;
   std::int64_t step_ = 0, position_ = 0, changed_ = -1;
 };

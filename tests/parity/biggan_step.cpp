@@ -121,7 +121,7 @@ void run(const Arguments& arguments) {
     record.emplace_back(fmt::format("observed/{}/{}", name, occurrence), tensor.detach().clone());
   };
   Images images(options.method->images(), context);
-  for (const auto& [name, figure] : method->step(1, [&] { return images.next(); }))
+  for (const auto& [name, figure] : figures_of(method->step(1, [&] { return images.next(); })))
     record.emplace_back("observed/method.report/" + name, at::scalar_tensor(figure, at::kDouble));
   add_state(record, "after", *method);
   write_safetensors(arguments.out, record, {{"recipe", options.schema.to_recipe()}});

@@ -1,0 +1,43 @@
+#include "launch/batch_feed.h"
+
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include "core/device.h"
+#include "core/trace_range.h"
+
+namespace ganymede {
+
+BatchFeed::BatchFeed(Loader& loader, at::Device device) : loader_(loader), device_(device) {
+  if (!device.is_cpu()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+}
+
+Batch BatchFeed::next() {
+  if (!stream_) return loader_.next();
+  if (staged_.empty()) stage();
+  Staged staged = std::move(staged_.front());
+  staged_.pop_front();
+  const c10::Stream current = c10::impl::VirtualGuardImpl(device_.type()).getStream(device_);
+  staged.copied.block(current);
+  // The memory belongs to the copies' stream: it may be used again only after the current stream's work.
+  staged.batch.images.record_stream(current);
+  staged.batch.labels.record_stream(current);
+  return std::move(staged.batch);
+}
+
+void BatchFeed::prefetch(std::int64_t count) {
+  if (!stream_) return;
+  while (static_cast<std::int64_t>(staged_.size()) < count) stage();
+}
+
+void BatchFeed::stage() {
+  const TraceRange range("copy batch");
+  Batch batch = loader_.next();
+  const c10::StreamGuard guard(*stream_);
+  batch.images = to_device(batch.images, device_);
+  batch.labels = to_device(batch.labels, device_);
+  staged_.push_back({std::move(batch), c10::Event(device_.type())});
+  staged_.back().copied.record(*stream_);
+}
+
+}  // namespace ganymede
