@@ -50,13 +50,14 @@ ReadingRate predict_reading(const ImageDataset& dataset, std::chrono::millisecon
   const bool coded = std::any_of(dataset.files().begin(), dataset.files().end(),
                                  [](const DatasetFile& file) { return file.is_coded(); });
   if (!coded) return {.images_per_second = single_rate(dataset, time)};
-  const SampleOrder::Options order = Loader::order_options(dataset);
-  const std::int64_t groups = (order.window + together - 1) / together + 1;
+  const SampleOrder::Options options = Loader::order_options(dataset);
+  const std::int64_t window = SampleOrder(dataset.size(), 0, options).window_of(0, 0).count;
+  const std::int64_t groups = (window + together - 1) / together + 1;
   const std::int64_t all = dataset.size() * dataset.image_bytes();
   ReadingRate rate;
   rate.decoded_per_second = decoding_rate(dataset, time);
   rate.held_bytes =
-      together == 1 ? 0 : std::min(all, order.lanes * groups * together * dataset.image_bytes());
+      together == 1 ? 0 : std::min(all, options.lanes * groups * together * dataset.image_bytes());
   const bool fits = rate.held_bytes <= dataset.cache_bytes();
   rate.images_per_second = rate.decoded_per_second / static_cast<double>(fits ? 1 : together);
   return rate;
