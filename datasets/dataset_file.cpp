@@ -14,6 +14,13 @@ namespace {
 
 constexpr const char* remedy = "restore the file from a copy or pack it anew";
 
+bool is_small(const DatasetLayout& dataset, std::int64_t cache_bytes) {
+  constexpr std::int64_t small_image = 16 << 10, small_set = std::int64_t{256} << 20;
+  std::int64_t bytes = 0;
+  for (const FileLayout& file : dataset.files) bytes += file.images.bytes;
+  return dataset.image_bytes() <= small_image && bytes <= std::min(small_set, cache_bytes);
+}
+
 File open_dataset(const std::string& path) {
   try {
     return File::open_for_reading(path);
@@ -48,6 +55,9 @@ DatasetFile::DatasetFile(const DatasetLayout& dataset, std::size_t number, std::
   check_unchanged();
   read_digests();
   read_labels();
+  if (layout_.image_chunks.empty() && layout_.images.block_bytes % image_bytes_ == 0 &&
+      is_small(dataset, cache_->capacity()))
+    kept_ = std::make_unique<Kept[]>(static_cast<std::size_t>(layout_.images.blocks()));
 }
 
 void DatasetFile::check_unchanged() const {
@@ -115,6 +125,12 @@ std::uint64_t DatasetFile::fingerprint() const {
 }
 
 void DatasetFile::read(std::int64_t index, std::span<std::byte> image) const {
+  if (kept_) {
+    const std::int64_t per_block = layout_.images.block_bytes / image_bytes_;
+    const std::vector<std::byte>& images = kept_block(index / per_block);
+    std::copy_n(images.begin() + index % per_block * image_bytes_, image_bytes_, image.begin());
+    return;
+  }
   if (coded_) {
     const std::int64_t together = decoded_together();
     const BlockCache::Block row = row_of(index / together);
@@ -125,6 +141,13 @@ void DatasetFile::read(std::int64_t index, std::span<std::byte> image) const {
                                                            : chunked_images().place_of(index);
   file_.read_at(offset, image);
   if (layout_.channels_last) to_planes(image, type_, channels_, image_bytes_);
+}
+
+/// Checked against its digest.
+const std::vector<std::byte>& DatasetFile::kept_block(std::int64_t block) const {
+  Kept& kept = kept_[static_cast<std::size_t>(block)];
+  std::call_once(kept.once, [&] { kept.images = verify_block(block); });
+  return kept.images;
 }
 
 BlockCache::Block DatasetFile::row_of(std::int64_t row) const {
@@ -193,7 +216,7 @@ std::vector<std::byte> DatasetFile::verify_block(std::int64_t block) const {
 }
 
 void DatasetFile::verify_blocks_of(std::int64_t index) const {
-  if (!has_digests()) return;
+  if (!has_digests() || kept_) return;  // of kept blocks the digest is checked when they are read
   const std::int64_t first = index * image_bytes_ / layout_.images.block_bytes;
   const std::int64_t last = ((index + 1) * image_bytes_ - 1) / layout_.images.block_bytes;
   for (std::int64_t block = first; block <= last; ++block) {

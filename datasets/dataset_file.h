@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -19,6 +20,8 @@ namespace ganymede {
 ///
 /// Images in chunks that go through filters, or that cut images apart, are decoded a row of chunks at a time,
 /// and the rows last used are kept in a cache that the files of a dataset share; all others are read singly.
+/// A contiguous set of small images that the cache could hold as a whole, 256 MiB at most, stays in memory
+/// once read: a call of the kernel for each would cost more than copying it.
 class DatasetFile {
  public:
   /// Reads labels and digests. The file must have the size of the layout; one without digests also its time
@@ -52,6 +55,7 @@ class DatasetFile {
   void read_digests();
   ChunkedArray chunked_images() const { return {file_, "/images", layout_.image_chunks}; }
   BlockCache::Block row_of(std::int64_t row) const;
+  const std::vector<std::byte>& kept_block(std::int64_t block) const;
   void read_row(std::int64_t row, std::span<std::byte> images) const;
   void advise_bytes(std::int64_t begin, std::int64_t bytes) const;
 
@@ -65,6 +69,11 @@ class DatasetFile {
   std::vector<std::int64_t> labels_;
   std::vector<std::uint64_t> digests_;
   std::unique_ptr<std::atomic<bool>[]> verified_;
+  struct Kept {
+    std::once_flag once;
+    std::vector<std::byte> images;
+  };
+  std::unique_ptr<Kept[]> kept_;  ///< one a block of /images; none in a file that is not kept
 };
 
 }  // namespace ganymede

@@ -69,6 +69,6 @@ def test_an_epoch(dataset):
 def test_training(dataset, tmp_path):
     result = limited(
         PROGRAM, "train", "--recipe", "biggan-imagenet128", "--biggan.generator_channels", 1,
-        "--biggan.discriminator_channels", 1, "--train.threads", 1, "--sample.every", 0, "--checkpoint.minutes", 0,
+        "--biggan.discriminator_channels", 1, "--biggan.attention", 8, "--train.threads", 1, "--sample.every", 0, "--checkpoint.minutes", 0,
         "--train.batch", 2, "--train.accumulate", 1, "--data", dataset, "--out", tmp_path / "run", "--steps", 3)
     assert result.returncode == 0, result.stderr
