@@ -216,7 +216,11 @@ std::vector<std::byte> DatasetFile::verify_block(std::int64_t block) const {
 }
 
 void DatasetFile::verify_blocks_of(std::int64_t index) const {
-  if (!has_digests() || kept_) return;  // of kept blocks the digest is checked when they are read
+  if (!has_digests()) return;
+  if (kept_) {
+    kept_block(index * image_bytes_ / layout_.images.block_bytes);
+    return;
+  }
   const std::int64_t first = index * image_bytes_ / layout_.images.block_bytes;
   const std::int64_t last = ((index + 1) * image_bytes_ - 1) / layout_.images.block_bytes;
   for (std::int64_t block = first; block <= last; ++block) {
