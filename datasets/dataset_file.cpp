@@ -7,11 +7,19 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "datasets/picture.h"
 
 namespace ganymede {
 namespace {
 
 constexpr const char* remedy = "restore the file from a copy or pack it anew";
+
+bool is_small(const DatasetLayout& dataset, std::int64_t cache_bytes) {
+  constexpr std::int64_t small_image = 16 << 10, small_set = std::int64_t{256} << 20;
+  std::int64_t bytes = 0;
+  for (const FileLayout& file : dataset.files) bytes += file.images.bytes;
+  return dataset.image_bytes() <= small_image && bytes <= std::min(small_set, cache_bytes);
+}
 
 File open_dataset(const std::string& path) {
   try {
@@ -21,13 +29,35 @@ File open_dataset(const std::string& path) {
   }
 }
 
+/// Images [H, W, C] become [C, H, W], in place.
+void to_planes(std::span<std::byte> images, ElementType type, std::int64_t channels,
+               std::int64_t image_bytes) {
+  thread_local std::vector<std::byte> stored;
+  const auto size = static_cast<std::size_t>(image_bytes);
+  for (std::size_t at = 0; at < images.size(); at += size) {
+    const std::span<std::byte> image = images.subspan(at, size);
+    stored.assign(image.begin(), image.end());
+    to_planes(type, channels, stored, image);
+  }
+}
+
 }  // namespace
 
-DatasetFile::DatasetFile(FileLayout layout, std::int64_t image_bytes)
-    : layout_(std::move(layout)), image_bytes_(image_bytes), file_(open_dataset(layout_.path)) {
+DatasetFile::DatasetFile(const DatasetLayout& dataset, std::size_t number, std::shared_ptr<BlockCache> cache)
+    : layout_(dataset.files[number]),
+      number_(static_cast<std::int64_t>(number)),
+      type_(dataset.type),
+      channels_(dataset.channels),
+      image_bytes_(dataset.image_bytes()),
+      coded_(!layout_.image_chunks.empty() && !layout_.image_chunks.is_plain()),
+      cache_(std::move(cache)),
+      file_(open_dataset(layout_.path)) {
   check_unchanged();
   read_digests();
   read_labels();
+  if (layout_.image_chunks.empty() && layout_.images.block_bytes % image_bytes_ == 0 &&
+      is_small(dataset, cache_->capacity()))
+    kept_ = std::make_unique<Kept[]>(static_cast<std::size_t>(layout_.images.blocks()));
 }
 
 void DatasetFile::check_unchanged() const {
@@ -55,6 +85,15 @@ void DatasetFile::read_digests() {
 
 void DatasetFile::read_labels() {
   labels_.assign(static_cast<std::size_t>(layout_.count), -1);
+  if (!layout_.label_chunks.empty()) {
+    const ChunkedArray array(file_, "/labels", layout_.label_chunks);
+    const std::span<std::byte> bytes = std::as_writable_bytes(std::span(labels_));
+    for (std::int64_t row = 0; row < layout_.label_chunks.rows(); ++row) {
+      const Share items = layout_.label_chunks.items_of(row);
+      array.read_row(row, bytes.subspan(static_cast<std::size_t>(items.first) * sizeof(std::int64_t),
+                                        static_cast<std::size_t>(items.count) * sizeof(std::int64_t)));
+    }
+  }
   if (layout_.labels.offset < 0) return;
   file_.read_at(layout_.labels.offset, std::as_writable_bytes(std::span(labels_)));
   if (layout_.label_digests < 0) return;
@@ -71,31 +110,100 @@ std::uint64_t DatasetFile::fingerprint() const {
   Xxh3 hash;
   hash.update(std::as_bytes(std::span(labels_)));
   hash.update(std::as_bytes(std::span(digests_)));
-  if (digests_.empty()) {
-    std::vector<std::byte> image(static_cast<std::size_t>(image_bytes_));
-    for (std::int64_t sample = 0; sample < 16; ++sample) {
-      read(sample * (layout_.count - 1) / 15, image);
+  for (std::int64_t sample = 0; digests_.empty() && sample < 16; ++sample) {
+    const std::int64_t index = sample * (layout_.count - 1) / 15;
+    if (layout_.image_chunks.empty()) {
+      std::vector<std::byte> image(static_cast<std::size_t>(image_bytes_));
+      read(index, image);
       hash.update(image);
+    } else {
+      const ChunkedArray images = chunked_images();
+      hash.update(images.stored(images.chunk_of(index), 64 << 10));
     }
   }
   return hash.digest();
 }
 
 void DatasetFile::read(std::int64_t index, std::span<std::byte> image) const {
-  file_.read_at(layout_.images.offset + index * image_bytes_, image);
+  if (kept_) {
+    const std::int64_t per_block = layout_.images.block_bytes / image_bytes_;
+    const std::vector<std::byte>& images = kept_block(index / per_block);
+    std::copy_n(images.begin() + index % per_block * image_bytes_, image_bytes_, image.begin());
+    return;
+  }
+  if (coded_) {
+    const std::int64_t together = decoded_together();
+    const BlockCache::Block row = row_of(index / together);
+    std::copy_n(row.get() + index % together * image_bytes_, image_bytes_, image.begin());
+    return;
+  }
+  const std::int64_t offset = layout_.image_chunks.empty() ? layout_.images.offset + index * image_bytes_
+                                                           : chunked_images().place_of(index);
+  file_.read_at(offset, image);
+  if (layout_.channels_last) to_planes(image, type_, channels_, image_bytes_);
+}
+
+/// Checked against its digest.
+const std::vector<std::byte>& DatasetFile::kept_block(std::int64_t block) const {
+  Kept& kept = kept_[static_cast<std::size_t>(block)];
+  std::call_once(kept.once, [&] { kept.images = verify_block(block); });
+  return kept.images;
+}
+
+BlockCache::Block DatasetFile::row_of(std::int64_t row) const {
+  return cache_->get({number_, row}, layout_.images.size_of(row),
+                     [&](std::span<std::byte> images) { read_row(row, images); });
+}
+
+void DatasetFile::read_row(std::int64_t row, std::span<std::byte> images) const {
+  chunked_images().read_row(row, images);
+  if (layout_.channels_last) to_planes(images, type_, channels_, image_bytes_);
 }
 
 void DatasetFile::advise(std::int64_t first, std::int64_t count) const {
+  const ChunkTable& chunks = layout_.image_chunks;
+  if (chunks.empty()) return advise_bytes(layout_.images.offset + first * image_bytes_, count * image_bytes_);
+  std::int64_t begin = 0, end = 0;  // chunks mostly follow each other: they are asked for together
+  const auto add = [&](std::int64_t offset, std::int64_t bytes) {
+    if (offset != end) {
+      advise_bytes(begin, end - begin);
+      begin = offset;
+    }
+    end = offset + bytes;
+  };
+  const std::int64_t per_row = chunks.chunks_per_row(), together = chunks.chunk[0];
+  for (std::int64_t row = first / together; row * together < first + count; ++row) {
+    if (coded_) {
+      for (auto k = static_cast<std::size_t>(row * per_row);
+           k < static_cast<std::size_t>((row + 1) * per_row); ++k)
+        add(chunks.offsets[k], chunks.bytes[k]);
+    } else {
+      const std::int64_t from = std::max(first, row * together),
+                         to = std::min(first + count, (row + 1) * together);
+      add(chunked_images().place_of(from), (to - from) * image_bytes_);
+    }
+  }
+  advise_bytes(begin, end - begin);
+}
+
+void DatasetFile::advise_bytes(std::int64_t begin, std::int64_t bytes) const {
   // Of a larger piece the kernel may read a part only.
   constexpr std::int64_t piece = 512 << 10;
-  const std::int64_t begin = layout_.images.offset + first * image_bytes_, end = begin + count * image_bytes_;
-  for (std::int64_t at = begin; at < end; at += piece)
-    ::posix_fadvise(file_.descriptor(), at, std::min(piece, end - at), POSIX_FADV_WILLNEED);
+  for (std::int64_t at = begin; at < begin + bytes; at += piece)
+    ::posix_fadvise(file_.descriptor(), at, std::min(piece, begin + bytes - at), POSIX_FADV_WILLNEED);
 }
 
 std::vector<std::byte> DatasetFile::verify_block(std::int64_t block) const {
-  std::vector<std::byte> bytes = read_block(file_, layout_.images, block);
-  if (!has_digests()) return bytes;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(layout_.images.size_of(block)));
+  if (!layout_.image_chunks.empty()) {
+    read_row(block, bytes);
+    return bytes;
+  }
+  file_.read_at(layout_.images.first_byte(block), bytes);
+  if (!has_digests()) {
+    if (layout_.channels_last) to_planes(bytes, type_, channels_, image_bytes_);
+    return bytes;
+  }
   const std::uint64_t found = Xxh3::of(bytes), expected = digests_[static_cast<std::size_t>(block)];
   if (found != expected) {
     const std::int64_t first = block * layout_.images.block_bytes;
@@ -109,6 +217,10 @@ std::vector<std::byte> DatasetFile::verify_block(std::int64_t block) const {
 
 void DatasetFile::verify_blocks_of(std::int64_t index) const {
   if (!has_digests()) return;
+  if (kept_) {
+    kept_block(index * image_bytes_ / layout_.images.block_bytes);
+    return;
+  }
   const std::int64_t first = index * image_bytes_ / layout_.images.block_bytes;
   const std::int64_t last = ((index + 1) * image_bytes_ - 1) / layout_.images.block_bytes;
   for (std::int64_t block = first; block <= last; ++block) {

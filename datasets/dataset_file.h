@@ -4,33 +4,47 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <vector>
 
 #include "core/files.h"
+#include "datasets/block_cache.h"
+#include "datasets/chunked_array.h"
 #include "datasets/dataset_layout.h"
 
 namespace ganymede {
 
 /// One file of an ImageDataset, opened by its layout with open() and pread() alone. Reading is safe from any
 /// thread. What disagrees with layout or digests throws Error(dataset).
+///
+/// Images in chunks that go through filters, or that cut images apart, are decoded a row of chunks at a time,
+/// and the rows last used are kept in a cache that the files of a dataset share; all others are read singly.
+/// A contiguous set of small images that the cache could hold as a whole, 256 MiB at most, stays in memory
+/// once read: a call of the kernel for each would cost more than copying it.
 class DatasetFile {
  public:
   /// Reads labels and digests. The file must have the size of the layout; one without digests also its time
   /// of modification and its inode.
-  DatasetFile(FileLayout layout, std::int64_t image_bytes);
+  /// `number` tells this file's rows from those of the other files in the cache.
+  DatasetFile(const DatasetLayout& dataset, std::size_t number, std::shared_ptr<BlockCache> cache);
 
   const FileLayout& layout() const { return layout_; }
   /// [count], -1 = none: all of them in a file without labels.
   const std::vector<std::int64_t>& labels() const { return labels_; }
   bool has_digests() const { return !digests_.empty(); }
+  /// Whether images must be decoded, and how many of them to get at one.
+  bool is_coded() const { return coded_; }
+  std::int64_t decoded_together() const { return coded_ ? layout_.image_chunks.chunk[0] : 1; }
   /// XXH3-64 over labels and digests (or, without these, over some images): equal for a copy of the file.
   std::uint64_t fingerprint() const;
 
+  /// [C, H, W], whatever the order in the file.
   void read(std::int64_t index, std::span<std::byte> image) const;
   /// Asks the kernel to read images [first, first + count) ahead.
   void advise(std::int64_t first, std::int64_t count) const;
-  /// Checks the bytes of one block of /images against their digest and returns them.
+  /// The images of one block of /images (with chunks: of one row of them), each [C, H, W], checked against
+  /// their digest if there is one.
   std::vector<std::byte> verify_block(std::int64_t block) const;
   /// Checks the blocks that hold the image, unless this object has done so before.
   void verify_blocks_of(std::int64_t index) const;
@@ -39,13 +53,27 @@ class DatasetFile {
   void check_unchanged() const;
   void read_labels();
   void read_digests();
+  ChunkedArray chunked_images() const { return {file_, "/images", layout_.image_chunks}; }
+  BlockCache::Block row_of(std::int64_t row) const;
+  const std::vector<std::byte>& kept_block(std::int64_t block) const;
+  void read_row(std::int64_t row, std::span<std::byte> images) const;
+  void advise_bytes(std::int64_t begin, std::int64_t bytes) const;
 
   FileLayout layout_;
-  std::int64_t image_bytes_;
+  std::int64_t number_;
+  ElementType type_;
+  std::int64_t channels_, image_bytes_;
+  bool coded_;
+  std::shared_ptr<BlockCache> cache_;
   File file_;
   std::vector<std::int64_t> labels_;
   std::vector<std::uint64_t> digests_;
   std::unique_ptr<std::atomic<bool>[]> verified_;
+  struct Kept {
+    std::once_flag once;
+    std::vector<std::byte> images;
+  };
+  std::unique_ptr<Kept[]> kept_;  ///< one a block of /images; none in a file that is not kept
 };
 
 }  // namespace ganymede

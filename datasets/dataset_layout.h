@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "datasets/block_digests.h"
+#include "datasets/chunk_table.h"
 #include "datasets/element_type.h"
 
 namespace ganymede {
@@ -15,9 +16,13 @@ struct FileLayout {
   std::int64_t size = 0;                 ///< of the file, in bytes
   std::int64_t modified = 0, inode = 0;  ///< nanoseconds; both tell a replaced file that has no digests
   std::int64_t count = 0;                ///< images
+  /// [N, C, H, W]; with chunks an extent without offset whose blocks are the rows of chunks.
   BlockedExtent images;
+  ChunkTable image_chunks;          ///< empty when the images are contiguous
+  bool channels_last = false;       ///< each image is stored as [H, W, C]
   std::int64_t image_digests = -1;  ///< one u64 for each block of `images`
   BlockedExtent labels = {.offset = -1};
+  ChunkTable label_chunks;
   std::int64_t label_digests = -1;
   std::uint64_t fingerprint = 0;  ///< of labels and digests, see ImageDataset
 };

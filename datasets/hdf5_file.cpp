@@ -103,22 +103,6 @@ std::string type_name(hid_t type) {
   }
 }
 
-std::vector<std::string> filters_of(hid_t properties) {
-  std::vector<std::string> names;
-  for (int i = 0; i < H5Pget_nfilters(properties); ++i) {
-    unsigned flags = 0, configuration = 0;
-    std::size_t values = 0;
-    char name[64] = "";
-    const H5Z_filter_t id = H5Pget_filter2(properties, static_cast<unsigned>(i), &flags, &values, nullptr,
-                                           sizeof name, name, &configuration);
-    names.push_back(id == H5Z_FILTER_DEFLATE ? "gzip"
-                    : id == 32000            ? "lzf"
-                    : *name                  ? std::string(name)
-                                             : "filter " + std::to_string(id));
-  }
-  return names;
-}
-
 Hdf5Array::Storage storage_of(hid_t properties) {
   switch (H5Pget_layout(properties)) {
     case H5D_COMPACT:
@@ -315,7 +299,12 @@ Hdf5Array Hdf5File::describe(const std::string& name) const {
   }
   array.element_bytes = static_cast<std::int64_t>(H5Tget_size(type));
   array.storage = storage_of(properties);
-  if (array.storage == Hdf5Array::Storage::chunked) array.filters = filters_of(properties);
+  if (array.storage == Hdf5Array::Storage::chunked) {
+    array.filters = list_filters(properties);
+    std::vector<hsize_t> chunk(array.shape.size());
+    state_->check(H5Pget_chunk(properties, static_cast<int>(chunk.size()), chunk.data()), name, "inspected");
+    array.chunk.assign(chunk.begin(), chunk.end());
+  }
   if (array.storage == Hdf5Array::Storage::contiguous) {
     const haddr_t offset = H5Dget_offset(id);
     if (offset != HADDR_UNDEF) {
@@ -338,6 +327,29 @@ std::vector<std::byte> Hdf5File::read(const std::string& name, std::span<const s
   std::vector<std::byte> bytes(static_cast<std::size_t>(H5Sget_simple_extent_npoints(memory)) *
                                H5Tget_size(type));
   state_->check(H5Dread(id, type, memory, space, H5P_DEFAULT, bytes.data()), name, "read");
+  return bytes;
+}
+
+std::vector<Hdf5Chunk> Hdf5File::chunks(const std::string& name) const {
+  const Handle id = state_->dataset(name);
+  const Handle space(state_->check(H5Dget_space(id), name, "inspected"), H5Sclose);
+  const Handle properties(H5Fget_create_plist(state_->file), H5Pclose);
+  hsize_t user_block = 0;
+  state_->check(H5Pget_userblock(properties, &user_block), name, "inspected");
+  std::vector<Hdf5Chunk> chunks = list_chunks(id, state_->shape_of(space, name).size());
+  for (Hdf5Chunk& chunk : chunks) chunk.offset += static_cast<std::int64_t>(user_block);
+  return chunks;
+}
+
+std::vector<std::byte> Hdf5File::read_chunk(const std::string& name, const Hdf5Chunk& chunk) const {
+  const Handle id = state_->dataset(name);
+  const std::vector<hsize_t> first(chunk.first.begin(), chunk.first.end());
+  std::vector<std::byte> bytes(static_cast<std::size_t>(chunk.bytes));
+  std::uint32_t left_out = 0;
+  hsize_t size = 0;
+  state_->check(H5Dget_chunk_storage_size(id, first.data(), &size), name, "read");
+  if (size != bytes.size()) state_->refuse(name, "has an index of chunks that contradicts itself");
+  state_->check(H5Dread_chunk(id, H5P_DEFAULT, first.data(), &left_out, bytes.data()), name, "read");
   return bytes;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "datasets/hdf5_chunks.h"
 
 namespace ganymede {
 
@@ -21,7 +22,9 @@ struct Hdf5Array {
   std::vector<std::int64_t> shape;  ///< empty for a scalar
   std::int64_t element_bytes = 0;   ///< of one value as stored
   Storage storage = Storage::contiguous;
-  std::vector<std::string> filters;  ///< "gzip", "lzf", ...: empty when the bytes are stored as they are
+  std::vector<std::int64_t> chunk;  ///< shape of a chunk; empty without chunks
+  std::vector<std::string>
+      filters;  ///< "gzip", "lzf", "shuffle", ...: none when the bytes are stored as they are
   std::optional<std::int64_t>
       offset;  ///< of the first byte in the file; none while nothing was ever allocated
 };
@@ -68,6 +71,10 @@ class Hdf5File {
   /// The values of an array of shape [...] from `start`, `count` along each axis, as stored.
   std::vector<std::byte> read(const std::string& name, std::span<const std::int64_t> start,
                               std::span<const std::int64_t> count) const;
+  /// Every chunk of a chunked array, in any order, with offsets in the file.
+  std::vector<Hdf5Chunk> chunks(const std::string& name) const;
+  /// The bytes of a chunk as stored, by the index of its first value.
+  std::vector<std::byte> read_chunk(const std::string& name, const Hdf5Chunk& chunk) const;
   /// A one-dimensional array of text, of fixed or variable length.
   std::vector<std::string> read_texts(const std::string& name) const;
   /// The attribute's value, or nothing when it is absent; a value of another type or of many bytes is

@@ -8,10 +8,13 @@
 #include "core/hash.h"
 #include "datasets/guarded_process.h"
 #include "datasets/inspect_file.h"
+#include "datasets/memory_limit.h"
 #include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
+
+constexpr std::int64_t most_cache = std::int64_t{1} << 30;
 
 DatasetLayout inspect_guarded(const std::filesystem::path& path) {
   std::error_code error;
@@ -51,14 +54,15 @@ std::string ImageDataset::inspect(const std::vector<std::filesystem::path>& file
   if (files.empty()) fail(ExitCode::dataset, "no dataset file given: name at least one with --data");
   DatasetLayout layout = inspect_guarded(files.front());
   for (std::size_t i = 1; i < files.size(); ++i) append(layout, inspect_guarded(files[i]));
-  const ImageDataset dataset(layout);
+  const ImageDataset dataset(layout, 0);
   for (std::size_t i = 0; i < files.size(); ++i)
     layout.files[i].fingerprint = dataset.files_[i].fingerprint();
   return to_json(layout);
 }
 
-ImageDataset ImageDataset::attach(const std::string& layout) {
-  ImageDataset dataset(layout_from_json(layout));
+ImageDataset ImageDataset::attach(const std::string& layout, std::optional<std::int64_t> cache_bytes) {
+  ImageDataset dataset(layout_from_json(layout),
+                       cache_bytes.value_or(std::min(most_cache, memory_limit() / 4)));
   for (const DatasetFile& file : dataset.files_)
     if (file.fingerprint() != file.layout().fingerprint)
       fail(ExitCode::dataset,
@@ -67,10 +71,11 @@ ImageDataset ImageDataset::attach(const std::string& layout) {
   return dataset;
 }
 
-ImageDataset::ImageDataset(DatasetLayout layout) : layout_(std::move(layout)) {
-  for (const FileLayout& file : layout_.files) {
+ImageDataset::ImageDataset(DatasetLayout layout, std::int64_t cache_bytes)
+    : layout_(std::move(layout)), cache_(std::make_shared<BlockCache>(cache_bytes)) {
+  for (std::size_t i = 0; i < layout_.files.size(); ++i) {
     first_.push_back(size());
-    files_.emplace_back(file, layout_.image_bytes());
+    files_.emplace_back(layout_, i, cache_);
     labels_.insert(labels_.end(), files_.back().labels().begin(), files_.back().labels().end());
   }
   const auto names = static_cast<std::int64_t>(layout_.class_names.size());
@@ -115,6 +120,12 @@ void ImageDataset::verify_block_of(std::int64_t index) const {
 std::string ImageDataset::where(std::int64_t index) const {
   const Place place = place_of(index);
   return fmt::format("{}: /images: image {}", place.file.layout().path, place.index);
+}
+
+std::int64_t ImageDataset::decoded_together() const {
+  std::int64_t most = 1;
+  for (const DatasetFile& file : files_) most = std::max(most, file.decoded_together());
+  return most;
 }
 
 bool ImageDataset::has_digests() const {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,7 +35,10 @@ class ImageDataset {
   /// Opens the files of a layout with plain open() and pread(): what every rank calls. A file whose size,
   /// labels or digests differ from those inspected is refused; a copy is welcome. Without digests it must be
   /// the very file, unmodified. Pixels are held against the digests by verify_block_of() alone.
-  static ImageDataset attach(const std::string& layout);
+  /// `cache_bytes` bounds the memory for decoded images of files that are stored in chunks with filters; by
+  /// default 1 GiB, or a quarter of memory_limit() where that is less.
+  static ImageDataset attach(const std::string& layout,
+                             std::optional<std::int64_t> cache_bytes = std::nullopt);
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }
   std::int64_t channels() const { return layout_.channels; }
@@ -52,7 +56,7 @@ class ImageDataset {
   /// [N], each -1 (none) or in [0, K).
   std::span<const std::int64_t> labels() const { return labels_; }
 
-  /// The stored bytes of an image, [C, H, W]. `image` has image_bytes() bytes.
+  /// The stored values of an image, [C, H, W]. `image` has image_bytes() bytes.
   void read(std::int64_t index, std::span<std::byte> image) const;
   /// Asks the kernel to read images [first, first + count) ahead.
   void advise(std::int64_t first, std::int64_t count) const;
@@ -62,6 +66,9 @@ class ImageDataset {
   /// "PATH: /images: image I": where an image lies, for messages.
   std::string where(std::int64_t index) const;
 
+  /// How many consecutive images must be decoded to get at one of them; 1 where images are read singly.
+  std::int64_t decoded_together() const;
+  std::int64_t cache_bytes() const { return cache_->capacity(); }
   /// Whether every file has digests; foreign files have none.
   bool has_digests() const;
   /// Sixteen digits that tell this dataset from another, kept in checkpoints. Paths and copies make no
@@ -71,7 +78,7 @@ class ImageDataset {
   const std::vector<DatasetFile>& files() const { return files_; }
 
  private:
-  explicit ImageDataset(DatasetLayout layout);
+  ImageDataset(DatasetLayout layout, std::int64_t cache_bytes);
   struct Place {
     const DatasetFile& file;
     std::int64_t index;
@@ -79,6 +86,7 @@ class ImageDataset {
   Place place_of(std::int64_t index) const;
 
   DatasetLayout layout_;
+  std::shared_ptr<BlockCache> cache_;
   std::vector<DatasetFile> files_;
   std::vector<std::int64_t> first_;  ///< index of each file's first image
   std::vector<std::int64_t> labels_;

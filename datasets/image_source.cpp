@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "datasets/archive_source.h"
 #include "datasets/folder_source.h"
+#include "datasets/hdf5_source.h"
 #include "datasets/npz_source.h"
 
 namespace ganymede {
@@ -13,11 +14,13 @@ std::unique_ptr<ImageSource> open_image_source(const std::filesystem::path& path
   if (!std::filesystem::status_known(status))
     fail(ExitCode::dataset, "cannot read {}: {}", path.string(), error.message());
   if (!std::filesystem::exists(status))
-    fail(ExitCode::dataset, "{} does not exist: give a folder, a zip or tar archive, or an .npz file",
+    fail(ExitCode::dataset, "{} does not exist: give a folder, a zip or tar archive, an .npz or an HDF5 file",
          path.string());
   if (std::filesystem::is_directory(status)) return std::make_unique<FolderSource>(path, subdir);
-  if (path.extension() != ".npz") return std::make_unique<ArchiveSource>(path, subdir);
+  const bool hdf5 = path.extension() == ".h5" || path.extension() == ".hdf5";
+  if (!hdf5 && path.extension() != ".npz") return std::make_unique<ArchiveSource>(path, subdir);
   if (!subdir.empty()) fail(ExitCode::options, "{} has no folders: leave --subdir out", path.string());
+  if (hdf5) return std::make_unique<Hdf5Source>(path);
   return std::make_unique<NpzSource>(path);
 }
 

@@ -46,9 +46,9 @@ class ImageSource {
   SourceContents contents_;
 };
 
-/// Opens a folder, an archive (zip or tar, also compressed) of images, or an .npz file. `subdir` restricts a
-/// folder or an archive to what lies under it. Throws Error(dataset) for anything else, and where there is no
-/// image.
+/// Opens a folder, an archive (zip or tar, also compressed) of images, an .npz, or an HDF5 file (.h5, .hdf5).
+/// `subdir` restricts a folder or an archive to what lies under it. Throws Error(dataset) for anything else,
+/// and where there is no image.
 std::unique_ptr<ImageSource> open_image_source(const std::filesystem::path& path, std::string_view subdir);
 
 }  // namespace ganymede

@@ -9,12 +9,11 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "datasets/hdf5_file.h"
+#include "datasets/inspect_chunks.h"
 #include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
-
-constexpr const char* repack = "rewrite it as `h5repack -f NONE -l CONTI IN.h5 OUT.h5` does";
 
 /// A named run of bytes that a layout relies on.
 struct Part {
@@ -42,6 +41,7 @@ class Inspector {
   void check_format();
   void check_storage(const std::string& name, const Hdf5Array& array) const;
   BlockedExtent plain_extent(const std::string& name, const Hdf5Array& array);
+  BlockedExtent chunked_extent(const std::string& name, const Hdf5Array& array, ChunkTable& table);
   void inspect_images();
   void check_image_shape(const std::string& name, const std::vector<std::int64_t>& shape) const;
   void inspect_range();
@@ -57,6 +57,7 @@ class Inspector {
   std::optional<Hdf5File> hdf5_;
   bool own_format_ = false;
   std::string images_name_;
+  std::vector<std::int64_t> shape_;  ///< of the images
   std::vector<Part> parts_;
   DatasetLayout layout_;
   FileLayout found_;
@@ -104,10 +105,7 @@ void Inspector::check_storage(const std::string& name, const Hdf5Array& array) c
     case Storage::compact:
       refuse(name, "is stored compactly; expected contiguous storage: {}", repack);
     case Storage::chunked:
-      if (!array.filters.empty())
-        refuse(name, "is stored in chunks with filters ({}); expected contiguous storage: {}",
-               fmt::join(array.filters, ", "), repack);
-      refuse(name, "is stored in chunks; expected contiguous storage: {}", repack);
+      refuse(name, "is stored in chunks; expected contiguous storage in a file of this format: {}", repack);
   }
 }
 
@@ -131,16 +129,19 @@ BlockedExtent Inspector::plain_extent(const std::string& name, const Hdf5Array& 
   return {*array.offset, bytes, bytes};
 }
 
+/// Of a foreign file.
+BlockedExtent Inspector::chunked_extent(const std::string& name, const Hdf5Array& array, ChunkTable& table) {
+  table = inspect_chunks(file_, *hdf5_, name, array);
+  for (std::size_t k = 0; k < table.offsets.size(); ++k)
+    parts_.push_back({name, table.offsets[k], table.bytes[k]});
+  return {-1, table.shape[0] * table.item_bytes(), table.chunk[0] * table.item_bytes()};
+}
+
 void Inspector::check_image_shape(const std::string& name, const std::vector<std::int64_t>& shape) const {
   if (shape.size() != 4) refuse(name, "has shape {}; expected [N, C, H, W]", text_of(shape));
   if (shape[0] == 0) refuse(name, "has shape {}: no images; expected at least one", text_of(shape));
   if (*std::min_element(shape.begin(), shape.end()) < 1)
     refuse(name, "has shape {}; expected at least 1 along each axis", text_of(shape));
-  if (!own_format_ && shape[1] > 4 && shape[2] > 4 && shape[3] <= 4)
-    refuse(name,
-           "has shape {}, which looks like [N, H, W, C]; expected [N, C, H, W]: transpose it (numpy: "
-           "transpose(0, 3, 1, 2))",
-           text_of(shape));
 }
 
 void Inspector::inspect_images() {
@@ -153,10 +154,17 @@ void Inspector::inspect_images() {
   if (!type) refuse(images_name_, "holds {}; expected little-endian uint8, float16 or float32", array.type);
   layout_.type = *type;
   check_image_shape(images_name_, array.shape);
-  found_.count = array.shape[0];
-  layout_.channels = array.shape[1];
-  layout_.height = array.shape[2];
-  layout_.width = array.shape[3];
+  shape_ = array.shape;
+  found_.count = shape_[0];
+  found_.channels_last = !own_format_ && shape_[1] > 4 && shape_[2] > 4 && shape_[3] <= 4;
+  const std::size_t spatial = found_.channels_last ? 1 : 2;
+  layout_.channels = shape_[found_.channels_last ? 3 : 1];
+  layout_.height = shape_[spatial];
+  layout_.width = shape_[spatial + 1];
+  if (array.storage == Hdf5Array::Storage::chunked && !own_format_) {
+    found_.images = chunked_extent(images_name_, array, found_.image_chunks);
+    return;
+  }
   found_.images = plain_extent(images_name_, array);
   found_.images.block_bytes = digest_block_bytes(layout_.image_bytes());
   found_.image_digests = inspect_digests("images", found_.images);
@@ -189,6 +197,10 @@ void Inspector::inspect_labels() {
   if (array.shape.size() != 1 || array.shape[0] != found_.count)
     refuse("/labels", "has shape {}; expected [{}], one label for each image of {}", text_of(array.shape),
            found_.count, images_name_);
+  if (array.storage == Hdf5Array::Storage::chunked && !own_format_) {
+    found_.labels = chunked_extent("/labels", array, found_.label_chunks);
+    return;
+  }
   found_.labels = plain_extent("/labels", array);
   found_.label_digests = inspect_digests("labels", found_.labels);
 }
@@ -247,16 +259,16 @@ void Inspector::check_overlaps() {
 
 /// The library's view of a few rows of pixels against ours.
 void Inspector::compare_samples() const {
-  const std::int64_t row_bytes = layout_.width * size_of(layout_.type);
-  const std::int64_t rows = std::clamp<std::int64_t>((1 << 20) / row_bytes, 1, layout_.height);
+  if (!found_.image_chunks.empty()) return;
+  const std::int64_t planes = shape_[1], height = shape_[2], row_bytes = shape_[3] * size_of(layout_.type);
+  const std::int64_t rows = std::clamp<std::int64_t>((1 << 20) / row_bytes, 1, height);
   for (int sample = 0; sample < 8; ++sample) {
-    const std::int64_t index = sample * (found_.count - 1) / 7, channel = sample % layout_.channels;
-    const std::int64_t row = sample % 2 == 0 ? 0 : layout_.height - rows;
-    const std::int64_t start[] = {index, channel, row, 0}, count[] = {1, 1, rows, layout_.width};
+    const std::int64_t index = sample * (found_.count - 1) / 7, plane = sample % planes;
+    const std::int64_t row = sample % 2 == 0 ? 0 : height - rows;
+    const std::int64_t start[] = {index, plane, row, 0}, count[] = {1, 1, rows, shape_[3]};
     const std::vector<std::byte> expected = hdf5_->read(images_name_, start, count);
     std::vector<std::byte> bytes(static_cast<std::size_t>(rows * row_bytes));
-    const std::int64_t first_row = (index * layout_.channels + channel) * layout_.height + row;
-    file_.read_at(found_.images.offset + first_row * row_bytes, bytes);
+    file_.read_at(found_.images.offset + ((index * planes + plane) * height + row) * row_bytes, bytes);
     if (bytes != expected)
       refuse(images_name_, "reads differently through libhdf5 at image {}: {}", index, repack);
   }

@@ -6,10 +6,11 @@
 
 namespace ganymede {
 
-/// The layout of one dataset file: one of DatasetWriter's, or a foreign one with contiguous `images` or
-/// `imgs` (and `labels`) of the same shapes and types, as BigGAN-PyTorch's tools can be told to write.
-/// Everything is held against the file's true size before any memory is taken, and pixels of a few images are
-/// read both through libhdf5 and through the layout. What cannot be read, or might be read wrongly, throws
+/// The layout of one dataset file: one of DatasetWriter's, or a foreign one with `images` or `imgs` [N, C, H,
+/// W] or, where H, W > 4 >= C, [N, H, W, C], and `labels` [N] of the same types, contiguous or in chunks
+/// through known filters (chunk_filters.h), as BigGAN-PyTorch's and StudioGAN's tools write them. Everything
+/// is held against the file's true size before any memory is taken, and pixels of a few images are read both
+/// through libhdf5 and through the layout. What cannot be read, or might be read wrongly, throws
 /// Error(dataset), naming file, object, what was expected and what was found. `fingerprint` is left at zero.
 ///
 /// Uses libhdf5 in this process, which a damaged file may hang or crash: ImageDataset::inspect() guards it.

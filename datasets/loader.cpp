@@ -1,7 +1,8 @@
 #include "datasets/loader.h"
 
+#include <sched.h>
+
 #include <algorithm>
-#include <atomic>
 #include <stdexcept>
 
 #include "core/error.h"
@@ -11,23 +12,45 @@ namespace {
 
 const LoaderOptions& checked(const LoaderOptions& options) {
   if (options.micro_batch < 1 || options.world_size < 1 || options.rank < 0 ||
-      options.rank >= options.world_size || options.position < 0)
-    throw std::logic_error("loader: micro-batch, rank or position out of range");
+      options.rank >= options.world_size || options.position < 0 || options.threads < 0)
+    throw std::logic_error("loader: micro-batch, rank, position or threads out of range");
   return options;
 }
 
+/// Few, for the cores are there for the networks, and another rank may count the same ones.
+int threads_of(const LoaderOptions& options) {
+  if (options.threads > 0) return options.threads;
+  cpu_set_t cores;
+  const int count = ::sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+  return std::clamp(count / 4, 1, 4);
+}
+
 }  // namespace
+
+/// A micro-batch to be made, and this rank's part of it.
+struct Loader::Task {
+  std::int64_t position;
+  std::vector<std::int64_t> samples;
+};
+
+SampleOrder::Options Loader::order_options(const ImageDataset& dataset) {
+  return SampleOrder::options_for(dataset.size(), dataset.image_bytes(), dataset.decoded_together());
+}
 
 Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
     : dataset_(dataset),
       options_(checked(options)),
       share_(share_of(options.micro_batch, options.rank, options.world_size)),
-      order_(dataset.size(), options.seed, SampleOrder::options_for(dataset.size(), dataset.image_bytes())),
+      order_(dataset.size(), options.seed, order_options(dataset)),
       values_(dataset.type(), dataset.low(), dataset.high()),
       flips_({.seed = options.seed, .reseed = options.reseed, .phase = "data", .stream = "flip"}),
+      threads_(threads_of(options)),
+      room_((std::max(1, options.prefetch) + threads_) * options.micro_batch),
       readahead_(dataset, order_),
-      bytes_(static_cast<std::size_t>(dataset.image_bytes())),
-      thread_([this] { run(); }) {}
+      taken_(options.position),
+      given_(options.position) {
+  for (int i = 0; i < threads_; ++i) workers_.emplace_back([this] { run(); });
+}
 
 Loader::~Loader() {
   {
@@ -35,53 +58,67 @@ Loader::~Loader() {
     stop_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  for (std::thread& worker : workers_) worker.join();
 }
 
 Batch Loader::next() {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return !ready_.empty() || error_; });
-  if (ready_.empty()) std::rethrow_exception(error_);
-  Batch batch = std::move(ready_.front());
-  ready_.pop_front();
+  changed_.wait(lock, [&] { return ready_.contains(given_); });
+  const auto found = ready_.find(given_);
+  if (const auto* error = std::get_if<std::exception_ptr>(&found->second)) std::rethrow_exception(*error);
+  Batch batch = std::move(std::get<Batch>(found->second));
+  ready_.erase(found);
+  given_ += options_.micro_batch;
   lock.unlock();
   changed_.notify_all();
   return batch;
 }
 
 void Loader::run() {
-  const auto room = static_cast<std::size_t>(std::max(1, options_.prefetch));
-  try {
-    for (std::int64_t position = options_.position; !stopped(); position += options_.micro_batch) {
-      Batch batch = load(position);
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] { return stop_ || ready_.size() < room; });
-      if (stop_) return;
-      ready_.push_back(std::move(batch));
-      lock.unlock();
-      changed_.notify_all();
+  while (std::optional<Task> task = next_task()) {
+    Result result;
+    try {
+      result = load(*task);
+    } catch (...) {
+      result = std::current_exception();
     }
-  } catch (...) {
-    {
-      const std::lock_guard lock(mutex_);
-      error_ = std::current_exception();
-    }
-    changed_.notify_all();
+    put(task->position, std::move(result));
   }
 }
 
-bool Loader::stopped() {
-  const std::lock_guard lock(mutex_);
-  return stop_;
+std::optional<Loader::Task> Loader::next_task() {
+  const std::lock_guard turn(turn_);
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return stop_ || taken_ - given_ < room_; });
+    if (stop_) return std::nullopt;
+  }
+  Task task{taken_, {}};
+  taken_ += options_.micro_batch;
+  try {
+    const std::vector<SampleOrder::Place> all = order_.places(task.position, options_.micro_batch);
+    const auto places = std::span(all).subspan(static_cast<std::size_t>(share_.first),
+                                               static_cast<std::size_t>(share_.count));
+    readahead_.follow(places);
+    task.samples = order_.samples_at(places);
+  } catch (...) {
+    put(task.position, std::current_exception());
+    return std::nullopt;
+  }
+  return task;
 }
 
-Batch Loader::load(std::int64_t position) {
-  const std::vector<SampleOrder::Place> all = order_.places(position, options_.micro_batch);
-  const std::span<const SampleOrder::Place> places(all.data() + share_.first,
-                                                   static_cast<std::size_t>(share_.count));
-  readahead_.follow(places);
+void Loader::put(std::int64_t position, Result result) {
+  {
+    const std::lock_guard lock(mutex_);
+    ready_.emplace(position, std::move(result));
+  }
+  changed_.notify_all();
+}
+
+Batch Loader::load(const Task& task) {
   Batch batch;
-  batch.position = position;
+  batch.position = task.position;
   batch.share = share_;
   batch.images = image_memory();
   batch.labels = at::empty({share_.count}, at::kLong);
@@ -89,9 +126,11 @@ Batch Loader::load(std::int64_t position) {
   const std::size_t stride =
       static_cast<std::size_t>(dataset_.channels() * dataset_.height() * dataset_.width()) *
       batch.images.element_size();
-  for (std::int64_t row = 0; row < share_.count && !stopped(); ++row) {
-    const std::int64_t index = order_.sample_at(places[static_cast<std::size_t>(row)]);
-    load_image(index, position + share_.first + row, out + static_cast<std::size_t>(row) * stride);
+  std::vector<std::byte> stored(static_cast<std::size_t>(dataset_.image_bytes()));
+  for (std::int64_t row = 0; row < share_.count && !stop_; ++row) {
+    const std::int64_t index = task.samples[static_cast<std::size_t>(row)];
+    load_image(index, task.position + share_.first + row, stored,
+               out + static_cast<std::size_t>(row) * stride);
     batch.labels.data_ptr<std::int64_t>()[row] = dataset_.labels()[static_cast<std::size_t>(index)];
   }
   return batch;
@@ -99,6 +138,7 @@ Batch Loader::load(std::int64_t position) {
 
 /// Fresh memory costs a page fault every 4 KiB, which can take several times as long as filling it.
 at::Tensor Loader::image_memory() {
+  const std::lock_guard lock(mutex_);
   for (const at::Tensor& tensor : pool_)
     if (tensor.use_count() == 1 && tensor.storage().use_count() == 1) {
       std::atomic_thread_fence(std::memory_order_acquire);  // after the last reader's release
@@ -107,18 +147,19 @@ at::Tensor Loader::image_memory() {
   at::Tensor fresh =
       at::empty({share_.count, dataset_.channels(), dataset_.height(), dataset_.width()},
                 at::TensorOptions(options_.dtype).memory_format(at::MemoryFormat::ChannelsLast));
-  if (pool_.size() < static_cast<std::size_t>(std::max(1, options_.prefetch)) + 3) pool_.push_back(fresh);
+  if (pool_.size() < static_cast<std::size_t>(std::max(1, options_.prefetch) + 2 + threads_))
+    pool_.push_back(fresh);
   return fresh.detach();
 }
 
-void Loader::load_image(std::int64_t index, std::int64_t position, void* out) {
+void Loader::load_image(std::int64_t index, std::int64_t position, std::span<std::byte> stored, void* out) {
   dataset_.verify_block_of(index);
-  dataset_.read(index, bytes_);
-  if (const std::int64_t bad = values_.first_bad(bytes_); bad >= 0)
+  dataset_.read(index, stored);
+  if (const std::int64_t bad = values_.first_bad(stored); bad >= 0)
     fail(ExitCode::dataset, "{} (sample {}) holds {}; expected numbers in [{}, {}]", dataset_.where(index),
-         index, values_.value(bytes_, bad), dataset_.low(), dataset_.high());
+         index, values_.value(stored, bad), dataset_.low(), dataset_.high());
   const bool flip = options_.flip && flips_.bits(static_cast<std::uint64_t>(position), 0) >> 63;
-  values_.convert(bytes_, dataset_.channels(), dataset_.height(), dataset_.width(), flip, options_.dtype,
+  values_.convert(stored, dataset_.channels(), dataset_.height(), dataset_.width(), flip, options_.dtype,
                   out);
 }
 

@@ -2,13 +2,17 @@
 
 #include <torch/types.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <exception>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
+#include <variant>
+#include <vector>
 
 #include "core/philox.h"
 #include "core/share.h"
@@ -28,6 +32,7 @@ struct LoaderOptions {
   bool flip = false;          ///< mirror each image left to right with probability one half
   int prefetch = 4;           ///< micro-batches kept ready
   at::ScalarType dtype = at::kFloat;
+  int threads = 0;  ///< that read, decode and convert; 0: one for every four cores, at most four
 };
 
 /// One rank's share of a global micro-batch of consecutive positions.
@@ -38,15 +43,15 @@ struct Batch {
   Share share;                ///< this rank's rows within the micro-batch; n = share.count, which may be 0
 };
 
-/// Gives one micro-batch after the other, without end. A thread reads, checks the digest of each block once,
-/// converts, and advises the kernel ahead. What comes depends on dataset, seed, position and micro-batch
-/// alone: the shares of the ranks, joined, are the same at any world size. Row i of a micro-batch has global
-/// position `position` + i, by which flips are drawn.
+/// Gives one micro-batch after the other, without end. Threads read, decode, check the digest of each block
+/// once and convert, each its own micro-batch, and advise the kernel ahead. What comes depends on dataset,
+/// seed, position and micro-batch alone: the shares of the ranks, joined, are the same at any world size. Row
+/// i of a micro-batch has global position `position` + i, by which flips are drawn.
 class Loader {
  public:
   /// `dataset` must outlive the loader.
   Loader(const ImageDataset& dataset, const LoaderOptions& options);
-  /// Waits only for the image being read.
+  /// Waits only for the images being read.
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -55,12 +60,18 @@ class Loader {
   /// for values outside the range, Error(storage) for a disk that fails.
   Batch next();
 
+  /// How the samples of a dataset are ordered, which also depends on how many must be decoded at a time.
+  static SampleOrder::Options order_options(const ImageDataset& dataset);
+
  private:
+  struct Task;
+  using Result = std::variant<Batch, std::exception_ptr>;
   void run();
-  bool stopped();
-  Batch load(std::int64_t position);
+  std::optional<Task> next_task();
+  Batch load(const Task& task);
+  void put(std::int64_t position, Result result);
   at::Tensor image_memory();
-  void load_image(std::int64_t index, std::int64_t position, void* out);
+  void load_image(std::int64_t index, std::int64_t position, std::span<std::byte> stored, void* out);
 
   const ImageDataset& dataset_;
   const LoaderOptions options_;
@@ -68,16 +79,20 @@ class Loader {
   const SampleOrder order_;
   const PixelValues values_;
   const RandomStream flips_;
+  const int threads_;
+  const std::int64_t room_;  ///< images of the micro-batches that are ready or being made
+
+  std::mutex turn_;  ///< of the thread that takes the next micro-batch from the order; taken before `mutex_`
   Readahead readahead_;
-  std::vector<std::byte> bytes_;
-  std::vector<at::Tensor> pool_;  ///< memory of batches, used again once their tensors are gone
+  std::int64_t taken_;  ///< position from which on nothing has been taken
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Batch> ready_;
-  std::exception_ptr error_;
-  bool stop_ = false;
-  std::thread thread_;  ///< last: it uses all the rest
+  std::int64_t given_;                    ///< position of the micro-batch that next() gives next
+  std::map<std::int64_t, Result> ready_;  ///< by position
+  std::vector<at::Tensor> pool_;          ///< memory of batches, used again once their tensors are gone
+  std::atomic<bool> stop_ = false;
+  std::vector<std::thread> workers_;  ///< last: they use all the rest
 };
 
 }  // namespace ganymede

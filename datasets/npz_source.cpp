@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "core/error.h"
-#include "core/image_file.h"
 #include "datasets/schema.h"
 
 namespace ganymede {
@@ -170,18 +169,7 @@ Picture NpzSource::decode(std::int64_t, std::span<const std::byte> stored, int c
     from_planes(stored, picture);
   else
     picture.values.assign(stored.begin(), stored.end());
-  if (channels == 0 || channels == picture.channels) return picture;
-  if (picture.type != ElementType::uint8 || (picture.channels != 1 && picture.channels != 3))
-    fail(ExitCode::options, "--channels converts grey and RGB bytes, not {}: leave it out",
-         header_.description());
-  Pixels pixels{picture.width, picture.height, picture.channels, {}};
-  const auto* values = reinterpret_cast<const std::uint8_t*>(picture.values.data());
-  pixels.values.assign(values, values + picture.values.size());
-  pixels = convert_channels(std::move(pixels), channels);
-  const auto bytes = std::as_bytes(std::span(pixels.values));
-  picture.channels = channels;
-  picture.values.assign(bytes.begin(), bytes.end());
-  return picture;
+  return with_channels(std::move(picture), channels);
 }
 
 std::optional<ValueRange> NpzSource::scan_range() {

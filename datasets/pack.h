@@ -17,7 +17,7 @@ namespace ganymede {
 enum class Crop { none, center };
 
 struct PackOptions {
-  std::filesystem::path source;  ///< folder, zip, tar (also compressed) or .npz: datasets/image_source.h
+  std::filesystem::path source;  ///< folder, zip, tar (also compressed), .npz or HDF5: image_source.h
   std::filesystem::path out;
   std::string subdir = {};                ///< only what lies under it
   std::optional<std::int64_t> size = {};  ///< pixels: every image becomes size x size; none keeps theirs

@@ -2,6 +2,9 @@
 
 #include <cstring>
 
+#include "core/error.h"
+#include "core/image_file.h"
+
 namespace ganymede {
 namespace {
 
@@ -21,9 +24,29 @@ void transpose(ElementType type, const std::byte* from, std::byte* to, std::int6
 
 }  // namespace
 
+Picture with_channels(Picture picture, int channels) {
+  if (channels == 0 || channels == picture.channels) return picture;
+  if (picture.type != ElementType::uint8 || (picture.channels != 1 && picture.channels != 3))
+    fail(ExitCode::options, "--channels converts grey and RGB bytes, not {} channels of {}: leave it out",
+         picture.channels, name_of(picture.type));
+  Pixels pixels{picture.width, picture.height, picture.channels, {}};
+  const auto* values = reinterpret_cast<const std::uint8_t*>(picture.values.data());
+  pixels.values.assign(values, values + picture.values.size());
+  pixels = convert_channels(std::move(pixels), channels);
+  const auto bytes = std::as_bytes(std::span(pixels.values));
+  picture.channels = channels;
+  picture.values.assign(bytes.begin(), bytes.end());
+  return picture;
+}
+
 void to_planes(const Picture& picture, std::span<std::byte> planes) {
-  transpose(picture.type, picture.values.data(), planes.data(), picture.width * picture.height,
-            picture.channels);
+  to_planes(picture.type, picture.channels, picture.values, planes);
+}
+
+void to_planes(ElementType type, std::int64_t channels, std::span<const std::byte> interleaved,
+               std::span<std::byte> planes) {
+  const auto values = static_cast<std::int64_t>(interleaved.size()) / size_of(type);
+  transpose(type, interleaved.data(), planes.data(), values / channels, channels);
 }
 
 void from_planes(std::span<const std::byte> planes, Picture& picture) {

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "datasets/byte_rows.h"
+
 namespace ganymede {
 namespace {
 
@@ -81,6 +83,9 @@ double PixelValues::value(std::span<const std::byte> bytes, std::int64_t index) 
 
 void PixelValues::convert(std::span<const std::byte> bytes, std::int64_t channels, std::int64_t height,
                           std::int64_t width, bool flip, at::ScalarType dtype, void* out) const {
+  if (type_ == ElementType::uint8 && dtype == at::kFloat &&
+      convert_byte_rows(bytes, channels, height, width, flip, static_cast<float*>(out)))
+    return;
   const Shape shape{channels, height, width};
   const auto convert_to = [&]<class Out>(Out* typed) {
     with_type(type_, [&](auto stored) {

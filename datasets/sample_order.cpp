@@ -1,6 +1,7 @@
 #include "datasets/sample_order.h"
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 
 #include "core/philox.h"
@@ -17,7 +18,64 @@ RandomStream stream_of(std::uint64_t seed, std::int64_t epoch, std::string_view 
 
 }  // namespace
 
-SampleOrder::Options SampleOrder::options_for(std::int64_t count, std::int64_t image_bytes) {
+/// What all places of an epoch share.
+class SampleOrder::Epoch {
+ public:
+  Epoch(const SampleOrder& order, std::int64_t epoch)
+      : epoch_(epoch),
+        order_(order),
+        block_(order.options_.block),
+        whole_(order.count_ / block_),
+        rest_(order.count_ % block_),
+        blocks_(stream_of(order.seed_, epoch, "blocks")),
+        windows_(stream_of(order.seed_, epoch, "windows")),
+        permutation_(std::max<std::int64_t>(whole_, 1), blocks_.bits(0, 0)),
+        rest_first_(order.count_) {
+    // Whole blocks are permuted; the short one is put between any two of them.
+    if (rest_ > 0)
+      rest_first_ =
+          static_cast<std::int64_t>(blocks_.bits(0, 1) % static_cast<std::uint64_t>(whole_ + 1)) * block_;
+  }
+
+  std::int64_t epoch() const { return epoch_; }
+
+  Share stream_run(std::int64_t stream_position) const {
+    if (stream_position >= rest_first_ && stream_position < rest_first_ + rest_) {
+      const std::int64_t within = stream_position - rest_first_;
+      return {whole_ * block_ + within, rest_ - within};
+    }
+    const std::int64_t among_whole = stream_position - (stream_position >= rest_first_ ? rest_ : 0);
+    const std::int64_t within = among_whole % block_;
+    return {permutation_(among_whole / block_) * block_ + within, block_ - within};
+  }
+
+  std::int64_t sample_at(const Place& place) const {
+    const Share window = order_.window_of(place.lane, place.index);
+    const std::int64_t lane_first = order_.lane_first(place.lane);
+    const std::uint64_t key = windows_.bits(static_cast<std::uint64_t>(lane_first + window.first), 0);
+    const std::int64_t index = window.first + KeyedPermutation(window.count, key)(place.index - window.first);
+    return stream_run(lane_first + index).first;
+  }
+
+ private:
+  std::int64_t epoch_;
+  const SampleOrder& order_;
+  std::int64_t block_, whole_, rest_;
+  RandomStream blocks_, windows_;
+  KeyedPermutation permutation_;
+  std::int64_t rest_first_;  ///< place of the short block in the stream
+};
+
+SampleOrder::Options SampleOrder::options_for(std::int64_t count, std::int64_t image_bytes,
+                                              std::int64_t together) {
+  constexpr std::int64_t small_set = std::int64_t{256} << 20;
+  if (together > 1 && count * image_bytes > small_set) {
+    Options options;
+    options.block =
+        together * std::max<std::int64_t>(1, digest_block_bytes(image_bytes) / image_bytes / together);
+    options.window = std::max(together, small_set / (options.lanes * image_bytes));
+    return options;
+  }
   constexpr std::int64_t window_bytes = std::int64_t{2} << 30;
   Options options;
   options.block = std::max<std::int64_t>(
@@ -51,10 +109,7 @@ std::vector<SampleOrder::Place> SampleOrder::places(std::int64_t position, std::
 }
 
 std::vector<std::int64_t> SampleOrder::batch(std::int64_t position, std::int64_t count) const {
-  std::vector<std::int64_t> samples;
-  samples.reserve(static_cast<std::size_t>(count));
-  for (const Place& place : places(position, count)) samples.push_back(sample_at(place));
-  return samples;
+  return samples_at(places(position, count));
 }
 
 std::int64_t SampleOrder::lane_length(std::int64_t lane) const {
@@ -75,33 +130,23 @@ Share SampleOrder::window_of(std::int64_t lane, std::int64_t index) const {
   return {first, (window + 1) * length / windows - first};
 }
 
-Share SampleOrder::stream_run(std::int64_t epoch, std::int64_t stream_position) const {
-  const std::int64_t block = options_.block, whole = count_ / block, rest = count_ % block;
-  const RandomStream random = stream_of(seed_, epoch, "blocks");
-  const KeyedPermutation permutation(std::max<std::int64_t>(whole, 1), random.bits(0, 0));
-  // Whole blocks are permuted; the short one is put between any two of them.
-  std::int64_t rest_first = count_;
-  if (rest > 0)
-    rest_first = static_cast<std::int64_t>(random.bits(0, 1) % static_cast<std::uint64_t>(whole + 1)) * block;
-  if (stream_position >= rest_first && stream_position < rest_first + rest) {
-    const std::int64_t within = stream_position - rest_first;
-    return {whole * block + within, rest - within};
-  }
-  const std::int64_t among_whole = stream_position - (stream_position >= rest_first ? rest : 0);
-  const std::int64_t within = among_whole % block;
-  return {permutation(among_whole / block) * block + within, block - within};
+std::int64_t SampleOrder::sample_at(const Place& place) const {
+  return Epoch(*this, place.epoch).sample_at(place);
 }
 
-std::int64_t SampleOrder::sample_at(const Place& place) const {
-  const Share window = window_of(place.lane, place.index);
-  const RandomStream random = stream_of(seed_, place.epoch, "windows");
-  const std::uint64_t key = random.bits(static_cast<std::uint64_t>(lane_first(place.lane) + window.first), 0);
-  const std::int64_t index = window.first + KeyedPermutation(window.count, key)(place.index - window.first);
-  return stream_run(place.epoch, lane_first(place.lane) + index).first;
+std::vector<std::int64_t> SampleOrder::samples_at(std::span<const Place> places) const {
+  std::vector<std::int64_t> samples;
+  samples.reserve(places.size());
+  std::optional<Epoch> epoch;
+  for (const Place& place : places) {
+    if (!epoch || epoch->epoch() != place.epoch) epoch.emplace(*this, place.epoch);
+    samples.push_back(epoch->sample_at(place));
+  }
+  return samples;
 }
 
 Share SampleOrder::run_at(const Place& place) const {
-  Share run = stream_run(place.epoch, lane_first(place.lane) + place.index);
+  Share run = Epoch(*this, place.epoch).stream_run(lane_first(place.lane) + place.index);
   run.count = std::min(run.count, lane_length(place.lane) - place.index);
   return run;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/share.h"
@@ -39,7 +40,11 @@ class SampleOrder {
   /// over all lanes, at least two blocks in each. Larger blocks mix worse and, where the kernel is advised
   /// ahead, gain little: of ImageNet at 128 pixels sorted by class, a batch of 256 holds 217 classes and a
   /// hundred such batches hold 987; with blocks of 16 MiB 140 and 329, in a free permutation 226 and 1000.
-  static Options options_for(std::int64_t count, std::int64_t image_bytes);
+  ///
+  /// Where `together` images must be decoded to get at one, blocks are made of such groups, and windows over
+  /// all lanes of 256 MiB, at least of one group in each, so that a cache can hold what a window returns to.
+  /// A set of at most 256 MiB is ordered as any other, for it fits a cache as a whole.
+  static Options options_for(std::int64_t count, std::int64_t image_bytes, std::int64_t together = 1);
 
   SampleOrder(std::int64_t count, std::uint64_t seed, const Options& options);
 
@@ -51,6 +56,8 @@ class SampleOrder {
   std::vector<Place> places(std::int64_t position, std::int64_t count) const;
   /// The sample at a place.
   std::int64_t sample_at(const Place& place) const;
+  /// The samples at places, faster than one by one.
+  std::vector<std::int64_t> samples_at(std::span<const Place> places) const;
   /// The samples of positions [position, position + count), in the order of places().
   std::vector<std::int64_t> batch(std::int64_t position, std::int64_t count) const;
 
@@ -62,8 +69,8 @@ class SampleOrder {
   Share run_at(const Place& place) const;
 
  private:
+  class Epoch;
   std::int64_t lane_first(std::int64_t lane) const;
-  Share stream_run(std::int64_t epoch, std::int64_t stream_position) const;
 
   std::int64_t count_;
   std::uint64_t seed_;

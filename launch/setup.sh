@@ -26,7 +26,7 @@ done
 packages=(
   g++ cmake ninja-build mold ccache
   openmpi-bin libopenmpi-dev libhdf5-dev libboost-program-options-dev nlohmann-json3-dev libfmt-dev
-  libpng-dev libjpeg62-turbo-dev libarchive-dev zlib1g-dev libxxhash-dev
+  libpng-dev libjpeg62-turbo-dev libarchive-dev zlib1g-dev libdeflate-dev liblzf-dev libxxhash-dev
   python3 python3-venv ca-certificates
 )
 [ $device = cuda ] && wheels=cuda

@@ -5,6 +5,7 @@
 #include "datasets/describe_file.h"
 #include "datasets/image_dataset.h"
 #include "datasets/pack.h"
+#include "datasets/reading_rate.h"
 #include "datasets/verify_dataset.h"
 #include "launch/command_line.h"
 #include "launch/commands.h"
@@ -25,7 +26,8 @@ constexpr const char* usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION
 constexpr const char* pack_usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION ...]
 
 Packs SRC into a dataset: a folder, zip or tar (also compressed) of JPEG and PNG images in
-class folders, or an .npz with images (or arr_0) and, if there are, labels and class_names.
+class folders; an .npz with images (or arr_0) and, if there are, labels and class_names; or
+an HDF5 file (.h5, .hdf5) that training can read too, as it is or compressed.
 
 )";
 
@@ -108,6 +110,46 @@ int pack_command(const CommandLine& line) {
   return 0;
 }
 
+/// For a shell.
+std::string quoted(const std::string& word) {
+  const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:,@";
+  if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
+  std::string text = "'";
+  for (const char letter : word) text += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+  return text + "'";
+}
+
+std::string storage_text(const FileLayout& file) {
+  const std::string order = file.channels_last ? "[N, H, W, C]" : "[N, C, H, W]";
+  if (file.image_chunks.empty()) return order + ", contiguous";
+  std::int64_t stored = 0;
+  for (const std::int64_t bytes : file.image_chunks.bytes) stored += bytes;
+  const std::vector<std::string>& filters = file.image_chunks.filters;
+  return fmt::format("{}, {} chunks of [{}], {}, {} as stored", order,
+                     with_thousands(static_cast<std::int64_t>(file.image_chunks.bytes.size())),
+                     fmt::join(file.image_chunks.chunk, ", "),
+                     filters.empty() ? "no filter" : fmt::format("{}", fmt::join(filters, ", ")),
+                     byte_text(stored));
+}
+
+std::string reading_text(const ImageDataset& dataset) {
+  const ReadingRate rate = predict_reading(dataset);
+  std::string text = fmt::format("about {} images/s in training order on one thread",
+                                 with_thousands(static_cast<std::int64_t>(rate.images_per_second)));
+  if (rate.held_bytes > dataset.cache_bytes())
+    text += fmt::format("; about {} from {} ranks on, whose memory together holds the {} of images in use",
+                        with_thousands(static_cast<std::int64_t>(rate.decoded_per_second)),
+                        (rate.held_bytes - 1) / dataset.cache_bytes() + 1, byte_text(rate.held_bytes));
+  return text;
+}
+
+/// What makes of a foreign file one that is read as fast as can be and shows damage.
+std::string repack_command(const std::string& path) {
+  const std::filesystem::path file(path);
+  const std::filesystem::path out = file.parent_path() / (file.stem().string() + "-packed.h5");
+  return fmt::format("ganymede dataset pack {} {}", quoted(path), quoted(out.string()));
+}
+
 void print_info(const std::string& path) {
   const std::string layout_text = ImageDataset::inspect({path});
   const DatasetLayout layout = layout_from_json(layout_text);
@@ -122,11 +164,14 @@ void print_info(const std::string& path) {
                              with_thousands(dataset.size()), layout.channels, layout.height, layout.width,
                              name_of(layout.type), layout.low, layout.high, byte_text(file.images.bytes)));
   line("file", byte_text(file.size));
+  line("storage", storage_text(file));
+  line("reading", reading_text(dataset));
   line("digests", dataset.has_digests()
                       ? fmt::format("XXH3-64 of each of {} blocks of {}",
                                     with_thousands(file.images.blocks()), byte_text(file.images.block_bytes))
                       : "none: damage cannot be told");
-  line("links", fmt::format("{}", fmt::join(notes.links, ", ")));
+  if (!dataset.has_digests()) line("repack", repack_command(path));
+  if (!notes.links.empty()) line("links", fmt::format("{}", fmt::join(notes.links, ", ")));
   for (const auto& [name, text] : notes.provenance) line(name, text);
   std::map<std::int64_t, std::int64_t> counts;
   for (const std::int64_t label : dataset.labels()) ++counts[label];

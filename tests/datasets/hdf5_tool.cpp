@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -7,10 +8,16 @@
 #include "core/hash.h"
 #include "datasets/dataset_writer.h"
 #include "datasets/image_dataset.h"
+#include "datasets/loader.h"
 
-// What test_hdf5.py runs:
+// What the tests in Python run:
 //   hdf5_tool write FILE TYPE   a dataset of 11 images [3, 5, 5] whose bytes count up, modulo 251
 //   hdf5_tool read FILE...      prints as JSON what the reader makes of the files
+//   hdf5_tool load FILE CACHE   as JSON [label, bytes of image] of every sample that one epoch of training
+//   sees, with a
+//                               cache of so many bytes
+//   hdf5_tool epoch FILE        one epoch: the number of images, and the most anonymous memory in use on its
+//   way
 namespace ganymede {
 namespace {
 
@@ -50,6 +57,41 @@ void read(const std::vector<std::filesystem::path>& paths) {
   std::puts(json.dump().c_str());
 }
 
+void load(const std::string& path, std::int64_t cache_bytes) {
+  const ImageDataset dataset = ImageDataset::attach(ImageDataset::inspect({path}), cache_bytes);
+  Loader loader(dataset, {.micro_batch = 8, .threads = 3});
+  nlohmann::json samples = nlohmann::json::array();
+  while (static_cast<std::int64_t>(samples.size()) < dataset.size()) {
+    const Batch batch = loader.next();
+    const at::Tensor bytes = ((batch.images + 1) * 127.5).round().to(at::kByte).contiguous();
+    for (std::int64_t i = 0; i < 8 && static_cast<std::int64_t>(samples.size()) < dataset.size(); ++i) {
+      const auto* first = bytes[i].data_ptr<std::uint8_t>();
+      samples.push_back({batch.labels[i].item<std::int64_t>(), std::vector(first, first + bytes[i].numel())});
+    }
+  }
+  std::puts(samples.dump().c_str());
+}
+
+/// "RssAnon" of this process: bytes in memory that belong to no file.
+std::int64_t anonymous_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;)
+    if (std::int64_t kilobytes = 0; word == "RssAnon:" && status >> kilobytes) return kilobytes << 10;
+  return -1;
+}
+
+void run_epoch(const std::string& path) {
+  const ImageDataset dataset = ImageDataset::attach(ImageDataset::inspect({path}));
+  constexpr std::int64_t micro_batch = 64;
+  Loader loader(dataset, {.micro_batch = micro_batch, .flip = true, .threads = 2});
+  std::int64_t images = 0, most = 0;
+  for (; images < dataset.size(); images += micro_batch) {
+    loader.next();
+    if (images % (64 * micro_batch) == 0) most = std::max(most, anonymous_memory());
+  }
+  fmt::print("{} {}\n", images, most);
+}
+
 }  // namespace
 }  // namespace ganymede
 
@@ -58,6 +100,8 @@ int main(int count, char** words) {
   try {
     if (arguments.at(0) == "write") ganymede::write(arguments.at(1), arguments.at(2));
     if (arguments.at(0) == "read") ganymede::read({arguments.begin() + 1, arguments.end()});
+    if (arguments.at(0) == "load") ganymede::load(arguments.at(1), std::stoll(arguments.at(2)));
+    if (arguments.at(0) == "epoch") ganymede::run_epoch(arguments.at(1));
   } catch (const ganymede::Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return static_cast<int>(error.code());

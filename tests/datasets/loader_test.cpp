@@ -78,6 +78,21 @@ TEST_F(LoaderTest, GivesTheSameBatchesAtAnyRankCount) {
   }
 }
 
+TEST_F(LoaderTest, GivesTheSameBatchesOnAnyNumberOfThreads) {
+  const LoaderOptions base{.micro_batch = 10, .seed = 5, .flip = true, .prefetch = 2, .threads = 1};
+  const std::vector<Batch> reference = take(dataset, base, 60);
+  for (const int threads : {2, 5}) {
+    LoaderOptions options = base;
+    options.threads = threads;
+    const std::vector<Batch> batches = take(dataset, options, 60);
+    for (std::size_t b = 0; b < 60; ++b) {
+      EXPECT_EQ(batches[b].position, static_cast<std::int64_t>(b) * 10);
+      EXPECT_TRUE(at::equal(batches[b].images, reference[b].images)) << threads << " threads, batch " << b;
+      EXPECT_TRUE(at::equal(batches[b].labels, reference[b].labels));
+    }
+  }
+}
+
 TEST_F(LoaderTest, ContinuesAtAnyPosition) {
   const LoaderOptions base{.micro_batch = 9, .seed = 3, .flip = true, .dtype = at::kDouble};
   const std::vector<Batch> reference = take(dataset, base, 40);

@@ -36,6 +36,23 @@ TEST(PixelValues, MapsBytesAsTorchDoes) {
     EXPECT_TRUE(at::equal(converted(values, bytes_of(bytes), {4, 8, 8}, false, dtype), single.to(dtype)));
 }
 
+// One and three channels go a fast way: every byte, at widths that leave a rest to the widest instructions.
+TEST(PixelValues, MapsGreyAndColoursAsTorchDoes) {
+  const PixelValues values(ElementType::uint8, 0, 255);
+  for (const std::int64_t channels : {1, 3})
+    for (const std::int64_t width : {1, 7, 32, 101, 256})
+      for (const bool flip : {false, true}) {
+        const std::int64_t height = 256 / width + 1;
+        const at::Tensor x = (at::arange(channels * height * width) * 37 % 256).to(at::kByte);
+        const std::span<const std::byte> bytes{static_cast<const std::byte*>(x.data_ptr()),
+                                               static_cast<std::size_t>(x.numel())};
+        const at::Tensor expected = x.view({channels, height, width}).to(at::kFloat) / 127.5 - 1;
+        EXPECT_TRUE(at::equal(converted(values, bytes, {channels, height, width}, flip, at::kFloat),
+                              flip ? expected.flip({2}) : expected))
+            << channels << " channels, width " << width;
+      }
+}
+
 TEST(PixelValues, MapsTheRangeOfRealValues) {
   const PixelValues values(ElementType::float32, -10, 30);
   const std::vector<float> stored = {-10, 0, 10, 20, 30, 29};

@@ -8,6 +8,7 @@
 #include <numeric>
 #include <set>
 
+#include "datasets/block_cache.h"
 #include "datasets/keyed_permutation.h"
 
 namespace ganymede {
@@ -207,6 +208,27 @@ TEST(SampleOrder, RunsCoverALaneInOrder) {
     EXPECT_EQ(sorted(by_runs), sorted(by_places));
     EXPECT_NE(by_runs, by_places);
   }
+}
+
+// 600 groups of 500 images, of which only part fits: each is decoded about once an epoch.
+TEST(SampleOrder, KeepsGroupsTogetherThatAreDecodedTogether) {
+  constexpr std::int64_t together = 500, count = 600 * together, image_bytes = 3072;
+  const SampleOrder::Options options = SampleOrder::options_for(count, image_bytes, together);
+  EXPECT_EQ(options.block % together, 0);
+  const SampleOrder order(count, 7, options);
+  const std::int64_t window = order.window_of(0, 0).count;
+  const std::int64_t held = options.lanes * ((window + together - 1) / together + 1);
+  EXPECT_LE(held, 400);
+  BlockCache cache(held);
+  std::int64_t decoded = 0;
+  std::vector<std::int64_t> seen;
+  for (std::int64_t position = 0; position < count; position += 1000)
+    for (const std::int64_t sample : order.batch(position, 1000)) {
+      cache.get({0, sample / together}, 1, [&](std::span<std::byte>) { ++decoded; });
+      seen.push_back(sample);
+    }
+  EXPECT_EQ(sorted(seen), all_of(count));
+  EXPECT_LE(decoded, 600 + 2 * options.lanes);
 }
 
 }  // namespace
