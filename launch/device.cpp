@@ -20,7 +20,7 @@ bool all_see_gpus(Communicator& world) {
 }
 
 void refuse_missing_gpu() {
-  if (!at::hasCUDA())
+  if (!at::globalContext().hasCUDART())
     fail(ExitCode::options,
          "train.device = cuda, but this build is for the CPU: build the preset cuda, or give cpu");
   fail(ExitCode::options,
