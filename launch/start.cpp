@@ -130,12 +130,12 @@ std::string take_over(const std::vector<Player*>& players, const SoundCheckpoint
 
 }  // namespace
 
-void init_from(Process& process, Method& method, const fs::path& path) {
+void init_from(Process& process, Method& method, const fs::path& path, Communicator& group) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, path);
   process.together([&] {
     if (process.is_root()) fmt::print("{}\n", take_over(method.players(), checkpoint));
   });
-  for (Player* player : method.players()) player->broadcast(process.world(), 0);
+  for (Player* player : method.players()) player->broadcast(group, 0);
 }
 
 }  // namespace ganymede

@@ -26,7 +26,7 @@ std::optional<SoundCheckpoint> find_start(Process& process, const std::string& c
 
 /// Takes over every weight and buffer of a run (its newest sound checkpoint) or checkpoint that fits by name
 /// and shape, and says on standard output what did not. A moving average that is not there begins as a copy
-/// of the weights that are. Collective; throws AgreedError(checkpoint), also where a number is not finite.
-void init_from(Process& process, Method& method, const std::filesystem::path& path);
+/// of the weights that are. `group` takes tensors on the method's device. Collective; throws AgreedError(checkpoint), also where a number is not finite.
+void init_from(Process& process, Method& method, const std::filesystem::path& path, Communicator& group);
 
 }  // namespace ganymede

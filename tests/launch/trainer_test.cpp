@@ -23,7 +23,7 @@ class Net final : public torch::nn::Module {
 class OneWeight final : public Method {
  public:
   explicit OneWeight(Communicator& gradients)
-      : net_(std::make_shared<Net>()), player_("net", net_, {}, at::kFloat, gradients, 1 << 20) {}
+      : net_(std::make_shared<Net>()), player_("net", net_, {}, at::kFloat, at::kCPU, gradients, 1 << 20) {}
 
   std::vector<Player*> players() override { return {&player_}; }
   std::int64_t batches_per_step() const override { return 1; }
@@ -37,7 +37,7 @@ class OneWeight final : public Method {
     (net_->weight.sum() * (step == bad_step ? NAN : 1.0)).backward();
     player_.reducer().finalize();
     player_.update();
-    return {{"loss", 1.0}};
+    return {{"loss", at::full({}, 1.0, at::kDouble)}};
   }
   std::unique_ptr<Sampler> sampler(const SampleOptions&) override { return std::make_unique<Grey>(); }
 
@@ -67,7 +67,7 @@ struct Training {
     run_folder.emplace(folder / "run");
   }
   ExitCode train() {
-    return Trainer({process, *options, *dataset, method, &*run_folder, run_folder->path()}).run({});
+    return Trainer({process, *options, *dataset, method, &*run_folder, run_folder->path(), {}}).run({});
   }
   bool has(const std::string& path) const { return std::filesystem::exists(run_folder->path() / path); }
 

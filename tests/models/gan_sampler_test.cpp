@@ -21,7 +21,7 @@ class Mirror final : public Generator {
 };
 
 GanSampler sampler_of(const SampleOptions& options, const std::function<void(std::string_view)>& alive = {}) {
-  return {std::make_shared<Mirror>(), options, {4, 3, 10, at::kDouble, alive}, world()};
+  return {std::make_shared<Mirror>(), options, {4, 3, 10, at::kDouble, at::kCPU, alive}, world()};
 }
 
 at::Tensor z_of(double truncation) {
