@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/kernels/cpu/vector.h"
 #include "core/kernels/cuda/adam.h"
 
 namespace ganymede {
@@ -15,8 +16,8 @@ constexpr std::int64_t block = 2048;
 constexpr std::int64_t grain = 1 << 16;
 
 template <class T>
-void update(const AdamStep& step, T* __restrict weights, const T* __restrict gradient, T* __restrict m,
-            T* __restrict v, std::int64_t count) {
+GANYMEDE_INLINE void update_block(const AdamStep& step, T* __restrict weights, const T* __restrict gradient,
+                                  T* __restrict m, T* __restrict v, std::int64_t count) {
   const T beta1 = static_cast<T>(step.beta1), beta2 = static_cast<T>(step.beta2);
   const T rest1 = static_cast<T>(1 - step.beta1), rest2 = static_cast<T>(1 - step.beta2);
   const double t = static_cast<double>(step.t);
@@ -32,13 +33,29 @@ void update(const AdamStep& step, T* __restrict weights, const T* __restrict gra
 }
 
 template <class T>
-void average(T* __restrict target, const T* __restrict weights, T rest, std::int64_t count) {
+GANYMEDE_INLINE void average_block(T* __restrict target, const T* __restrict weights, T rest,
+                                   std::int64_t count) {
   // e + (w - e) is not w once rounded.
-  if (rest == 1) {
-    std::copy_n(weights, count, target);
-    return;
-  }
-  for (std::int64_t i = 0; i < count; ++i) target[i] += rest * (weights[i] - target[i]);
+  if (rest == 1)
+    for (std::int64_t i = 0; i < count; ++i) target[i] = weights[i];
+  else
+    for (std::int64_t i = 0; i < count; ++i) target[i] += rest * (weights[i] - target[i]);
+}
+
+// The clones: templates have none.
+GANYMEDE_VECTOR_CLONES void update(const AdamStep& step, float* w, const float* g, float* m, float* v,
+                                   std::int64_t count) {
+  update_block(step, w, g, m, v, count);
+}
+GANYMEDE_VECTOR_CLONES void update(const AdamStep& step, double* w, const double* g, double* m, double* v,
+                                   std::int64_t count) {
+  update_block(step, w, g, m, v, count);
+}
+GANYMEDE_VECTOR_CLONES void average(float* target, const float* weights, float rest, std::int64_t count) {
+  average_block(target, weights, rest, count);
+}
+GANYMEDE_VECTOR_CLONES void average(double* target, const double* weights, double rest, std::int64_t count) {
+  average_block(target, weights, rest, count);
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ void Trainer::send(const StepReport& report) {
     values.push_back(value);
   }
   // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
-  for (const Player* player : setting_.method.players()) values.push_back(player->last_gradient_norm().to(at::kDouble));
+  for (const Player* player : setting_.method.players())
+    values.push_back(player->last_gradient_norm().to(at::kDouble));
   const at::Tensor joined = at::stack(values);
   if (joined.is_cpu()) {
     pending.values = joined;
@@ -90,7 +91,8 @@ Trainer::Agreed Trainer::agree(bool now) {
 void Trainer::take(const Pending& pending, const double* totals) {
   figures_.clear();
   for (std::size_t i = 0; i < pending.names.size(); ++i) figures_.emplace_back(pending.names[i], totals[i]);
-  if (std::all_of(totals, totals + pending.values.numel(), [](double figure) { return std::isfinite(figure); }))
+  if (std::all_of(totals, totals + pending.values.numel(),
+                  [](double figure) { return std::isfinite(figure); }))
     return;
   line_.finish();
   throw AgreedError(

@@ -36,12 +36,10 @@ step() {
   return "$status"
 }
 
-# build PRESET [CMAKE ARGUMENTS]: configures and builds one preset with its tests.
+# build PRESET [TARGET]: configures and builds one preset with its tests.
 build() {
-  local preset=$1
-  shift
-  step "configure $preset" cmake --preset "$preset" -DGANYMEDE_TESTS=ON "$@" &&
-    step "build $preset" cmake --build --preset "$preset"
+  step "configure $1" cmake --preset "$1" -DGANYMEDE_TESTS=ON &&
+    step "build $1" cmake --build --preset "$1" --target "${2:-all}"
 }
 
 # check LABEL PRESET JOBS CTEST ARGUMENTS...: runs the tests that the arguments choose and counts them.
@@ -74,7 +72,7 @@ if build cpu; then
   check "Python tests" cpu 1 -L python -LE slow "$@"
   check "slow tests" cpu 1 -L slow "$@"
 fi
-if build asan; then
+if build asan unit_tests; then
   check "unit tests with sanitizers" asan "$cores" -LE 'mpi|python|slow' "$@"
 fi
 if nvcc=$(find_nvcc); then

@@ -187,8 +187,8 @@ ExitCode train(Process& process, const Request& request) {
     fmt::print("{} {} of {} steps, {} images a step, {} ranks, {}, {} threads each, {}, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
                options.train.batch * method->batches_per_step(), process.size(),
-               process.device().is_cuda() ? "a GPU each" : "CPU", at::get_num_threads(), options.train.precision,
-               out.string());
+               process.device().is_cuda() ? "a GPU each" : "CPU", at::get_num_threads(),
+               options.train.precision, out.string());
     std::fflush(stdout);
   });
   Trainer trainer(

@@ -115,7 +115,9 @@ std::int64_t AdversarialMethod::group() const {
 }
 
 ForwardContext AdversarialMethod::forward_context(const Share& share) const {
-  return {context_.batch_norm, {share.first, context_.micro_batch(), group()}, BatchNormMode::train,
+  return {context_.batch_norm,
+          {share.first, context_.micro_batch(), group()},
+          BatchNormMode::train,
           context_.activations};
 }
 

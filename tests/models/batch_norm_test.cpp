@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include "models/layers/initialise.h"
 #include "tests/distributed/collective_gradcheck.h"
