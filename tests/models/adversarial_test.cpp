@@ -41,6 +41,27 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
   }
 }
 
+// Gradients and weights are float32 either way: only the maps between convolutions are rounded.
+TEST(AdversarialMethod, LossesInHalfPrecisionFollowThoseInFloat) {
+  constexpr int steps = 20;
+  const auto losses = [](std::optional<at::ScalarType> activations) {
+    SmallGan run({.dtype = at::kFloat, .activations = activations}, world(), world());
+    std::vector<double> values;
+    for (int step = 0; step < steps; ++step)
+      for (const auto& [name, figure] : run.train(1))
+        if (name == "loss_d" || name == "loss_g") values.push_back(test::sum_over_ranks(figure));
+    return values;
+  };
+  const std::vector<double> full = losses(std::nullopt), half = losses(at::kBFloat16);
+  ASSERT_EQ(full.size(), 2u * steps);
+  double largest = 0;
+  for (std::size_t i = 0; i < full.size(); ++i)
+    largest = std::max(largest, std::abs(half[i] - full[i]) / std::max(1.0, std::abs(full[i])));
+  RecordProperty("largest_difference", fmt::format("{:.4f}", largest));
+  EXPECT_LT(largest, 0.1) << "of losses up to " << *std::ranges::max_element(full);
+  EXPECT_GT(largest, 0) << "bfloat16 was not used";
+}
+
 TEST(AdversarialMethod, StepsCountTheBatchesTheyTake) {
   SmallGan run({.options = {{"gan.d_steps", "3"}}}, world(), world());
   EXPECT_EQ(run.method().batches_per_step(), 3);

@@ -39,7 +39,8 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
       micro_batch_(options.batch / options.accumulate),
       rank_(gradients.rank()),
       size_(gradients.size()),
-      device_(options.device) {
+      device_(options.device),
+      dtype_(options.dtype) {
   recipe_->check(micro_batch_);
   method_ = recipe_->build({.gradients = gradients,
                             .batch_norm = batch_norm,
@@ -47,7 +48,8 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
                             .accumulate = options.accumulate,
                             .seed = 11,
                             .reseed = options.reseed,
-                            .dtype = at::kDouble,
+                            .dtype = options.dtype,
+                            .activations = options.activations,
                             .device = options.device,
                             .bucket_bytes = 8192,
                             .alive = options.alive});
@@ -70,7 +72,7 @@ Batch SmallGan::next() {
   Batch batch{images.view({-1, channels, resolution, resolution}).contiguous(at::MemoryFormat::ChannelsLast),
               labels.integers(first, share.count, classes), position_, share};
   position_ += micro_batch_;
-  batch.images = batch.images.to(device_);
+  batch.images = batch.images.to(device_, dtype_);
   batch.labels = batch.labels.to(device_);
   return batch;
 }

@@ -4,15 +4,17 @@
 
 namespace ganymede::test {
 
-/// A run of adversarial training: a narrow BigGAN at 32x32 with attention, in float64, on synthetic images.
+/// A run of adversarial training: a narrow BigGAN at 32x32 with attention on synthetic images.
 struct SmallGanOptions {
   std::int64_t batch = 8;
   std::int64_t accumulate = 1;
   at::Device device = at::kCPU;
-  double attention =
-      0.5;  ///< gamma at the start: at 0, as it is initialised, attention is hardly part of a short run
+  /// gamma at the start: at 0, as it is initialised, attention is hardly part of a short run
+  double attention = 0.5;
   std::map<std::string, std::string> options = {};  ///< on top of the narrow network's
   std::uint64_t reseed = 0;
+  at::ScalarType dtype = at::kDouble;
+  std::optional<at::ScalarType> activations = std::nullopt;
   std::function<void(std::string_view)> alive = {};
 };
 
@@ -37,6 +39,7 @@ class SmallGan {
   std::int64_t micro_batch_;
   int rank_, size_;
   at::Device device_;
+  at::ScalarType dtype_;
   std::unique_ptr<Method> method_;
   std::int64_t step_ = 0, position_ = 0, changed_ = -1;
 };
