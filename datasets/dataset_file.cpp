@@ -146,7 +146,14 @@ void DatasetFile::read(std::int64_t index, std::span<std::byte> image) const {
 /// Checked against its digest.
 const std::vector<std::byte>& DatasetFile::kept_block(std::int64_t block) const {
   Kept& kept = kept_[static_cast<std::size_t>(block)];
-  std::call_once(kept.once, [&] { kept.images = verify_block(block); });
+  if (kept.made.load(std::memory_order_acquire)) return kept.images;
+  const std::lock_guard lock(kept.making);
+  if (kept.made.load(std::memory_order_relaxed)) return kept.images;
+  std::vector<std::byte> images = verify_block(block);
+  // Blocks with digests come as they are stored.
+  if (layout_.channels_last && has_digests()) to_planes(images, type_, channels_, image_bytes_);
+  kept.images = std::move(images);
+  kept.made.store(true, std::memory_order_release);
   return kept.images;
 }
 

@@ -70,7 +70,8 @@ class DatasetFile {
   std::vector<std::uint64_t> digests_;
   std::unique_ptr<std::atomic<bool>[]> verified_;
   struct Kept {
-    std::once_flag once;
+    std::mutex making;
+    std::atomic<bool> made = false;
     std::vector<std::byte> images;
   };
   std::unique_ptr<Kept[]> kept_;  ///< one a block of /images; none in a file that is not kept

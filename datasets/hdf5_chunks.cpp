@@ -1,5 +1,6 @@
 #include "datasets/hdf5_chunks.h"
 
+#include <fmt/format.h>
 #include <hdf5.h>
 
 #include <cstdio>
@@ -21,8 +22,8 @@ std::vector<std::string> list_filters(std::int64_t properties) {
                     : id == H5Z_FILTER_SHUFFLE    ? "shuffle"
                     : id == H5Z_FILTER_FLETCHER32 ? "fletcher32"
                     : id == 32000                 ? "lzf"
-                    : *name                       ? std::string(name)
-                                                  : "filter " + std::to_string(id));
+                                  // The file's own name for it is a hint, no more.
+                                  : fmt::format("{} (number {})", name, id));
   }
   return names;
 }

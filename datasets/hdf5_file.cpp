@@ -303,6 +303,10 @@ Hdf5Array Hdf5File::describe(const std::string& name) const {
     array.filters = list_filters(properties);
     std::vector<hsize_t> chunk(array.shape.size());
     state_->check(H5Pget_chunk(properties, static_cast<int>(chunk.size()), chunk.data()), name, "inspected");
+    unsigned chunk_options = 0;
+    state_->check(H5Pget_chunk_opts(properties, &chunk_options), name, "inspected");
+    if (!array.filters.empty() && (chunk_options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0)
+      array.filters.emplace_back("partial chunks left out");
     array.chunk.assign(chunk.begin(), chunk.end());
   }
   if (array.storage == Hdf5Array::Storage::contiguous) {

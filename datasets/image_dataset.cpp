@@ -60,9 +60,12 @@ std::string ImageDataset::inspect(const std::vector<std::filesystem::path>& file
   return to_json(layout);
 }
 
+std::int64_t ImageDataset::default_cache(int processes) {
+  return std::min(most_cache, memory_limit() / 4 / processes);
+}
+
 ImageDataset ImageDataset::attach(const std::string& layout, std::optional<std::int64_t> cache_bytes) {
-  ImageDataset dataset(layout_from_json(layout),
-                       cache_bytes.value_or(std::min(most_cache, memory_limit() / 4)));
+  ImageDataset dataset(layout_from_json(layout), cache_bytes.value_or(default_cache(1)));
   for (const DatasetFile& file : dataset.files_)
     if (file.fingerprint() != file.layout().fingerprint)
       fail(ExitCode::dataset,

@@ -36,9 +36,11 @@ class ImageDataset {
   /// labels or digests differ from those inspected is refused; a copy is welcome. Without digests it must be
   /// the very file, unmodified. Pixels are held against the digests by verify_block_of() alone.
   /// `cache_bytes` bounds the memory for decoded images of files that are stored in chunks with filters; by
-  /// default 1 GiB, or a quarter of memory_limit() where that is less.
+  /// default default_cache(1).
   static ImageDataset attach(const std::string& layout,
                              std::optional<std::int64_t> cache_bytes = std::nullopt);
+  /// 1 GiB, or where that is less, the part of one of `processes` on a host of a quarter of memory_limit().
+  static std::int64_t default_cache(int processes);
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }
   std::int64_t channels() const { return layout_.channels; }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <system_error>
 
 #include "core/error.h"
 
@@ -49,7 +50,15 @@ Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
       readahead_(dataset, order_),
       taken_(options.position),
       given_(options.position) {
-  for (int i = 0; i < threads_; ++i) workers_.emplace_back([this] { run(); });
+  workers_.reserve(static_cast<std::size_t>(threads_));
+  try {
+    for (int i = 0; i < threads_; ++i) workers_.emplace_back([this] { run(); });
+  } catch (const std::system_error& error) {
+    // Those that started do the work.
+    if (workers_.empty())
+      fail(ExitCode::memory, "cannot start a thread that reads: {}: raise the limit of processes (ulimit -u)",
+           error.what());
+  }
 }
 
 Loader::~Loader() {

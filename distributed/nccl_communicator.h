@@ -40,4 +40,8 @@ void prepare_nccl(const NcclEnvironment& environment);
 /// without CUDA.
 std::string gpu_identity(int index);
 
+/// Whether this host's GPU number `index` multiplies bfloat16 matrices in its tensor cores: compute capability 8.0
+/// on. Throws Error(options) in a build without CUDA.
+bool gpu_has_bf16(int index);
+
 }  // namespace ganymede

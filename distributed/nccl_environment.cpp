@@ -44,4 +44,10 @@ std::string gpu_identity(int index) {
   return text;
 }
 
+bool gpu_has_bf16(int index) {
+  int major = 0;
+  C10_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
+  return major >= 8;
+}
+
 }  // namespace ganymede

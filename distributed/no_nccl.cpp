@@ -21,4 +21,8 @@ std::string gpu_identity(int) {
   refuse();
 }
 
+bool gpu_has_bf16(int) {
+  refuse();
+}
+
 }  // namespace ganymede

@@ -54,6 +54,10 @@ class WarnOnce final : public c10::WarningHandler {
 
 }  // namespace
 
+bool has_bf16_units(at::Device device) {
+  return device.is_cpu() ? __builtin_cpu_supports("avx512bf16") != 0 : gpu_has_bf16(device.index());
+}
+
 bool may_share_gpu() {
   const char* value = std::getenv("GANYMEDE_SHARE_GPU");
   return value != nullptr && std::string_view(value) == "1";

@@ -14,6 +14,9 @@ namespace ganymede {
 /// `world`; throws Error(options).
 at::Device choose_device(const std::string& choice, Communicator& world);
 
+/// Whether the device multiplies bfloat16 matrices faster than float32 ones.
+bool has_bf16_units(at::Device device);
+
 /// Whether GANYMEDE_SHARE_GPU allows several ranks a GPU.
 bool may_share_gpu();
 

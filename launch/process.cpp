@@ -110,8 +110,13 @@ std::unique_ptr<Communicator> Process::group(const std::string& name) {
 }
 
 void Process::watch(double seconds) {
-  if (seconds <= 0) return;
-  const auto deadline = deadline_ = std::chrono::milliseconds(std::llround(seconds * 1000));
+  if (seconds <= 0) {
+    deadline_ = std::chrono::hours(24 * 365);
+    return;
+  }
+  const auto deadline = std::chrono::milliseconds(std::llround(seconds * 1000));
+  // The watchdog comes first: it names the late rank.
+  deadline_ = 2 * deadline;
   const int own_rank = rank(), own_size = size();
   const bool alone = mpi_ == nullptr;
   watchdog_ = std::make_unique<Watchdog>(

@@ -16,7 +16,7 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.accumulate", accumulate, "micro-batches", {1, 1 << 20},
              "parts the global batch is computed in");
   schema.add("train.precision", precision, {"auto", "bf16", "fp32", "fp64"},
-             "arithmetic of the convolutions; auto: bf16 where the processor has units for it, else fp32");
+             "arithmetic of the convolutions; auto: bf16 where the device has units for it, else fp32");
   schema.add("train.steps", steps, "steps", {0, many}, "length of the run", OnResume::free);
   schema.add("train.kimg", kimg, "thousand images", {0, many},
              "length of the run in real images, 0 for train.steps", OnResume::free);
@@ -24,7 +24,7 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.threads", threads, "threads", {0, 4096}, "a rank's threads, 0 for its share of the cores",
              OnResume::free);
   schema.add("train.device", device, {"auto", "cpu", "cuda"},
-             "what computes; auto takes GPUs where every rank has one", OnResume::free);
+             "what computes; auto takes GPUs where every rank sees one: each takes one rank", OnResume::free);
   schema.add("train.deterministic", deterministic, "the same bits in each run on GPUs too, at some speed",
              OnResume::free);
   schema.add("train.bucket_mib", bucket_mib, "MiB", {0.001, 4096}, "least size of a gradient bucket");

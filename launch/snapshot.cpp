@@ -1,5 +1,6 @@
 #include "launch/snapshot.h"
 
+#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <set>
@@ -20,6 +21,7 @@ void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json
   header["position"] = progress.position;
   header["reseed"] = progress.reseed;
   header["ranks"] = process_.size();
+  header["threads"] = at::get_num_threads();
   for (const Player* player : method.players()) {
     header["updates"][player->name()] = player->updates();
     for (const auto& bucket : player->reducer().buckets())

@@ -3,6 +3,7 @@
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
+#include "launch/device.h"
 #include "launch/start.h"
 #include "launch/threads.h"
 #include "launch/trainer.h"
@@ -114,12 +115,7 @@ void compare_options(Process& process, const RunOptions& options) {
         process.is_root());
 }
 
-/// Whether this processor multiplies bfloat16 matrices faster than float32 ones.
-bool has_bf16_units() {
-  return __builtin_cpu_supports("avx512bf16") != 0;
-}
-
-/// Settles train.precision = auto: what the run began with, else what every rank's processor is good at.
+/// Settles train.precision = auto: what the run began with, else what every rank's device is good at.
 /// Collective.
 void resolve_precision(Process& process, TrainOptions& options, const Manifest* begun) {
   if (options.precision != "auto") return;
@@ -128,8 +124,19 @@ void resolve_precision(Process& process, TrainOptions& options, const Manifest* 
     if (const auto setting = stored.find("train.precision"); setting != stored.end())
       options.precision = setting->second.value;
   } else {
-    options.precision = process.world().agree(has_bf16_units() ? 0 : 1) == 0 ? "bf16" : "fp32";
+    options.precision =
+        process.world().agree(has_bf16_units(process.device()) ? 0 : 1) == 0 ? "bf16" : "fp32";
   }
+}
+
+/// On as many ranks a run goes on bit for bit, if each has as many threads.
+void warn_of_threads(const Process& process, const Manifest& begun) {
+  const int threads = at::get_num_threads(), before = begun.header.value("threads", threads);
+  if (process.is_root() && begun.header.at("ranks") == process.size() && threads != before)
+    print_error(
+        fmt::format("warning: {} threads a rank, and {} when the checkpoint was saved: the run goes on up to "
+                    "rounding; with --train.threads {} bit for bit",
+                    threads, before, before));
 }
 
 ExitCode train(Process& process, const Request& request) {
@@ -150,7 +157,8 @@ ExitCode train(Process& process, const Request& request) {
   });
   std::optional<ImageDataset> dataset;
   process.together([&] {
-    dataset.emplace(ImageDataset::attach(layout));
+    const int neighbours = process.world().local_size();
+    dataset.emplace(ImageDataset::attach(layout, ImageDataset::default_cache(neighbours)));
     const std::string warning = check_dataset(*dataset, options.method->images());
     if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
@@ -170,6 +178,7 @@ ExitCode train(Process& process, const Request& request) {
       check_same_run(options, *dataset, checkpoint->manifest, items_of(request.line.value("resume.allow")));
     });
     restore(process, *method, *checkpoint, *gradients);
+    warn_of_threads(process, checkpoint->manifest);
     if (process.is_root() && request.line.has("init-from"))
       fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
   } else {

@@ -22,7 +22,7 @@ enum class WeightForm {
 /// channels_last order] constants to autograd. Undefined u and v: no normalisation, sigma 1.
 struct SpectralFactors {
   at::Tensor u, v;
-  double sigma = 1;
+  double sigma = 1;  ///< what the CPU's kernels divide by; elsewhere it is computed from u and v again
 };
 
 /// weight (dense; four-dimensional ones in channels_last order) in its form, divided by sigma and converted

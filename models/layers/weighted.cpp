@@ -43,7 +43,8 @@ at::Tensor Weighted::effective_weight(at::ScalarType type, WeightForm form) {
                        made_version_ == weight_._version();
   if (!current) {
     const at::NoGradGuard no_grad;
-    if (u_.defined())
+    // On other devices the weight is made of sigma there: the host need not wait for it.
+    if (u_.defined() && weight_.is_cpu())
       spectral_.sigma = at::dot(spectral_.u, at::mv(matrix_of(weight_), spectral_.v)).item<double>();
     made_ = make_weight(weight_, form, spectral_, type);
     made_form_ = form;
