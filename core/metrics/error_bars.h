@@ -11,14 +11,14 @@ struct Estimate {
   double standard_error = 0;
 };
 
-/// Mean of independent repetitions x_1..x_n (the score of n separate draws) and the standard error of that mean,
-/// sqrt(sum (x_i - mean)^2 / (n (n - 1))). A score of one draw varies by sqrt(n) times as much. Error(`options`)
-/// if n < 2.
+/// Mean of independent repetitions x_1..x_n (the score of n separate draws) and the standard error of that
+/// mean, sqrt(sum (x_i - mean)^2 / (n (n - 1))). A score of one draw varies by sqrt(n) times as much.
+/// Error(`options`) if n < 2.
 Estimate repeated_draws(const std::vector<double>& values);
 
-/// The delete-one-block jackknife (Tukey 1958; Efron, "The jackknife, the bootstrap and other resampling plans",
-/// 1982, chapter 3): the samples are cut into B blocks of one size, `without[i]` is the score of all but block i,
-/// `all` that of all.
+/// The delete-one-block jackknife (Tukey 1958; Efron, "The jackknife, the bootstrap and other resampling
+/// plans", 1982, chapter 3): the samples are cut into B blocks of one size, `without[i]` is the score of all
+/// but block i, `all` that of all.
 ///
 ///     standard error = sqrt((B - 1) / B  sum (without_i - mean)^2)
 ///

@@ -7,12 +7,12 @@
 
 namespace ganymede {
 
-/// Squared Euclidean distances between many rows and many others, fast where that is enough and exact where it
-/// matters. A matrix product in float32 gives each |x - y|^2 with a bound on its error; who compares it with a
-/// threshold asks for `exact` where the bound leaves the answer open, which is seldom.
+/// Squared Euclidean distances between many rows and many others, fast where that is enough and exact where
+/// it matters. A matrix product in float32 gives each |x - y|^2 with a bound on its error; who compares it
+/// with a threshold asks for `exact` where the bound leaves the answer open, which is seldom.
 
-/// Rows [n, D], float32 or float64, and what the matrix product needs of them: rows less `centre` [D] float64, for
-/// the bound grows with their length.
+/// Rows [n, D], float32 or float64, and what the matrix product needs of them: rows less `centre` [D]
+/// float64, for the bound grows with their length.
 struct CentredRows {
   CentredRows(const at::Tensor& rows, const at::Tensor& centre);
 
@@ -23,9 +23,9 @@ struct CentredRows {
 
 /// Distances of all pairs of some x [n, D] and y [m, D], of one type.
 ///
-/// With u = 2^-24 the product of rounded rows is off by at most D u |x| |y| in any order of summation (Higham,
-/// "Accuracy and stability of numerical algorithms", section 3.1) and rounding the rows moves |x - y|^2 by at
-/// most about 2 u (|x| + |y|)^2: in all, less than u (D / 2 + 4) (|x| + |y|)^2, which is `slack`.
+/// With u = 2^-24 the product of rounded rows is off by at most D u |x| |y| in any order of summation
+/// (Higham, "Accuracy and stability of numerical algorithms", section 3.1) and rounding the rows moves |x -
+/// y|^2 by at most about 2 u (|x| + |y|)^2: in all, less than u (D / 2 + 4) (|x| + |y|)^2, which is `slack`.
 class DistanceTile {
  public:
   DistanceTile(const CentredRows& x, const CentredRows& y);
@@ -36,8 +36,8 @@ class DistanceTile {
   /// Bounds of |x_i - y_j|^2. NaN where features are too large for float32.
   double lower(std::int64_t i, std::int64_t j) const { return estimate(i, j) - slack(i, j); }
   double upper(std::int64_t i, std::int64_t j) const { return estimate(i, j) + slack(i, j); }
-  /// Sum of (x - y)^2 in float64 in one fixed order: a pair has the same bits whichever side, block or rank it is
-  /// met in, so that ties, and radii that are made of the very same distance, compare as they should.
+  /// Sum of (x - y)^2 in float64 in one fixed order: a pair has the same bits whichever side, block or rank
+  /// it is met in, so that ties, and radii that are made of the very same distance, compare as they should.
   double exact(std::int64_t i, std::int64_t j) const;
 
  private:
@@ -58,8 +58,8 @@ class DistanceTile {
   double bound_;
 };
 
-/// Calls `action` with tile after tile (the largest 1,024 x 4,096) of queries [n, D] against others [m, D], and
-/// where its first query and its first other are.
+/// Calls `action` with tile after tile (the largest 1,024 x 4,096) of queries [n, D] against others [m, D],
+/// and where its first query and its first other are.
 void for_each_tile(const at::Tensor& queries, const at::Tensor& others, const at::Tensor& centre,
                    const std::function<void(const DistanceTile& tile, std::int64_t first_query,
                                             std::int64_t first_other)>& action);

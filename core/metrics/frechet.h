@@ -6,16 +6,15 @@ namespace ganymede {
 
 /// A Frechet distance and the two parts it is the sum of.
 struct FrechetDistance {
-  double value = 0;      ///< never negative
-  double mean_part = 0;  ///< |mu_1 - mu_2|^2
-  double covariance_part =
-      0;  ///< the rest; rounding may take it below zero, and then value shows none of that
-  bool undersampled = false;  ///< either side has no more samples than dimensions
+  double value = 0;            ///< never negative
+  double mean_part = 0;        ///< |mu_1 - mu_2|^2
+  double covariance_part = 0;  ///< the rest, as computed: rounding may take it a little below zero
+  bool undersampled = false;   ///< either side has no more samples than dimensions: warn
 };
 
 /// The Frechet (2-Wasserstein) distance, squared, between two normal distributions (Dowson and Landau, "The
-/// Frechet distance between multivariate normal distributions", 1982; of Inception features: FID, Heusel et al.,
-/// "GANs trained by a two time-scale update rule...", 2017, equation 6):
+/// Frechet distance between multivariate normal distributions", 1982; of Inception features: FID, Heusel et
+/// al., "GANs trained by a two time-scale update rule...", 2017, equation 6):
 ///
 ///     d^2 = |mu_1 - mu_2|^2 + tr Sigma_1 + tr Sigma_2 - 2 tr (Sigma_1 Sigma_2)^(1/2)
 ///

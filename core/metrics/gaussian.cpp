@@ -9,8 +9,8 @@
 namespace ganymede {
 namespace {
 
-// Cholesky's pivots are at least the smallest eigenvalue. Those of a singular matrix end at rounding, whose root is
-// far from nothing: such a matrix takes the other way.
+// Cholesky's pivots are at least the smallest eigenvalue. Those of a singular matrix end at rounding, whose
+// root is far from nothing: such a matrix takes the other way.
 constexpr double smallest_pivot = 1e-10;
 // Eigenvalues below this share of the largest are taken for rounding's.
 constexpr double smallest_eigenvalue = 64 * std::numeric_limits<double>::epsilon();

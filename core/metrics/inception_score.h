@@ -6,15 +6,16 @@
 
 namespace ganymede {
 
-/// Inception score (Salimans et al., "Improved techniques for training GANs", 2016, section 4): over each of S
-/// splits of the samples,
+/// Inception score (Salimans et al., "Improved techniques for training GANs", 2016, section 4): over each of
+/// S splits of the samples,
 ///
 ///     IS = exp( mean_i KL(p(y | x_i) || p(y)) ) = exp( mean_i sum_y p_iy log p_iy - sum_y p_y log p_y ),
 ///
-/// with p(y) the mean over the split. Split s holds the positions [floor(s N / S), floor((s + 1) N / S)): torch-
-/// fidelity shuffles before it cuts, so hand in the places after its shuffle to get its number.
+/// with p(y) the mean over the split. Split s holds the positions [floor(s N / S), floor((s + 1) N / S)):
+/// torch-fidelity shuffles before it cuts, so hand in the places after its shuffle to get its number.
 ///
-/// What a split needs of its samples is two sums, so that memory does not grow and ranks merge by one all-reduce.
+/// What a split needs of its samples is two sums, so that memory does not grow and ranks merge by one
+/// all-reduce.
 ///
 ///     InceptionScore score(50000, 10, 1008);
 ///     score.add(logits, positions);                   // [n, 1008] and [n]
@@ -30,8 +31,8 @@ class InceptionScore {
   /// Error(`options`) if there are fewer samples than splits.
   InceptionScore(std::int64_t samples, std::int64_t splits, std::int64_t classes);
 
-  /// Takes in logits [n, classes] of any floating type, of the samples at `positions` [n] int64 in [0, samples).
-  /// Throws as check_features.
+  /// Takes in logits [n, classes] of any floating type, of the samples at `positions` [n] int64 in [0,
+  /// samples). Throws as check_features.
   void add(const at::Tensor& logits, const at::Tensor& positions);
 
   /// [S, 2 + classes] float64: count, sum of p log p, sum of p. The state itself, as Moments::sums.

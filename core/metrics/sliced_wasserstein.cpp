@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "core/metrics/radix_sort.h"
 
 namespace ganymede {
 namespace {
@@ -169,8 +170,8 @@ at::Tensor sorted_distance(const at::Tensor& a, const at::Tensor& b) {
     for (std::int64_t column = begin; column < end; ++column) {
       float* first = x.data_ptr<float>() + column * count;
       float* second = y.data_ptr<float>() + column * count;
-      std::sort(first, first + count);
-      std::sort(second, second + count);
+      radix_sort({first, static_cast<std::size_t>(count)});
+      radix_sort({second, static_cast<std::size_t>(count)});
       double sum = 0;
       for (std::int64_t i = 0; i < count; ++i)
         sum += std::abs(static_cast<double>(first[i]) - static_cast<double>(second[i]));

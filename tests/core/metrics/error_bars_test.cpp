@@ -77,7 +77,7 @@ TEST_F(Blocks, TogetherAreTheWhole) {
   EXPECT_NEAR(distance({2, 5}) / whole, 1, 1e-9);
 }
 
-// The samples are of the reference's own distribution: the distance is all bias, and at infinity none is left.
+// The samples are of the reference's own distribution: the distance is all bias, and at infinity it is gone.
 TEST_F(Blocks, AtInfinityTheBiasIsGone) {
   std::vector<double> counts, values;
   for (const auto& run : growing_runs(count)) {

@@ -39,6 +39,22 @@ TEST(Frechet, OfIdenticalSetsIsZero) {
   }
 }
 
+// Where roots of eigenvalues would be off: half of the directions hardly vary.
+TEST(Frechet, OfNearlySingularCovariancesIsExact) {
+  for (const double small : {1e-3, 1e-6, 1e-8, 1e-12}) {
+    const at::Tensor mean = at::zeros({100}, at::kDouble), mixing = random_features(1, 100, 100);
+    const at::Tensor axes = std::get<0>(at::linalg_qr(mixing));
+    at::Tensor variances = at::ones({100}, at::kDouble);
+    variances.narrow(0, 50, 50).fill_(small);
+    const at::Tensor first = at::mm(axes * variances, axes.t()),
+                     second = at::mm(axes * variances * 4, axes.t());
+    const Gaussian reference = Gaussian::of(mean, first);
+    const double expected = variances.sum().item<double>();
+    EXPECT_LT(frechet_distance(reference, reference).value, 1e-9) << small;
+    EXPECT_NEAR(frechet_distance(reference, Gaussian::of(mean, second)).value / expected, 1, 1e-9) << small;
+  }
+}
+
 TEST(Frechet, OfFewSamplesIsTheSameByCovarianceAndByFeatures) {
   const at::Tensor real = random_features(2, 900, 300), fake = random_features(3, 60, 300, 0.1);
   const FrechetDistance by_covariance = frechet_distance(fitted(real), fitted(fake));
