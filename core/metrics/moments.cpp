@@ -21,6 +21,12 @@ void add_outer(at::Tensor outer, const at::Tensor& rows) {
   }
 }
 
+bool all_finite(const at::Tensor& features) {
+  const std::vector<at::Tensor> parts = features.split(4096);  // whose masks and copies are small
+  return std::all_of(parts.begin(), parts.end(),
+                     [](const at::Tensor& part) { return at::isfinite(part).all().item<bool>(); });
+}
+
 std::int64_t first_bad_row(const at::Tensor& features) {
   return at::isfinite(features).all(1).logical_not().to(at::kByte).argmax().item<std::int64_t>();
 }
@@ -34,7 +40,7 @@ void check_features(const at::Tensor& features, std::int64_t dimension) {
          "features: {} of {} where [count, {}] of floating type is wanted: other weights?",
          fmt::join(features.sizes(), " x "), c10::toString(features.scalar_type()),
          dimension > 0 ? std::to_string(dimension) : "dimension");
-  if (!at::isfinite(features).all().item<bool>())
+  if (!all_finite(features))
     fail(
         ExitCode::checkpoint,
         "features: row {} of {} is not finite: the extractor's weights are damaged, or its precision too low",
