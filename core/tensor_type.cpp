@@ -86,6 +86,10 @@ std::int64_t TensorType::numel() const {
   return count;
 }
 
+std::string TensorType::dtype_text() const {
+  return std::string(name_of(dtype));
+}
+
 std::string TensorType::text() const {
   return fmt::format("{} [{}]", name_of(dtype), fmt::join(shape, ","));
 }

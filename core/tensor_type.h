@@ -27,6 +27,8 @@ struct TensorType {
   std::int64_t numel() const;
   std::int64_t item_bytes() const { return static_cast<std::int64_t>(c10::elementSize(dtype)); }
   std::int64_t bytes() const { return numel() * item_bytes(); }
+  /// "F32"
+  std::string dtype_text() const;
   /// "F32 [2,3]", for messages.
   std::string text() const;
 

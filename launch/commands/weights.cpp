@@ -1,0 +1,101 @@
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/hash.h"
+#include "core/strict_json.h"
+#include "core/weights_file.h"
+#include "launch/command_line.h"
+#include "launch/commands.h"
+#include "launch/text.h"
+
+namespace ganymede {
+namespace {
+
+constexpr const char* usage = R"(usage: ganymede weights check FILE ...
+
+Says what a file of weights is: format, tensors, network, digest. It may be safetensors, or what
+torch.save wrote (.pth, .pt, .ckpt, .bin). Nothing in it is run: a file with code is refused.
+
+)";
+
+const std::vector<Flag> flags{{"help", "", "this text"}};
+
+constexpr std::size_t first_names = 3;
+
+void print_line(std::string_view name, const std::string& text) {
+  fmt::print("  {:<10} {}\n", name, text);
+}
+
+std::string types_text(const WeightsFile& file) {
+  std::map<std::string, std::int64_t> counts;
+  for (const auto& [name, type] : file.tensors()) ++counts[type.dtype_text()];
+  std::vector<std::string> parts;
+  for (const auto& [dtype, count] : counts)
+    parts.push_back(fmt::format("{} ({} tensors)", dtype, with_thousands(count)));
+  return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// Names up to the first dot, with their numbers of tensors.
+std::string prefixes_text(const WeightsFile& file) {
+  constexpr std::size_t most = 8;
+  std::map<std::string, std::int64_t> counts;
+  for (const auto& [name, type] : file.tensors()) ++counts[name.substr(0, name.find('.'))];
+  std::vector<std::string> parts;
+  for (const auto& [prefix, count] : counts) {
+    if (parts.size() == most) break;
+    parts.push_back(fmt::format("{} ({})", quote(prefix), with_thousands(count)));
+  }
+  return fmt::format(
+      "{}{}", fmt::join(parts, ", "),
+      counts.size() > most ? fmt::format(" and {} more", with_thousands(std::ssize(counts) - most)) : "");
+}
+
+/// What the tensors are for.
+std::string network_of(const WeightsFile&) {
+  return "unknown";
+}
+
+void print_tensors(const WeightsFile& file) {
+  std::int64_t parameters = 0;
+  for (const auto& [name, type] : file.tensors()) parameters += type.numel();
+  print_line("tensors", fmt::format("{}, {} numbers", with_thousands(std::ssize(file.tensors())),
+                                    with_thousands(parameters)));
+  print_line("types", types_text(file));
+  print_line("network", network_of(file));
+  if (!file.tensors().empty()) print_line("names", prefixes_text(file));
+  std::size_t shown = 0;
+  for (const auto& [name, type] : file.tensors())
+    if (shown++ < first_names) print_line("", fmt::format("{} {}", quote(name), type.text()));
+  print_line("digest", fmt::format("{} (XXH3-64 of names, types and numbers, whatever the format)",
+                                   hex(file.digest())));
+}
+
+void check(const std::string& path) {
+  const WeightsFormat format = weights_format(path);
+  fmt::print("{}\n", path);
+  print_line("format", fmt::format("{}, {}", name_of(format), byte_text(size_of_file(path).value_or(0))));
+  if (format == WeightsFormat::torchscript)
+    print_line("program", "its weights come with code: nothing in it was listed or run");
+  else
+    print_tensors(WeightsFile::open(path));
+}
+
+}  // namespace
+
+int weights_command(std::span<const std::string> arguments) {
+  if (arguments.empty()) fail(ExitCode::options, "ganymede weights: give check; --help tells more");
+  const bool is_check = arguments.front() == "check";
+  if (!is_check && arguments.front() != "--help")
+    fail(ExitCode::options, "ganymede weights knows no '{}': give check", arguments.front());
+  const CommandLine line = parse_command_line(arguments.subspan(is_check ? 1 : 0), flags, {});
+  if (line.has("help")) {
+    fmt::print("{}{}", usage, flag_help(flags));
+    return 0;
+  }
+  if (line.positional.empty()) fail(ExitCode::options, "ganymede weights check: name a file; see --help");
+  for (const std::string& path : line.positional) check(path);
+  return 0;
+}
+
+}  // namespace ganymede
