@@ -32,7 +32,7 @@ std::string types_text(const WeightsFile& file) {
   for (const auto& [name, type] : file.tensors()) ++counts[type.dtype_text()];
   std::vector<std::string> parts;
   for (const auto& [dtype, count] : counts)
-    parts.push_back(fmt::format("{} ({} tensors)", dtype, with_thousands(count)));
+    parts.push_back(fmt::format("{} ({})", dtype, with_thousands(count)));
   return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -73,12 +73,14 @@ void print_tensors(const WeightsFile& file) {
 
 void check(const std::string& path) {
   const WeightsFormat format = weights_format(path);
+  std::optional<WeightsFile> file;
+  if (format != WeightsFormat::torchscript) file = WeightsFile::open(path);
   fmt::print("{}\n", path);
   print_line("format", fmt::format("{}, {}", name_of(format), byte_text(size_of_file(path).value_or(0))));
-  if (format == WeightsFormat::torchscript)
-    print_line("program", "its weights come with code: nothing in it was listed or run");
+  if (file)
+    print_tensors(*file);
   else
-    print_tensors(WeightsFile::open(path));
+    print_line("program", "its weights come with code: nothing in it was listed or run");
 }
 
 }  // namespace

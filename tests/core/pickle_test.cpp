@@ -20,7 +20,7 @@ std::string text_of(const Pickle& pickle, const Pickle::Value& value) {
   const auto joined = [&](const char* open, const char* close, std::size_t group) {
     std::string text = open;
     for (std::size_t i = 0; i < value.items.size(); ++i)
-      text += (i == 0 ? "" : i % group == 0 ? "," : ":") + text_of(pickle, pickle[value.items[i]]);
+      text.append(i == 0 ? "" : i % group == 0 ? "," : ":").append(text_of(pickle, pickle[value.items[i]]));
     return text + close;
   };
   switch (value.kind) {
@@ -47,7 +47,7 @@ std::string text_of(const Pickle& pickle, const Pickle::Value& value) {
     case Kind::call:
       return text_of(pickle, pickle[value.items[0]]) + text_of(pickle, pickle[value.items[1]]);
     case Kind::persistent:
-      return "@" + text_of(pickle, pickle[value.items[0]]);
+      return "@"s + text_of(pickle, pickle[value.items[0]]);
   }
   return "";
 }
@@ -285,7 +285,7 @@ TEST(Pickle, CopiesOfWhatIsSharedAreCounted) {
   bytes += "t.";
   const std::string message = expect_error(ExitCode::checkpoint, [&] { parsed(bytes); });
   EXPECT_NE(message.find("opcodes"), std::string::npos) << message;
-  EXPECT_NE(expect_error(ExitCode::checkpoint, [&] { parsed(std::string(5'000'000, '(')); }).find("opcodes"),
+  EXPECT_NE(expect_error(ExitCode::checkpoint, [&] { parsed(std::string(5'000'000, 'N')); }).find("opcodes"),
             std::string::npos);
 }
 
@@ -297,7 +297,9 @@ TEST(Pickle, DeepNestingIsFlat) {
 TEST(Pickle, TruncationsAndFlipsAreErrorsOrValues) {
   std::string all = "(";
   for (const Example& example : examples)
-    if (example.text && example.bytes[0] != '\x80') all += example.bytes.substr(0, example.bytes.size() - 1);
+    // MEMOIZE counts what is remembered, which others do too.
+    if (example.text && example.bytes[0] != '\x80' && example.bytes.find('\x94') == std::string::npos)
+      all += example.bytes.substr(0, example.bytes.size() - 1);
   all += "t.";
   ASSERT_NO_THROW(Pickle::parse(all, known, "FILE"));
   for (std::size_t length = 0; length < all.size(); ++length)
