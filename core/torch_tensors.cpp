@@ -110,7 +110,7 @@ class Reader {
     const bool is_old = function(made) == rebuild_old;
     if ((!is_old && function(made) != rebuild) || given < (is_old ? 4 : 6) || given > (is_old ? 4 : 7))
       fail_for(fmt::format("{} with {} arguments", function(made), given));
-    if (given == 7 && !(item(arguments, 6).kind == Kind::none || item(arguments, 6).items.empty()))
+    if (given == 7 && !says_nothing(item(arguments, 6)))
       fail_for("a tensor that is to be negated or conjugated");
     const Reference storage = reference(item(arguments, 0));
     TorchTensor tensor{{storage.storage.dtype, counts(item(arguments, 2), "shape")},
@@ -126,6 +126,10 @@ class Reader {
   }
 
  private:
+  static bool says_nothing(const Value& metadata) {
+    return metadata.kind == Kind::none || (metadata.kind == Kind::dict && metadata.items.empty());
+  }
+
   std::string_view function(const Value& call) const {
     if (call.kind != Kind::call) fail_for("a parameter of something else than a tensor");
     return item(call, 0).text;
@@ -199,16 +203,23 @@ class Walk {
       reader_.fail_for("its parts are shared so often that they make more names than it has bytes");
   }
 
+  static bool is_container(const Value& value) {
+    return value.kind == Kind::dict || value.kind == Kind::list || value.kind == Kind::tuple;
+  }
+
   void visit(const Value& value, const std::string& name, bool is_named, int depth) {
     charge(1 + std::ssize(name));
     if (depth > deepest) reader_.fail_for(fmt::format("values nested deeper than {}", deepest));
     if (reader_.is_tensor(value)) return add(value, depth == 0 ? "tensor" : name, is_named);
-    const bool is_dict = value.kind == Kind::dict;
-    if (!is_dict && value.kind != Kind::list && value.kind != Kind::tuple) return;
+    if (!is_container(value)) return;
     const std::string prefix = depth == 0 ? "" : name + ".";
+    const bool is_dict = value.kind == Kind::dict;
     for (std::size_t i = 0; i < value.items.size(); i += is_dict ? 2 : 1) {
+      const Value& child = reader_.item(value, is_dict ? i + 1 : i);
+      charge(1);
+      if (!is_container(child) && !reader_.is_tensor(child)) continue;
       const std::optional<std::string> key = is_dict ? key_of(reader_.item(value, i)) : fmt::format("{}", i);
-      visit(reader_.item(value, is_dict ? i + 1 : i), prefix + key.value_or("?"), is_named && key, depth + 1);
+      visit(child, prefix + key.value_or("?"), is_named && key, depth + 1);
     }
   }
 
