@@ -7,6 +7,8 @@
 namespace ganymede {
 namespace {
 
+constexpr const char* bf16_caveat = "features in bf16 are a preview, some percent off";
+
 /// Images computed at once: on a host few, so that one layer's maps stay in the cache.
 std::int64_t piece_on(at::Device device) {
   return device.is_cpu() ? 8 : 64;
@@ -33,11 +35,17 @@ void put(at::Tensor& rows, std::int64_t first, std::int64_t count, const at::Ten
 
 }  // namespace
 
+FrozenPlace place_of(const ExtractorOptions& options) {
+  return {options.device, options.bf16 ? at::kBFloat16 : at::kFloat};
+}
+
 ResizingExtractor::ResizingExtractor(ExtractorDescription description, const FeatureRequest& offers,
                                      const FeatureResizer& resizer, const FrozenPlace& place)
     : description_(std::move(description)), offers_(offers), resizer_(resizer), place_(place) {
   description_.resize = name_of(resizer.mode());
-  description_.precision = place.dtype == at::kBFloat16 ? "bf16" : "fp32";
+  const bool bf16 = place.dtype == at::kBFloat16;
+  description_.precision = bf16 ? "bf16" : "fp32";
+  if (bf16) description_.caveat += std::string(description_.caveat.empty() ? "" : "; ") + bf16_caveat;
 }
 
 Features ResizingExtractor::extract(const at::Tensor& images, const FeatureRequest& request) {

@@ -6,6 +6,9 @@
 
 namespace ganymede {
 
+/// Where and in what the options want a network computed.
+FrozenPlace place_of(const ExtractorOptions& options);
+
 /// What extractors share: checks of the images, pieces that bound memory, the resize, and float32 results on
 /// the host. A network adds `forward`.
 class ResizingExtractor : public FeatureExtractor {
