@@ -4,6 +4,12 @@
 
 namespace ganymede {
 
+WeightsSource source_of(WeightsFile file) {
+  const auto shared = std::make_shared<const WeightsFile>(std::move(file));
+  return {shared->path().string(), shared->tensors(),
+          [shared](const std::string& name) { return shared->read(name); }};
+}
+
 std::vector<std::string> problems_of(const WeightsSource& source,
                                      const std::vector<ExpectedTensor>& expected) {
   std::vector<std::string> problems;

@@ -9,6 +9,7 @@
 
 #include "core/named_tensors.h"
 #include "core/tensor_type.h"
+#include "core/weights_file.h"
 
 namespace ganymede {
 
@@ -18,6 +19,9 @@ struct WeightsSource {
   std::map<std::string, TensorType> types;
   std::function<at::Tensor(const std::string& name)> read;
 };
+
+/// The source that reads from `file`, which it keeps.
+WeightsSource source_of(WeightsFile file);
 
 /// What a layout wants of a file: name and shape of one tensor.
 struct ExpectedTensor {

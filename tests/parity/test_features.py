@@ -178,7 +178,7 @@ def test_grey(weights, tmp_path):
 def test_layouts_and_containers(weights, tmp_path):
     """One digest and the same features, whatever the file."""
     first = extract(tmp_path, IMAGES, file=weights.safetensors, resize="tf1")
-    for path in ():
+    for path in (weights.zip, weights.legacy):
         other = extract(tmp_path, IMAGES, file=path, resize="tf1")
         assert other.digest == first.digest and torch.equal(other.pool, first.pool), path.name
     plain = extract(tmp_path, IMAGES, file=weights.plain, resize="tf1")
