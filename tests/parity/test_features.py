@@ -49,7 +49,7 @@ def extract(folder, images, **options):
     done = tool("extract", folder / "images.safetensors", out, *(f"{key}={value}" for key, value in options.items()))
     assert done.returncode == 0, done.stderr
     with safe_open(out, "pt") as file:
-        return SimpleNamespace(**file.metadata(), **{name: file.get_tensor(name) for name in file.keys()})
+        return SimpleNamespace(**file.metadata(), **{name: file.get_tensor(name).clone() for name in file.keys()})
 
 
 def refusal(folder, state, **options):
