@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 
 
@@ -35,6 +36,15 @@ def test_one_file_in_three_containers(tmp_path):
         assert words["names"] == '"0" (2), "1" (5)'
         assert words["network"] == "unknown"
         assert words["digest"] == said[0]["digest"]
+
+
+def test_a_known_network_is_named(tmp_path):
+    state = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False, num_classes=1008).state_dict()
+    torch.save({"state_dict": state}, tmp_path / "a.pth")
+    assert lines(tmp_path / "a.pth")["network"].startswith("inception-v3, torchvision's names: ")
+    del state["Mixed_7c.branch1x1.conv.weight"]
+    torch.save(state, tmp_path / "a.pth")
+    assert "Mixed_7c.branch1x1.conv.weight is missing" in lines(tmp_path / "a.pth")["problem"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
