@@ -13,6 +13,7 @@ constexpr Command table[] = {
     {"models", "list the recipes with their networks' parameter counts", models_command},
     {"sample", "draw images from a run or checkpoint", sample_command},
     {"train", "train by a recipe, or go on with a run", train_command},
+    {"weights", "say what a file of weights is", weights_command},
 };
 
 }  // namespace

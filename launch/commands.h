@@ -20,5 +20,6 @@ int dataset_command(std::span<const std::string> arguments);
 int models_command(std::span<const std::string> arguments);
 int sample_command(std::span<const std::string> arguments);
 int train_command(std::span<const std::string> arguments);
+int weights_command(std::span<const std::string> arguments);
 
 }  // namespace ganymede
