@@ -2,17 +2,17 @@
 //
 //     features_tool extract IMAGES.safetensors OUT.safetensors [file=F] [resize=R] [bf16=1] [spatial=1] [logits=1]
 //     features_tool resize IMAGES.safetensors OUT.safetensors SIZE MODE
-//     features_tool recognise FILE
-//     features_tool time FILE SIZE COUNT ROUNDS THREADS [bf16]
+//     features_tool time FILE SIZE COUNT THREADS [bf16]
 //
 // IMAGES holds "images", uint8 [N, C, H, W]. `extract` writes pool, spatial and logits, as far as asked for,
-// and the extractor's description as metadata. `resize` writes "images", float32, on the pixels' own scale. `time` prints the
-// seconds that each round of COUNT made-up images took.
+// and the extractor's description as metadata. `resize` writes "images", float32, on the pixels' own scale. `time`
+// extracts from COUNT made-up images for each line that it reads, and prints how many seconds that took.
 
 #include <ATen/Parallel.h>
 
 #include <chrono>
 #include <cstdio>
+#include <iostream>
 #include <span>
 
 #include "core/error.h"
@@ -61,14 +61,14 @@ void resize(Words words) {
 }
 
 void time(Words words) {
-  at::set_num_threads(std::stoi(words[4]));
+  at::set_num_threads(std::stoi(words[3]));
   const std::int64_t size = std::stoll(words[1]), count = std::stoll(words[2]);
   const at::Tensor images = (RandomStream({}).uniform(0, count, 3 * size * size, at::kFloat) * 255)
                                 .to(at::kByte)
                                 .view({count, 3, size, size});
-  const auto extractor = make_feature_extractor({.file = words[0], .bf16 = words.size() > 5});
+  const auto extractor = make_feature_extractor({.file = words[0], .bf16 = words.size() > 4});
   extractor->extract(images.narrow(0, 0, std::min<std::int64_t>(8, count)), {});
-  for (int round = 0; round < std::stoi(words[3]); ++round) {
+  for (std::string line; std::getline(std::cin, line);) {
     const auto begin = std::chrono::steady_clock::now();
     extractor->extract(images, {});
     fmt::print("{}\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
