@@ -112,9 +112,11 @@ function rangeOf(lines, shown, settings) {
     if (line.errors) line.errors.forEach((error, k) => all.push([line.values[k] - error, line.values[k] + error]));
   });
   const numbers = all.flat().filter(value => value !== null);
+  if (!numbers.length) return {low: 0, high: 1, log: false};
   let low = numbers.reduce((a, b) => Math.min(a, b), Infinity), high = numbers.reduce((a, b) => Math.max(a, b), -Infinity);
   const log = Boolean(settings.logarithmic) && low > 0;
-  if (!(low < high)) { const room = Math.abs(low) / 10 || 1; low -= log ? 0.5 * low : room; high += room; }
+  // Rounding alone makes no range.
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) { const room = Math.abs(low) / 10 || 1; low -= log ? 0.5 * low : room; high += room; }
   else if (log) { const room = Math.pow(high / low, 0.04); low /= room; high *= room; }
   else {
     const room = 0.05 * (high - low);
@@ -137,7 +139,7 @@ function evenly({low, high}, count) {
   const rough = (high - low) / count, power = Math.pow(10, Math.floor(Math.log10(rough)));
   const step = [1, 2, 2.5, 5, 10].map(m => m * power).find(s => s >= rough * 0.999);
   const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high * (1 + 1e-12) + 1e-12 * step; ++k) ticks.push(Number((k * step).toPrecision(10)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step && ticks.length < 20; ++k) ticks.push(Number((k * step).toPrecision(10)));
   return ticks;
 }
 

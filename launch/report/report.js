@@ -2,7 +2,7 @@
 const page = document.getElementById("page");
 const log = data.log;
 const starts = data.starts.filter(start => start.step > 0).map(start => start.step);
-const settings = {smoothing: log.steps.length > 100 ? 0.6 : 0, logarithmic: false};
+const settings = {smoothing: log.reports_each === 1 && log.steps.length > 100 ? 0.6 : 0, logarithmic: false};
 const redraws = [];
 
 function whereInRun(step) {
@@ -56,7 +56,6 @@ function controls(parent) {
     shown.textContent = slider.value;
     redraws.forEach(draw => draw());
   });
-  smoothing.append("(smoothed values in brackets)");
   const scale = add(tools, "label");
   const box = add(scale, "input", {type: "checkbox"});
   scale.append("Logarithmic where all values are above 0");
@@ -64,6 +63,7 @@ function controls(parent) {
     settings.logarithmic = box.checked;
     redraws.forEach(draw => draw());
   });
+  add(tools, "span", {class: "soft"}, `Smoothed values stand in brackets.${starts.length ? " Dotted lines are restarts." : ""}`);
 }
 
 // Names that belong together share a chart.

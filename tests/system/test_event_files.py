@@ -14,7 +14,7 @@ from tensorboard.compat.proto.histogram_pb2 import HistogramProto
 from tensorboard.util import tensor_util
 from torch.utils.tensorboard.summary import make_histogram
 
-from ganymede_runs import checkpoints, succeed, tensors_of, training
+from ganymede_runs import checkpoints, sampling, succeed, tensors_of, training
 
 EVERYTHING = {kind: 0 for kind in ("scalars", "images", "histograms", "tensors", "compressedHistograms")}
 
@@ -22,12 +22,12 @@ EVERYTHING = {kind: 0 for kind in ("scalars", "images", "histograms", "tensors",
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
-    options = ["--checkpoint.every", 4, "--sample.every", 3, "--sample.count", 12]
-    succeed(1, *training(out, *options, steps=6))
+    options = ["--checkpoint.every", 4, "--sample.count", 12]
+    succeed(1, *sampling(3, training(out, *options, steps=6)))
     # A run that was lost after its checkpoint of step 4, and goes on from there.
     shutil.rmtree(checkpoints(out)[-1])
     assert [folder.name for folder in checkpoints(out)] == ["step-000000004"]
-    succeed(1, *training(out, *options, steps=8))
+    succeed(1, *sampling(3, training(out, *options, steps=8)))
     return out
 
 

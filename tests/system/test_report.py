@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from browser import Browser
-from ganymede_runs import DIGITS, refusal, run, succeed, training
+from ganymede_runs import DIGITS, refusal, run, sampling, succeed, training
 
 WIDTHS = [390, 1440]
 
@@ -17,8 +17,8 @@ WIDTHS = [390, 1440]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "<b>run & more"
-    succeed(1, *training(out, "--checkpoint.every", 4, "--sample.every", 2, "--sample.count", 20, steps=4))
-    succeed(1, *training(out, "--checkpoint.every", 4, "--sample.every", 2, "--sample.count", 20, steps=8))
+    succeed(1, *sampling(2, training(out, "--checkpoint.every", 4, "--sample.count", 20, steps=4)))
+    succeed(1, *sampling(2, training(out, "--checkpoint.every", 4, "--sample.count", 20, steps=8)))
     scores = [{"step": step, "metrics": {"fid": {"value": 100 / step, "error": 2}, "kid": {"value": 0.5 / step}},
                "protocol": {"count": 500, "features": "random"}} for step in (2, 4, 8)]
     (out / "metrics.jsonl").write_text("".join(json.dumps(score) + "\n" for score in scores))
@@ -143,12 +143,14 @@ def test_a_run_without_samples_scores_or_reports(trained, browser, tmp_path, wid
 def test_a_long_run_stays_small(browser, tmp_path):
     with open(tmp_path / "log.jsonl", "w") as log:
         for step in range(1, 30001):
-            log.write(json.dumps({"step": step, "images": step * 64, "seconds": step / 10, "loss_d": step % 7 + 1 / step}) + "\n")
+            log.write(json.dumps({"step": step, "images": step * 64, "seconds": step / 10, "loss_d": step % 7 + 1 / step,
+                                  "same": 0.39945122599601746, "zero": 0.0}) + "\n")
     succeed(0, "report", tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 200_000
     browser.open(tmp_path / "report.html")
     assert "mean of 32 reports" in browser.evaluate("document.body.textContent")
     assert texts(browser, ".tile .value")[:3] == ["30,000", "1,920,000", "50 min"]
+    assert browser.evaluate("document.querySelectorAll('.chart text').length") < 60
 
 
 def answers(browser, *right):
@@ -172,7 +174,7 @@ def test_the_human_test(trained, browser, tmp_path, width):
     assert browser.overflow() <= 0
     shown = browser.evaluate("(i => [i.getBoundingClientRect().width, i.naturalWidth, getComputedStyle(i).imageRendering])"
                              "(document.querySelector('.stage img'))")
-    assert shown[1] == 32 and shown[0] % 32 == 2 and shown[0] >= 300 and shown[2] == "pixelated", shown  # border: 2
+    assert shown[1] == 32 and shown[0] % 32 == 0 and shown[0] >= 300 and shown[2] == "pixelated", shown
     browser.open(page, width)
     found = answers(browser, *[True] * 8, *[False] * 2)
     browser.settle()
