@@ -24,7 +24,7 @@ function chart(parent, title, lines, settings, where) {
     const shown = lines.map(line => smooth(line.values, settings.smoothing));
     const range = rangeOf(lines, shown, settings);
     const ticks = range.log ? decades(range) : evenly(range, 5);
-    const left = 10 + 7.2 * Math.max(...ticks.map(tick => short(tick).length));
+    const left = 10 + 7.2 * Math.max(...ticks.map(tick => tickText(tick).length));
     const box = {left, right: width - 10, top: 8, bottom: height - 26};
     const first = every[0] < 0.2 * every[every.length - 1] ? 0 : every[0];
     const x = scale(first, every[every.length - 1], box.left, box.right, false);
@@ -157,7 +157,7 @@ function decades(range) {
 function axes(svg, box, x, y, ticks, first, last) {
   for (const tick of ticks) {
     add(svg, "line", {class: "rule", x1: box.left, x2: box.right, y1: y(tick), y2: y(tick)});
-    add(svg, "text", {x: box.left - 6, y: y(tick) + 4, "text-anchor": "end"}, short(tick));
+    add(svg, "text", {x: box.left - 6, y: y(tick) + 4, "text-anchor": "end"}, tickText(tick));
   }
   const count = Math.max(2, Math.floor((box.right - box.left) / 90));
   const labels = first === last ? [first] : evenly({low: first, high: last}, count).filter(tick => Number.isInteger(tick));

@@ -23,6 +23,12 @@ function short(number) {
   return size >= 1000 ? whole(number) : String(Number(number.toPrecision(4)));
 }
 
+// A number of an axis, with all its digits.
+function tickText(number) {
+  const size = Math.abs(number);
+  return size >= 1e7 || (size < 1e-4 && size > 0) ? short(number) : number.toLocaleString("en", {maximumFractionDigits: 8});
+}
+
 function duration(seconds) {
   if (seconds < 60) return `${short(Math.round(seconds * 10) / 10)} s`;
   const minutes = Math.round(seconds / 60);
