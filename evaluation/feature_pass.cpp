@@ -33,7 +33,7 @@ class MomentBlocks {
 
  private:
   void prepare(std::int64_t dimension) {
-    if (moments_.empty()) moments_.assign(static_cast<std::size_t>(blocks_), Moments(dimension));
+    while (std::ssize(moments_) < blocks_) moments_.emplace_back(dimension);
   }
 
   std::int64_t images_, blocks_;
@@ -138,11 +138,11 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   ranks.all_reduce(ledger.sums())->wait();
   TORCH_CHECK(ledger.covers(result.indices), "images were missed or seen twice");
   if (ledger.broken() > 0)
-    throw SharedError(ExitCode::checkpoint,
-                      fmt::format("the features of {} of {} images of {} are not finite: the weights of {} are "
-                                  "damaged or of another network",
-                                  ledger.broken(), count, set.description().name,
-                                  extractor.description().name));
+    throw SharedError(
+        ExitCode::checkpoint,
+        fmt::format("the features of {} of {} images of {} are not finite: the weights of {} are "
+                    "damaged or of another network",
+                    ledger.broken(), count, set.description().name, extractor.description().name));
   result.digest = ledger.digest();
   if (request.moments) result.blocks = std::move(pool).merge(ranks);
   if (request.spatial_moments) result.spatial = std::move(spatial).merge(ranks);

@@ -26,14 +26,14 @@ struct PassRequest {
 struct PassOptions {
   std::int64_t count = 0;  ///< images, a random subset by `seed`; 0 = all
   std::uint64_t seed = 0;
-  std::int64_t batch = 64;   ///< images a rank looks at at once
+  std::int64_t batch = 64;  ///< images a rank looks at at once
   std::int64_t blocks = 1;  ///< disjoint random parts of nearly one size that the moments are kept apart for
   /// Told of this rank's images; may be empty.
   std::function<void(std::int64_t done, std::int64_t total)> advance = {};
 };
 
-/// What a pass leaves. Position p is the p-th image looked at, in order of index; the rows of a rank are those
-/// of its share of the positions. Legend: N images in all, n of this rank, D dimensions.
+/// What a pass leaves. Position p is the p-th image looked at, in order of index; the rows of a rank are
+/// those of its share of the positions. Legend: N images in all, n of this rank, D dimensions.
 struct ImageFeatures {
   std::vector<std::int64_t> indices;  ///< [N] in the set
   std::int64_t unit = 1;              ///< of shares
@@ -51,10 +51,10 @@ struct ImageFeatures {
   at::Tensor positions() const { return at::arange(share.first, share.first + share.count, at::kLong); }
 };
 
-/// Looks at each image once, shared out among the ranks in order, whatever the remainder, and merges the moments by all-reduce:
-/// up to rounding the same at any rank count and batch size. That no image was missed or seen twice is checked by
-/// index. Collective. Throws SharedError(checkpoint) on all ranks where features are not finite; Error(dataset) on the rank
-/// that cannot read an image.
+/// Looks at each image once, shared out among the ranks in order, whatever the remainder, and merges the
+/// moments by all-reduce: up to rounding the same at any rank count and batch size. That no image was missed
+/// or seen twice is checked by index. Collective. Throws SharedError(checkpoint) on all ranks where features
+/// are not finite; Error(dataset) on the rank that cannot read an image.
 ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor& extractor,
                            const PassRequest& request, const PassOptions& options);
 

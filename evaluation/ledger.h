@@ -8,8 +8,8 @@
 
 namespace ganymede {
 
-/// Which images were seen, by index, and what their pixels were: sums that ranks add up in any order, and that
-/// a missing, doubled or exchanged image changes. Hashes are XXH3-64, summed modulo 2^64.
+/// Which images were seen, by index, and what their pixels were: sums that ranks add up in any order, and
+/// that a missing, doubled or exchanged image changes. Hashes are XXH3-64, summed modulo 2^64.
 ///
 ///     Ledger ledger;
 ///     ledger.add(index, pixels);                       // as often as there are images

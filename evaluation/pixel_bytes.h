@@ -16,8 +16,8 @@ class PixelBytes {
 
   /// Memory for `count` images: uint8 [count, C, H, W].
   at::Tensor empty(std::int64_t count) const;
-  /// Planes [C, H, W] as stored into `image` uint8 [C, H, W]. Throws Error(dataset) naming `where` for a value
-  /// outside the range.
+  /// Planes [C, H, W] as stored into `image` uint8 [C, H, W]. Throws Error(dataset) naming `where` for a
+  /// value outside the range.
   void convert(std::span<const std::byte> planes, std::string_view where, const at::Tensor& image) const;
 
  private:

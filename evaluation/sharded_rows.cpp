@@ -37,7 +37,8 @@ void ShardedRows::for_each_block(
     const Share share = share_of_positions(count_, unit_, rank, ranks_.size());
     for (std::int64_t first = 0; first < share.count; first += block) {
       shape[0] = std::min(block, share.count - first);
-      at::Tensor rows = rank == ranks_.rank() ? own_.narrow(0, first, shape[0]) : at::empty(shape, own_.options());
+      at::Tensor rows =
+          rank == ranks_.rank() ? own_.narrow(0, first, shape[0]) : at::empty(shape, own_.options());
       ranks_.broadcast(rows, rank)->wait();
       const std::int64_t position = share.first + first;
       take(rows, at::arange(position, position + shape[0], at::kLong));

@@ -20,8 +20,8 @@ std::string kind_of(const fs::path& path) {
 std::string key_of(const fs::path& path, const ImageSource& source) {
   Xxh3 hash;
   const auto add = [&](const std::string& name, const fs::path& file) {
-    const std::string line =
-        fmt::format("{}\n{} {}\n", name, fs::file_size(file), fs::last_write_time(file).time_since_epoch().count());
+    const std::string line = fmt::format("{}\n{} {}\n", name, fs::file_size(file),
+                                         fs::last_write_time(file).time_since_epoch().count());
     hash.update(std::as_bytes(std::span(line)));
   };
   if (fs::is_directory(path))
@@ -45,8 +45,7 @@ SourceImages::SourceImages(const fs::path& path) : source_(open_image_source(pat
                   .height = shape_.height,
                   .width = shape_.width,
                   .key = key_of(path, *source_)};
-  if (shape_.type != ElementType::uint8)
-    description_.details["range"] = {range_.low, range_.high};
+  if (shape_.type != ElementType::uint8) description_.details["range"] = {range_.low, range_.high};
   labels_ = labels_tensor(source_->contents().labels);
   check_channels(description_);
 }
@@ -60,8 +59,8 @@ void SourceImages::check_size(std::int64_t index, const Picture& picture) const 
   if (picture.width != shape_.width || picture.height != shape_.height)
     fail(ExitCode::dataset,
          "{} has {} x {} pixels, {} has {} x {}: make them alike, with ganymede dataset pack --size for one",
-         source_->name_of_image(index), picture.width, picture.height, source_->name_of_image(0), shape_.width,
-         shape_.height);
+         source_->name_of_image(index), picture.width, picture.height, source_->name_of_image(0),
+         shape_.width, shape_.height);
 }
 
 void SourceImages::read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) {
