@@ -10,6 +10,7 @@
 #include "launch/batch_feed.h"
 #include "launch/device.h"
 #include "launch/draw.h"
+#include "launch/environment.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -120,6 +121,7 @@ ExitCode Trainer::run(const RunProgress& start) {
                                    .flip = options.flip,
                                    .dtype = options.dtype()});
   BatchFeed feed(loader, process.device());
+  open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
   bool stop = false;
@@ -152,8 +154,18 @@ ExitCode Trainer::run(const RunProgress& start) {
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
 
+void Trainer::open_log() {
+  nlohmann::json environment = environment_of(setting_.process);
+  environment["precision"] = setting_.options.train.precision;
+  setting_.process.together([&] {
+    if (!setting_.folder) return;
+    log_.emplace(*setting_.folder, progress_.step);
+    log_->start(setting_.options.schema.to_recipe(), environment);
+  });
+}
+
 void Trainer::report(std::int64_t total) {
-  if (!setting_.folder) return;
+  if (!log_) return;
   std::string text;
   for (const auto& [name, value] : figures_) text += fmt::format("{} {:.4g}  ", name, value);
   line_.advance(progress_.step, total);
@@ -161,7 +173,7 @@ void Trainer::report(std::int64_t total) {
       line_.rate() * static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
                          duration_text(line_.seconds_left()), text));
-  setting_.folder->append_log(log_entry(images_per_second));
+  log_->report(log_entry(images_per_second));
 }
 
 nlohmann::json Trainer::log_entry(double images_per_second) const {
@@ -209,9 +221,12 @@ void Trainer::write_samples() {
   draw(setting_.process, *sampler, drawing,
        [&](std::int64_t, const at::Tensor& part, const at::Tensor&) { images.push_back(part); });
   setting_.process.together([&] {
-    if (setting_.folder)
-      write_grid(setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step), at::cat(images),
-                 grid_columns(drawing));
+    if (!log_) return;
+    const auto path = setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step);
+    write_grid(path, at::cat(images), grid_columns(drawing));
+    log_->samples(progress_.step, path);
+    for (const Player* player : setting_.method.players())
+      log_->weights(progress_.step, player->name(), player->weights(/*average=*/false));
   });
 }
 
