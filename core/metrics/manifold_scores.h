@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "core/metrics/neighbours.h"
+
 namespace ganymede {
 
 /// Scores of a set of features against real ones by k nearest neighbours. B(x) is the ball around x that
@@ -26,7 +28,7 @@ struct ManifoldScores {
   double coverage = 0;
 };
 
-/// What a share of queries adds to the scores: sums over the queries at hand, for ranks to add up.
+/// What the scores are quotients of, to be summed over shares of the fakes and the reals: six numbers a rank.
 ///
 ///     precision = in_real / fakes, recall = in_fake / reals, density = balls / (k fakes), coverage = covered / reals
 struct ManifoldCounts {
@@ -37,11 +39,14 @@ struct ManifoldCounts {
   std::int64_t balls = 0;
   std::int64_t covered = 0;
 
+  /// Adds a share of the fakes, which has met all real balls.
+  ManifoldCounts& add_fakes(const BallMembership& in_real_balls);
+  /// Adds a share of the reals, which has met all fake balls, with the radii [n] of their own.
+  ManifoldCounts& add_reals(const BallMembership& in_fake_balls, const at::Tensor& squared_radii);
   ManifoldScores scores(std::int64_t k) const;
 };
 
-/// Of features real [N, D] and fake [M, D], on one rank; the recipe for several is its source, with blocks that
-/// come from other ranks. Error(`options`) if either has fewer than k + 1 samples, Error(`checkpoint`) on NaN.
+/// Of features real [N, D] and fake [M, D], on one rank; on several, its source is the order of steps. Error(`options`) if either has fewer than k + 1 samples, Error(`checkpoint`) on NaN.
 ManifoldScores manifold_scores(const at::Tensor& real, const at::Tensor& fake, std::int64_t k);
 
 }  // namespace ganymede

@@ -23,7 +23,7 @@ class NearestNeighbours {
  public:
   /// `queries` [n, D] float32 or float64, finite (Error(`checkpoint`)), with `indices` [n] int64, which matter
   /// to SelfMatch::skip alone.
-  NearestNeighbours(at::Tensor queries, at::Tensor indices, std::int64_t k, SelfMatch self);
+  NearestNeighbours(const at::Tensor& queries, const at::Tensor& indices, std::int64_t k, SelfMatch self);
 
   /// Candidates [m, D] of the queries' type, and their indices [m] int64 in the whole candidate set.
   void add(const at::Tensor& candidates, const at::Tensor& indices);
@@ -48,11 +48,12 @@ class NearestNeighbours {
   at::Tensor nearest_;  ///< [n, k] int64
 };
 
-/// For each query, how many balls it lies in: balls come block by block, as candidates do above.
+/// For each query, how many balls it lies in, and how near the nearest centre is: balls come block by block, as
+/// candidates do above.
 class BallMembership {
  public:
   /// `queries` [n, D] float32 or float64, finite.
-  explicit BallMembership(at::Tensor queries);
+  explicit BallMembership(const at::Tensor& queries);
 
   /// Balls around `centres` [m, D] with squared radii [m] float64.
   void add(const at::Tensor& centres, const at::Tensor& squared_radii);
@@ -61,12 +62,15 @@ class BallMembership {
   at::Tensor closed() const { return closed_; }
   /// [n] int64: balls with distance < radius.
   at::Tensor open() const { return open_; }
+  /// [n] float64: the smallest squared distance to a centre; infinite before any came.
+  at::Tensor squared_nearest() const { return nearest_; }
 
  private:
   at::Tensor queries_;
   at::Tensor centre_;
   at::Tensor closed_;
   at::Tensor open_;
+  at::Tensor nearest_;
 };
 
 }  // namespace ganymede
