@@ -9,8 +9,8 @@
 namespace ganymede {
 
 struct EvaluatorOptions {
-  std::vector<const Metric*> metrics;
-  MetricOptions metric;
+  std::vector<const Metric*> metrics = {};
+  MetricOptions metric = {};
   std::int64_t batch = 64;   ///< images a rank looks at at once
   std::uint64_t seed = 0;    ///< of subsets and splits
   std::int64_t blocks = 10;  ///< of images, for error bars: 33 MB a block and rank at D = 2,048; 1 = none

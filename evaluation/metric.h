@@ -61,12 +61,15 @@ struct Metric {
   std::string_view name;
   std::string_view help;
   bool lower_is_better = true;  ///< of the first score
-  MetricNeeds needs;
+  MetricNeeds needs = {};
+  std::string_view leading = {};  ///< the name of the first score, where it is not the metric's
   /// Throws Error(options, dataset) where so many images of either set will not do; may be empty. `reference`
   /// is 0 where nobody knows.
   std::function<void(const MetricOptions& options, std::int64_t images, std::int64_t reference)> check;
   /// Collective; the scores are the same on every rank.
   std::function<std::vector<Score>(MetricInput& input)> compute;
+
+  std::string first_score() const { return std::string(leading.empty() ? name : leading); }
 };
 
 std::span<const Metric> metrics();

@@ -29,6 +29,7 @@ Metric density_coverage_metric() {
           .help = "density and coverage by nearest neighbours",
           .lower_is_better = false,
           .needs = {.images = {.rows = true}, .reference = {.rows = true}},
+          .leading = "density",
           .check =
               [](const MetricOptions& options, std::int64_t images, std::int64_t reference) {
                 check_neighbours("dc", options.dc_neighbours, images, reference);

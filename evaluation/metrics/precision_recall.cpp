@@ -32,6 +32,7 @@ Metric precision_recall_metric() {
           .help = "precision and recall by nearest neighbours",
           .lower_is_better = false,
           .needs = {.images = {.rows = true}, .reference = {.rows = true}},
+          .leading = "precision",
           .check =
               [](const MetricOptions& options, std::int64_t images, std::int64_t reference) {
                 check_neighbours("pr", options.pr_neighbours, images, reference);
