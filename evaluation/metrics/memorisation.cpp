@@ -16,7 +16,7 @@ nlohmann::json nearest_pairs(const MetricInput& input, const ShardedRows& fake, 
     return ShardedRows(input.ranks, own.to(at::kDouble), fake.count(), fake.unit()).fetch(all);
   };
   const at::Tensor squared = gathered(nearest.squared), reference = gathered(nearest.indices);
-  const at::Tensor order = std::get<1>(squared.sort(/*stable=*/true));
+  const at::Tensor order = at::argsort(squared, /*stable=*/true, /*dim=*/0, /*descending=*/false);
   nlohmann::json pairs = nlohmann::json::array();
   for (std::int64_t i = 0; i < std::min(listed, fake.count()); ++i) {
     const auto position = order[i].item<std::int64_t>();
