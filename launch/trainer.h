@@ -9,6 +9,7 @@
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
+#include "launch/training_scores.h"
 
 namespace ganymede {
 
@@ -56,6 +57,7 @@ class Trainer {
   void save();
   void write_samples();
   void open_log();
+  void score();
   void note(std::string_view activity);
 
   Setting setting_;
@@ -66,6 +68,7 @@ class Trainer {
   Figures figures_;  ///< of the newest step that has been agreed on
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
+  std::optional<TrainingScores> scores_;
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

@@ -65,16 +65,6 @@ Request read_request(const CommandLine& line) {
   return request;
 }
 
-std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t count) {
-  if (text.empty()) return {};
-  if (text == "all") return every_class(count);
-  std::vector<std::int64_t> classes;
-  OptionSchema schema;
-  schema.add("--classes", classes, "", {0, static_cast<double>(count - 1)}, "");
-  schema.apply({{"--classes", {text, "command line"}}});
-  return classes;
-}
-
 ExitCode sample(Process& process, const Request& request) {
   set_threads(process, 0);
   LoadedRun run(process, request.from, request.device);

@@ -26,17 +26,18 @@ enum class FeatureResize {
   pytorch,  ///< bilinear with half-pixel centres, no antialiasing: pytorch-fid
   tf1,      ///< bilinear without half-pixel centres: TensorFlow 1's, and so torch-fidelity's and NVIDIA's
   clean,    ///< bicubic with antialiasing in float: clean-fid
+  pillow,   ///< the same, rounded to bytes after each axis as Pillow does: dgm-eval
   none,     ///< images must have the network's size
 };
 
 /// What a score must say of the network it stands on.
 struct ExtractorDescription {
-  std::string name;    ///< "inception-v3", "dinov2-vitl14", "torchscript", "random"
-  std::string origin;  ///< the weights' file without folder; empty for the random network
-  std::string digest;  ///< XXH3-64 of the weights in 16 digits: the same weights in any layout and file give the same
-  std::string resize;
-  std::string precision;      ///< fp32, bf16
-  std::string caveat;         ///< why scores with it must not be compared with published ones; empty if they may
+  std::string name = {};        ///< "inception-v3", "dinov2-vitl14", "torchscript", "random"
+  std::string origin = {};      ///< the weights' file without folder; empty for the random network
+  std::string digest = {};      ///< XXH3-64 of the weights in 16 digits: the same in any layout and file
+  std::string resize = {};      ///< as in ExtractorOptions
+  std::string precision = {};   ///< fp32, bf16
+  std::string caveat = {};      ///< why not to compare scores with published ones; empty if one may
   std::int64_t dimensions = 0;  ///< D
 };
 
@@ -54,8 +55,8 @@ class FeatureExtractor {
 
 struct ExtractorOptions {
   std::string file = "random";  ///< --features: a weights file, or "random"
-  std::string resize;           ///< pytorch, tf1, clean, none; empty: what the network's own tool does
-  bool bf16 = false;            ///< faster; not comparable
+  std::string resize = {};  ///< pytorch, tf1, clean, pillow, none; empty: what the network's own tool does
+  bool bf16 = false;        ///< faster; not comparable
   at::Device device = at::kCPU;
 };
 
