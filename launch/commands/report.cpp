@@ -7,6 +7,7 @@
 #include "launch/report/comparison.h"
 #include "launch/report/page.h"
 #include "launch/report/run_report.h"
+#include "launch/threads.h"
 
 namespace ganymede {
 namespace {
@@ -92,6 +93,8 @@ void generate(Process& process, const Request& request, std::int64_t count, Comp
 }
 
 ExitCode compare(Process& process, const Request& request) {
+  process.watch(TrainOptions{}.watchdog_seconds);
+  set_threads(process, 0);
   Comparison comparison;
   comparison.seed = request.options.seed;
   comparison.is_real = draw_places(request.count, comparison.seed);

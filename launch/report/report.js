@@ -37,14 +37,17 @@ function head() {
   if (speed) tile(tiles, "Speed", short(last(speed.mean)), "images/s");
   for (const [name, score] of Object.entries(data.scores).slice(0, 3)) {
     const error = last(score.errors);
-    tile(tiles, metricName(name), short(last(score.values)), (error ? `± ${short(error)}, ` : "") + `at step ${whole(last(score.steps))}`);
+    tile(tiles, metricName(name), short(last(score.values)), (error ? `± ${short(error)}, ` : "") + `step ${whole(last(score.steps))}` + (score.features ? `, ${features(score)}` : ""));
   }
   const now = last(data.starts);
   if (now) tile(tiles, now.device === "cuda" ? "GPUs" : "Ranks", whole(now.ranks), now.device === "cuda" ? "one a rank" : `${whole(now.threads)} thread${now.threads === 1 ? "" : "s"} each, ${now.device || ""}`);
 }
 
-const metricNames = {fid: "FID", kid: "KID", is: "Inception score", pr: "Precision and recall", sfid: "Spatial FID", lpips: "LPIPS", ppl: "PPL"};
-function metricName(name) { return metricNames[name] || name; }
+const metricNames = {fid: "FID", sfid: "Spatial FID", "fd-dinov2": "FD-DINOv2", "fid-infinity": "FID at infinity", "intra-fid": "Intra-class FID", kid: "KID", is: "Inception score", "ms-ssim": "MS-SSIM", ppl: "PPL", lpips: "LPIPS", swd: "Sliced Wasserstein distance"};
+function metricName(name) { return metricNames[name] || name.charAt(0).toUpperCase() + name.slice(1); }
+
+// Scores of a network with random weights compare with nothing else: the name says so wherever it stands.
+function features(score) { return score.features ? `${score.features} features` : null; }
 
 function controls(parent) {
   const tools = add(parent, "div", {class: "tools"});
@@ -115,12 +118,13 @@ function scores() {
   for (const name of names) {
     const score = data.scores[name];
     const line = {name: "", steps: score.steps, values: score.values, errors: score.errors};
-    redraws.push(chart(grid, metricName(name), [line], {smoothing: 0, marks: starts}, whereInRun));
+    redraws.push(chart(grid, metricName(name), [line], {smoothing: 0, marks: starts, unit: features(score)}, whereInRun));
   }
+  for (const warning of Array.isArray(data.protocol.warnings) ? data.protocol.warnings : []) add(page, "p", {class: "soft"}, textOf(warning));
   if (data.protocol && Object.keys(data.protocol).length) {
     const details = add(page, "details", {style: "margin-top: 16px"});
     add(details, "summary", {}, "Protocol of the last score");
-    rows(add(details, "div", {class: "scroll"}), Object.entries(data.protocol));
+    rows(add(details, "div", {class: "scroll"}), flat(data.protocol));
   }
 }
 
@@ -157,6 +161,12 @@ function textOf(value) {
   if (Array.isArray(value)) return value.map(textOf).join(", ");
   if (value !== null && typeof value === "object") return JSON.stringify(value);
   return String(value);
+}
+
+// {a: {b: 1}} as [["a.b", 1]].
+function flat(object, before = "") {
+  return Object.entries(object).flatMap(([name, value]) =>
+    value !== null && typeof value === "object" && !Array.isArray(value) ? flat(value, `${before}${name}.`) : [[before + name, value]]);
 }
 
 function rows(parent, entries) {

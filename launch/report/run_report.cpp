@@ -84,7 +84,7 @@ std::int64_t total_steps(const nlohmann::json& options, const nlohmann::json& la
   return images > 0 ? static_cast<std::int64_t>(std::ceil(kimg * 1000 * step / images)) : 0;
 }
 
-/// Scores as {name: {"steps": [..], "values": [..], "errors": [..]}}, thinned to `most` of each.
+/// Scores as {name: {"steps": [..], "values": [..], "errors": [..], "features": ".."}}, thinned to `most` of each.
 class Scores {
  public:
   void add(const nlohmann::json& line) {
@@ -92,6 +92,8 @@ class Scores {
     if (step == line.end() || !step->is_number() || metrics == line.end() || !metrics->is_object()) return;
     for (const auto& [name, metric] : metrics->items()) {
       if (!metric.is_object() || !metric.contains("value") || !metric["value"].is_number()) continue;
+      if (const auto features = metric.find("features"); features != metric.end())
+        features_[name] = *features;
       nlohmann::json& curve = curves_[name];
       const auto error = metric.find("error");
       curve["steps"].push_back(step->get<std::int64_t>());
@@ -103,9 +105,11 @@ class Scores {
 
   nlohmann::json curves(std::size_t most) const {
     nlohmann::json thinned = nlohmann::json::object();
-    for (const auto& [name, curve] : curves_.items())
+    for (const auto& [name, curve] : curves_.items()) {
       for (const auto& [part, values] : curve.items())
         for (const std::size_t i : evenly(values.size(), most)) thinned[name][part].push_back(values[i]);
+      if (features_.contains(name)) thinned[name]["features"] = features_[name];
+    }
     return thinned;
   }
   const nlohmann::json& protocol() const { return protocol_; }
@@ -121,6 +125,7 @@ class Scores {
 
  private:
   nlohmann::json curves_ = nlohmann::json::object();
+  nlohmann::json features_ = nlohmann::json::object();  ///< by name, of the newest line
   nlohmann::json protocol_ = nlohmann::json::object();
 };
 

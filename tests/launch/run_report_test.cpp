@@ -39,15 +39,18 @@ TEST(RunReport, ReadsWhatARunWrites) {
   write(folder / "metrics.jsonl",
         "{\"step\": 2, \"metrics\": {\"fid\": {\"value\": 9, \"error\": 1}, \"odd\": 4}, \"protocol\": "
         "{\"count\": 5}}\n"
-        "{\"step\": 4, \"metrics\": {\"fid\": {\"value\": 8}, \"is\": {\"value\": \"text\"}}, \"protocol\": "
+        "{\"step\": 4, \"metrics\": {\"fid\": {\"value\": 8, \"features\": \"random\"}, \"is\": {\"value\": "
+        "\"text\"}}, \"protocol\": "
         "{\"count\": 6}}\n");
   write(folder / "starts.jsonl", "{\"step\": 0, \"ranks\": 2}\n");
   const json found = run_report(folder.path());
   EXPECT_EQ(found["step"], 4);
   EXPECT_EQ(found["total_steps"], 100) << "1,000 images at 10 a step";
   EXPECT_EQ(found["log"]["values"]["loss"]["mean"], json({1.0, 2.0}));
-  EXPECT_EQ(found["scores"],
-            json::parse(R"({"fid": {"steps": [2, 4], "values": [9, 8], "errors": [1, null]}})"));
+  EXPECT_EQ(
+      found["scores"],
+      json::parse(
+          R"({"fid": {"steps": [2, 4], "values": [9, 8], "errors": [1, null], "features": "random"}})"));
   EXPECT_EQ(found["protocol"], json({{"count", 6}}));
   EXPECT_EQ(found["starts"], json::parse(R"([{"step": 0, "ranks": 2}])"));
   EXPECT_EQ(found["passed_over"], 2) << "but not the last line, which is being written";

@@ -19,8 +19,8 @@ def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "<b>run & more"
     succeed(1, *sampling(2, training(out, "--checkpoint.every", 4, "--sample.count", 20, steps=4)))
     succeed(1, *sampling(2, training(out, "--checkpoint.every", 4, "--sample.count", 20, steps=8)))
-    scores = [{"step": step, "metrics": {"fid": {"value": 100 / step, "error": 2}, "kid": {"value": 0.5 / step}},
-               "protocol": {"count": 500, "features": "random"}} for step in (2, 4, 8)]
+    scores = [{"step": step, "metrics": {"fid": {"value": 100 / step, "error": 2, "features": "random"}, "kid": {"value": 0.5 / step}},
+               "protocol": {"images": {"count": 500}, "warnings": ["<few> images"]}} for step in (2, 4, 8)]
     (out / "metrics.jsonl").write_text("".join(json.dumps(score) + "\n" for score in scores))
     return out
 
@@ -70,9 +70,10 @@ def test_a_run(trained, browser, width, dark):
     assert texts(browser, "h1") == ["<b>run & more"]
     assert texts(browser, "h2") == ["Scores", "Samples", "Training", "Options", "Environment"]
     charts = texts(browser, ".chart h3")
-    assert charts[:3] == ["FID", "KID", "Losses"] and "Gradient norms" in charts and "Speed (images/s)" in charts
+    assert charts[:3] == ["FID (random features)", "KID", "Losses"] and "Gradient norms" in charts and "Speed (images/s)" in charts
     assert texts(browser, ".tile .value")[0] == "8"
     assert overlaps(browser) == []
+    assert "images.count" in texts(browser, "details th") and "<few> images" in texts(browser, "p.soft")
     outside = browser.evaluate("""Array.from(document.querySelectorAll('.chart svg text')).filter(t => {
       const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
       return a.left < b.left - 1 || a.right > b.right + 1 || a.bottom > b.bottom + 1; }).map(t => t.textContent)""")
