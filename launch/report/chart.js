@@ -33,7 +33,8 @@ function chart(parent, title, lines, settings, where) {
     axes(svg, box, x, y, ticks, first, every[every.length - 1]);
     for (const step of settings.marks || [])
       if (step >= every[0] && step <= every[every.length - 1])
-        add(add(svg, "line", {class: "start", x1: x(step), x2: x(step), y1: box.top, y2: box.bottom}), "title", {}, `resumed at step ${whole(step)}`);
+        add(add(svg, "line", {class: "start", x1: x(step), x2: x(step), y1: box.top, y2: box.bottom}),
+          "title", {}, `resumed at step ${whole(step)}`);
     lines.forEach((line, i) => drawLine(svg, line, shown[i], i, x, y, range, settings));
     point();
   }
@@ -45,13 +46,15 @@ function chart(parent, title, lines, settings, where) {
       const index = step === null ? line.values.length - 1 : nearest(line.steps, step);
       const error = line.errors && line.errors[index];
       const logged = line.values[index], value = frame.shown[i][index];
-      values[i].textContent = short(logged) + (error ? ` ± ${short(error)}` : "") + (settings.smoothing ? ` (${short(value)})` : "");
+      values[i].textContent = short(logged) + (error ? ` ± ${short(error)}` : "") +
+        (settings.smoothing ? ` (${short(value)})` : "");
       if (step === null || value === null || (frame.range.log && value <= 0)) return;
       add(svg, "circle", {class: `here c${i % 6}`, r: 4, cx: frame.x(line.steps[index]), cy: frame.y(value)});
     });
     note.textContent = step === null ? "step" : where(step);
-    if (step !== null)
-      add(svg, "line", {class: "cursor here", x1: frame.x(step), x2: frame.x(step), y1: frame.box.top, y2: frame.box.bottom});
+    if (step === null) return;
+    const {x, box} = frame;
+    add(svg, "line", {class: "cursor here", x1: x(step), x2: x(step), y1: box.top, y2: box.bottom});
   }
 
   function move(index) {
@@ -80,8 +83,8 @@ function chart(parent, title, lines, settings, where) {
 }
 
 function summary(title, lines) {
-  const parts = lines.map(line => `${line.name && line.name + " "}from ${short(line.values[0])} to ${short(line.values[line.values.length - 1])}`);
-  return `${title}: ${parts.join(", ")}. The arrow keys read single steps.`;
+  const ends = values => `from ${short(values[0])} to ${short(values[values.length - 1])}`;
+  return `${title}: ${lines.map(line => `${line.name} ${ends(line.values)}`.trim()).join(", ")}. The arrow keys read single steps.`;
 }
 
 function nearest(sorted, wanted) {
@@ -108,17 +111,24 @@ function smooth(values, weight) {
 function rangeOf(lines, shown, settings) {
   const all = [];
   lines.forEach((line, i) => {
-    all.push(shown[i], settings.smoothing ? [] : line.low || [], settings.smoothing ? [] : line.high || [], line.values);
+    all.push(shown[i], line.values);
+    if (line.low && !settings.smoothing) all.push(line.low, line.high);
     if (line.errors) line.errors.forEach((error, k) => all.push([line.values[k] - error, line.values[k] + error]));
   });
   const numbers = all.flat().filter(value => value !== null);
   if (!numbers.length) return {low: 0, high: 1, log: false};
-  let low = numbers.reduce((a, b) => Math.min(a, b), Infinity), high = numbers.reduce((a, b) => Math.max(a, b), -Infinity);
+  let low = numbers.reduce((a, b) => Math.min(a, b)), high = numbers.reduce((a, b) => Math.max(a, b));
   const log = Boolean(settings.logarithmic) && low > 0;
   // Rounding alone makes no range.
-  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) { const room = Math.abs(low) / 10 || 1; low -= log ? 0.5 * low : room; high += room; }
-  else if (log) { const room = Math.pow(high / low, 0.04); low /= room; high *= room; }
-  else {
+  if (!(high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)))) {
+    const room = Math.abs(low) / 10 || 1;
+    low -= log ? 0.5 * low : room;
+    high += room;
+  } else if (log) {
+    const room = Math.pow(high / low, 0.04);
+    low /= room;
+    high *= room;
+  } else {
     const room = 0.05 * (high - low);
     if (low >= 0 && low < 0.4 * high) low = 0; else low -= room;
     high += room;
@@ -139,7 +149,8 @@ function evenly({low, high}, count) {
   const rough = (high - low) / count, power = Math.pow(10, Math.floor(Math.log10(rough)));
   const step = [1, 2, 2.5, 5, 10].map(m => m * power).find(s => s >= rough * 0.999);
   const ticks = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step && ticks.length < 20; ++k) ticks.push(Number((k * step).toPrecision(10)));
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step && ticks.length < 20; ++k)
+    ticks.push(Number((k * step).toPrecision(10)));
   return ticks;
 }
 
@@ -192,8 +203,8 @@ function drawLine(svg, line, shown, i, x, y, range, settings) {
   line.steps.forEach((step, k) => {
     if (!dots || !drawable(shown[k])) return;
     add(svg, "circle", {class: `c${i % 6}`, r: 3, cx: x(step), cy: y(shown[k])});
-    const error = line.errors && line.errors[k];
-    if (error && drawable(line.values[k] - error))
-      add(svg, "line", {class: `error c${i % 6}`, x1: x(step), x2: x(step), y1: y(line.values[k] - error), y2: y(line.values[k] + error)});
+    const error = line.errors && line.errors[k], value = line.values[k];
+    if (error && drawable(value - error))
+      add(svg, "line", {class: `error c${i % 6}`, x1: x(step), x2: x(step), y1: y(value - error), y2: y(value + error)});
   });
 }

@@ -26,8 +26,11 @@ function clear() {
 function welcome() {
   const box = clear();
   add(box, "h1", {}, "Real or generated?");
-  add(box, "p", {}, `You will see ${whole(images.length)} images, one by one. Some come from the data, some were drawn by the network; each is as likely to be one as the other. Say which you think it is. There is no time limit, and you are not told whether you were right until the end.`);
-  add(box, "p", {class: "soft"}, `Images of ${data.width} × ${data.height} pixels${Math.max(data.width, data.height) <= 256 ? ", enlarged" : ""}.`);
+  add(box, "p", {}, `You will see ${whole(images.length)} images, one by one. Some come from the data, some were drawn by
+    the network; each is as likely to be one as the other. Say which you think it is. There is no time limit, and you are
+    not told whether you were right until the end.`);
+  const enlarged = Math.max(data.width, data.height) <= 256 ? ", enlarged" : "";
+  add(box, "p", {class: "soft"}, `Images of ${data.width} × ${data.height} pixels${enlarged}.`);
   add(add(box, "div", {class: "row middle"}), "button", {type: "button", class: "main", onclick: ask}, "Begin").focus();
 }
 
@@ -36,7 +39,8 @@ function ask() {
   add(box, "h1", {}, "Real or generated?");
   add(box, "progress", {max: images.length, value: i, "aria-label": `${i} of ${images.length} answered`});
   add(box, "p", {class: "soft", "aria-live": "polite"}, `Image ${whole(i + 1)} of ${whole(images.length)}`);
-  enlarge(add(add(box, "div", {class: "stage"}), "img", {src: picture(images[i].png), alt: `Image ${i + 1}: real or generated?`}));
+  const stage = add(box, "div", {class: "stage"});
+  enlarge(add(stage, "img", {src: picture(images[i].png), alt: `Image ${i + 1}: real or generated?`}));
   const buttons = add(box, "div", {class: "answers"});
   for (const [text, key, isReal] of [["Real", "R", true], ["Generated", "G", false]]) {
     const button = add(buttons, "button", {type: "button", onclick: () => answer(isReal)}, `${text} `);
@@ -77,6 +81,8 @@ function wilson(k, n) {
   return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
+const kind = isReal => isReal ? "real" : "generated";
+
 function outcome() {
   const count = (real, said) => answers.filter((a, i) => truth(i) === real && a.is_real === said).length;
   const confusion = {
@@ -88,11 +94,11 @@ function outcome() {
     test: "real or generated, one image at a time (Salimans et al. 2016, section 4)",
     source: data.source, reference: data.reference, seed: data.seed, images: images.length, answered: answers.length,
     confusion, right, accuracy: right / answers.length, accuracy_95_percent_wilson: wilson(right, answers.length),
-    answers: answers.map((a, i) => ({image: i, truth: truth(i) ? "real" : "generated", answer: a.is_real ? "real" : "generated", seconds: a.seconds})),
+    answers: answers.map((a, i) => ({image: i, truth: kind(truth(i)), answer: kind(a.is_real), seconds: a.seconds})),
   };
 }
 
-const percent = share => `${(100 * share).toFixed(1)} %`;
+const hundredths = share => (100 * share).toFixed(1);
 
 function verdict(found) {
   const [low, high] = found.accuracy_95_percent_wilson;
@@ -102,14 +108,14 @@ function verdict(found) {
 }
 
 function result() {
-  const found = outcome(), box = clear(), confusion = found.confusion;
+  const found = outcome(), box = clear(), confusion = found.confusion, fooled = confusion.generated_taken_for_real;
   box.className = "";
   add(box, "h1", {}, "Your answers");
   const tiles = add(box, "div", {class: "tiles"});
   for (const [name, value, more] of [
-    ["Right", percent(found.accuracy), `${found.right} of ${found.answered}`],
-    ["95 % interval of that", found.accuracy_95_percent_wilson.map(share => (100 * share).toFixed(1)).join("–") + " %", "Wilson's"],
-    ["Generated taken for real", whole(confusion.generated_taken_for_real), `of ${confusion.generated_taken_for_real + confusion.generated_taken_for_generated}`]]) {
+    ["Right", `${hundredths(found.accuracy)} %`, `${found.right} of ${found.answered}`],
+    ["95 % interval of that", `${found.accuracy_95_percent_wilson.map(hundredths).join("–")} %`, "Wilson's"],
+    ["Generated taken for real", whole(fooled), `of ${fooled + confusion.generated_taken_for_generated}`]]) {
     const tile = add(tiles, "div", {class: "tile"});
     add(tile, "div", {class: "name"}, name);
     add(tile, "div", {class: "value"}, value);
@@ -133,8 +139,8 @@ function result() {
   const row = add(box, "div", {class: "row"});
   const said = add(null, "span", {class: "soft", role: "status"});
   add(row, "button", {type: "button", class: "main", onclick: () => {
-    const link = add(null, "a", {href: URL.createObjectURL(new Blob([text], {type: "application/json"})), download: "real-or-generated.json"});
-    link.click();
+    const file = new Blob([text], {type: "application/json"});
+    add(null, "a", {href: URL.createObjectURL(file), download: "real-or-generated.json"}).click();
   }}, "Download");
   add(row, "button", {type: "button", onclick: () => {
     field.select();

@@ -28,22 +28,30 @@ function head() {
   add(header, "h1", {}, data.name);
   add(header, "p", {class: "soft"}, `${data.path} · seen ${data.time.replace("T", " ").replace("Z", " UTC")}`);
   const step = data.step, total = data.total_steps;
-  if (total > 0) add(header, "progress", {max: total, value: Math.min(step, total), "aria-label": `step ${step} of ${total}`});
+  if (total > 0)
+    add(header, "progress", {max: total, value: Math.min(step, total), "aria-label": `step ${step} of ${total}`});
   const tiles = add(header, "div", {class: "tiles"});
   tile(tiles, "Steps", whole(step), total > 0 ? `of ${whole(total)}` : null);
   if (log.images.length) tile(tiles, "Images seen", whole(last(log.images)));
-  if (log.seconds.length) tile(tiles, "Training time", duration(last(log.seconds)), starts.length ? `resumed ${starts.length === 1 ? "once" : `${starts.length} times`}` : null);
+  const resumed = starts.length === 1 ? "resumed once" : starts.length ? `resumed ${starts.length} times` : null;
+  if (log.seconds.length) tile(tiles, "Training time", duration(last(log.seconds)), resumed);
   const speed = log.values.images_per_second;
   if (speed) tile(tiles, "Speed", short(last(speed.mean)), "images/s");
   for (const [name, score] of Object.entries(data.scores).slice(0, 3)) {
     const error = last(score.errors);
-    tile(tiles, metricName(name), short(last(score.values)), (error ? `± ${short(error)}, ` : "") + `step ${whole(last(score.steps))}` + (score.features ? `, ${features(score)}` : ""));
+    const about = [error ? `± ${short(error)}` : "", `step ${whole(last(score.steps))}`, features(score) || ""];
+    tile(tiles, metricName(name), short(last(score.values)), about.filter(part => part).join(", "));
   }
   const now = last(data.starts);
-  if (now) tile(tiles, now.device === "cuda" ? "GPUs" : "Ranks", whole(now.ranks), now.device === "cuda" ? "one a rank" : `${whole(now.threads)} thread${now.threads === 1 ? "" : "s"} each, ${now.device || ""}`);
+  if (now && now.device === "cuda") tile(tiles, "GPUs", whole(now.ranks), "one a rank");
+  else if (now) tile(tiles, "Ranks", whole(now.ranks), `${whole(now.threads)} thread${now.threads === 1 ? "" : "s"} each, CPU`);
 }
 
-const metricNames = {fid: "FID", sfid: "Spatial FID", "fd-dinov2": "FD-DINOv2", "fid-infinity": "FID at infinity", "intra-fid": "Intra-class FID", kid: "KID", is: "Inception score", "ms-ssim": "MS-SSIM", ppl: "PPL", lpips: "LPIPS", swd: "Sliced Wasserstein distance"};
+const metricNames = {
+  fid: "FID", sfid: "Spatial FID", "fd-dinov2": "FD-DINOv2", "fid-infinity": "FID at infinity",
+  "intra-fid": "Intra-class FID", kid: "KID", is: "Inception score", "ms-ssim": "MS-SSIM", ppl: "PPL", lpips: "LPIPS",
+  swd: "Sliced Wasserstein distance",
+};
 function metricName(name) { return metricNames[name] || name.charAt(0).toUpperCase() + name.slice(1); }
 
 // Scores of a network with random weights compare with nothing else: the name says so wherever it stands.
@@ -76,13 +84,15 @@ const groups = [
   {title: "Gradient norms", has: name => /_gradient_norm$/.test(name), short: name => name.replace("_gradient_norm", "")},
   {title: "Learning rates", exact: true, has: name => /_lr$/.test(name), short: name => name.replace("_lr", "")},
   {title: "Speed", unit: "images/s", has: name => name === "images_per_second"},
-  {title: "Gradient sums of the last update", unit: "s", has: name => /^reduce_(exposed|hidden)_seconds$/.test(name), late: true,
-   short: name => name.includes("exposed") ? "waited for" : "hidden behind backward", worth: values => Math.max(...values) > 1e-3},
+  {title: "Gradient sums of the last update", unit: "s", late: true, has: name => /^reduce_(exposed|hidden)_seconds$/.test(name),
+   short: name => name.includes("exposed") ? "waited for" : "hidden behind backward",
+   worth: values => Math.max(...values) > 1e-3},
   {title: "GPU memory, most so far", unit: "GiB", has: name => name === "gpu_memory_bytes", factor: 1 / 2 ** 30},
 ];
 
 function lineOf(name, group) {
-  const factor = group.factor || 1, scaled = values => values && values.map(value => value === null ? null : value * factor);
+  const factor = group.factor || 1;
+  const scaled = values => values.map(value => value === null ? null : value * factor);
   const column = log.values[name];
   const line = {name: group.short ? group.short(name) : name, steps: log.steps, values: scaled(column.mean)};
   if (column.low) { line.low = scaled(column.low); line.high = scaled(column.high); }
@@ -96,14 +106,16 @@ function curves() {
   controls(page);
   const grid = add(page, "div", {class: "grid"});
   const rest = names.filter(name => !groups.some(group => group.has(name)));
-  const charts = groups.filter(group => !group.late).concat(rest.map(name => ({title: name, has: other => other === name})), groups.filter(group => group.late));
+  const own = rest.map(name => ({title: name, has: other => other === name}));
+  const charts = [...groups.filter(group => !group.late), ...own, ...groups.filter(group => group.late)];
   for (const group of charts) {
     const lines = names.filter(group.has).map(name => lineOf(name, group));
     if (lines.length === 1) lines[0].name = "";
     if (!lines.length || (group.worth && !lines.some(line => group.worth(line.values)))) continue;
-    const own = Object.create(settings, {marks: {value: starts}, unit: {value: group.unit}, height: {value: group.wide ? 300 : 220}});
-    if (group.exact) Object.defineProperty(own, "smoothing", {value: 0});
-    redraws.push(chart(grid, group.title, lines, own, whereInRun));
+    const style = Object.create(settings);
+    Object.assign(style, {marks: starts, unit: group.unit, height: group.wide ? 300 : 220});
+    if (group.exact) style.smoothing = 0;
+    redraws.push(chart(grid, group.title, lines, style, whereInRun));
     if (group.wide) grid.lastChild.classList.add("wide");
   }
   if (log.reports_each > 1)
@@ -118,9 +130,11 @@ function scores() {
   for (const name of names) {
     const score = data.scores[name];
     const line = {name: "", steps: score.steps, values: score.values, errors: score.errors};
-    redraws.push(chart(grid, metricName(name), [line], {smoothing: 0, marks: starts, unit: features(score)}, whereInRun));
+    const style = {smoothing: 0, marks: starts, unit: features(score)};
+    redraws.push(chart(grid, metricName(name), [line], style, whereInRun));
   }
-  for (const warning of Array.isArray(data.protocol.warnings) ? data.protocol.warnings : []) add(page, "p", {class: "soft"}, textOf(warning));
+  const warnings = Array.isArray(data.protocol.warnings) ? data.protocol.warnings : [];
+  for (const warning of warnings) add(page, "p", {class: "soft"}, textOf(warning));
   if (data.protocol && Object.keys(data.protocol).length) {
     const details = add(page, "details", {style: "margin-top: 16px"});
     add(details, "summary", {}, "Protocol of the last score");
@@ -154,7 +168,8 @@ function samples() {
   forth.addEventListener("click", () => show(Number(slider.value) + 1));
   show(grids.length - 1);
   const all = data.samples.count;
-  add(page, "p", {class: "soft"}, (all > grids.length ? `${grids.length} of ${whole(all)} grids, at even distance. ` : "") + "Every grid is drawn from the same noise and classes.");
+  const some = all > grids.length ? `${grids.length} of ${whole(all)} grids, at even distance. ` : "";
+  add(page, "p", {class: "soft"}, `${some}Every grid is drawn from the same noise and classes.`);
 }
 
 function textOf(value) {
@@ -194,13 +209,15 @@ function options() {
   add(page, "h2", {}, "Environment");
   const card = add(page, "div", {class: "card scroll"});
   const table = add(card, "table", {class: "many"});
-  const columns = ["step", "time", "ranks", "threads", "device", "precision", "hosts", "processor", "ganymede", "torch"].filter(name => data.starts.some(start => name in start));
+  const known = ["step", "time", "ranks", "threads", "device", "precision", "hosts", "processor", "ganymede", "torch"];
+  const columns = known.filter(name => data.starts.some(start => name in start));
   const names = {step: "from step", time: "started", threads: "threads a rank", torch: "libtorch", ganymede: "Ganymede"};
   const top = add(table, "tr");
   for (const name of columns) add(top, "th", {scope: "col"}, names[name] || name);
   for (const start of data.starts) {
     const row = add(table, "tr");
-    for (const name of columns) add(row, "td", {class: "number"}, name in start ? name === "step" ? whole(start.step) : textOf(start[name]) : "–");
+    for (const name of columns)
+      add(row, "td", {class: "number"}, !(name in start) ? "–" : name === "step" ? whole(start.step) : textOf(start[name]));
   }
 }
 
@@ -210,4 +227,5 @@ samples();
 curves();
 options();
 if (!log.steps.length) add(page, "p", {}, "The run has reported nothing yet.");
-if (data.passed_over > 0) add(page, "p", {class: "soft"}, `${whole(data.passed_over)} lines of its files could not be read and are left out.`);
+if (data.passed_over > 0)
+  add(page, "p", {class: "soft"}, `${whole(data.passed_over)} lines of its files could not be read and are left out.`);
