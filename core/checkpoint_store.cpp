@@ -168,8 +168,11 @@ void CheckpointStore::retain(std::int64_t published) const {
   for (const std::filesystem::path& checkpoint : list()) {
     const bool is_published = checkpoint.filename() == checkpoint_name(published);
     const bool is_older = *step_of(checkpoint) < published;
+    const bool is_protected = is_older && step_of(checkpoint) == protected_;
     if (is_published || (is_older && kept < keep_ && looks_whole(checkpoint)))
       ++kept;
+    else if (is_protected && looks_whole(checkpoint))
+      continue;
     else
       trash.push_back(to_trash(checkpoint));
   }

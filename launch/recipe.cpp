@@ -40,6 +40,18 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
   schema.add("watchdog.seconds", watchdog_seconds, "s", {0, 1e6},
              "without progress until the job ends, 0 for never", OnResume::free);
+  schema.add("evaluate.every", evaluate_every, "steps", {0, many}, "between scores, 0 for never",
+             OnResume::free);
+  schema.add("evaluate.metrics", evaluate_metrics, {},
+             "scores, by comma: see `ganymede evaluate --help`; by the first the best checkpoint is kept",
+             OnResume::free);
+  schema.add("evaluate.count", evaluate_count, "images", {1, 1e9}, "drawn for a score", OnResume::free);
+  schema.add("evaluate.features", evaluate_features, {},
+             "weights file of the network that looks at images, or random", OnResume::free);
+  schema.add("evaluate.reference", evaluate_reference, {},
+             "what is compared with: data (that of training), other images, or statistics", OnResume::free);
+  schema.add("evaluate.reference_count", evaluate_reference_count, "images", {0, 1e9},
+             "most of the reference that are looked at, a random subset; 0 for all", OnResume::free);
 }
 
 namespace {

@@ -10,6 +10,7 @@
 #include "launch/batch_feed.h"
 #include "launch/device.h"
 #include "launch/draw.h"
+#include "launch/environment.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -17,7 +18,11 @@ namespace ganymede {
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
       snapshots_(setting.process, setting.out / "checkpoints", setting.options.train.checkpoint_keep),
-      control_(setting.process.world().duplicate("control")) {}
+      control_(setting.process.world().duplicate("control")) {
+  if (setting.options.train.evaluate_every > 0)
+    scores_.emplace(TrainingScores::Setting{setting.process, setting.options, setting.dataset, setting.method,
+                                            setting.out});
+}
 
 void Trainer::note(std::string_view activity) {
   setting_.process.note(activity);
@@ -27,7 +32,7 @@ bool Trainer::is_due(std::int64_t total) const {
   const TrainOptions& options = setting_.options.train;
   const auto every = [&](std::int64_t period) { return period > 0 && progress_.step % period == 0; };
   return progress_.step == total || every(options.log_every) || every(options.sample_every) ||
-         every(options.checkpoint_every);
+         every(options.checkpoint_every) || every(options.evaluate_every);
 }
 
 void Trainer::send(const StepReport& report) {
@@ -120,8 +125,13 @@ ExitCode Trainer::run(const RunProgress& start) {
                                    .flip = options.flip,
                                    .dtype = options.dtype()});
   BatchFeed feed(loader, process.device());
+  open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
+  if (scores_) {
+    snapshots_.protect(scores_->go_on_from(progress_.step));
+    if (scores_->is_due(progress_.step, total)) score();
+  }
   bool stop = false;
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
@@ -145,6 +155,8 @@ ExitCode Trainer::run(const RunProgress& start) {
     if (grid_due && !stop) write_samples();
     const bool periodic = options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0;
     if (agreed.save || periodic || stop || progress_.step == total) save();
+    // What a stop leaves out the next start makes up for.
+    if (scores_ && !stop && scores_->is_due(progress_.step, total)) score();
     // Who asks to stop may not wait: saved is saved first.
     if (grid_due && stop) write_samples();
   }
@@ -152,16 +164,27 @@ ExitCode Trainer::run(const RunProgress& start) {
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
 
+void Trainer::open_log() {
+  nlohmann::json environment = environment_of(setting_.process);
+  environment["precision"] = setting_.options.train.precision;
+  setting_.process.together([&] {
+    if (!setting_.folder) return;
+    log_.emplace(*setting_.folder, progress_.step);
+    log_->start(setting_.options.schema.to_recipe(), environment);
+  });
+}
+
 void Trainer::report(std::int64_t total) {
-  if (!setting_.folder) return;
+  if (!log_) return;
   std::string text;
   for (const auto& [name, value] : figures_) text += fmt::format("{} {:.4g}  ", name, value);
+  if (scores_) text += scores_->text();
   line_.advance(progress_.step, total);
   const double images_per_second =
       line_.rate() * static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
                          duration_text(line_.seconds_left()), text));
-  setting_.folder->append_log(log_entry(images_per_second));
+  log_->report(log_entry(images_per_second));
 }
 
 nlohmann::json Trainer::log_entry(double images_per_second) const {
@@ -189,6 +212,20 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
   return entry;
 }
 
+void Trainer::score() {
+  note("scoring");
+  const TrainingScores::Result result = scores_->evaluate(progress_.step);
+  if (result.is_best) {
+    snapshots_.protect(progress_.step);
+    save();
+  }
+  setting_.process.together([&] {
+    if (log_) log_->score(result.line);
+  });
+  if (setting_.process.is_root())
+    line_.show(fmt::format("step {}: {}{}", progress_.step, scores_->text(), result.is_best ? "  best" : ""));
+}
+
 void Trainer::save() {
   if (saved_step_ == progress_.step) return;
   note("saving");
@@ -209,9 +246,12 @@ void Trainer::write_samples() {
   draw(setting_.process, *sampler, drawing,
        [&](std::int64_t, const at::Tensor& part, const at::Tensor&) { images.push_back(part); });
   setting_.process.together([&] {
-    if (setting_.folder)
-      write_grid(setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step), at::cat(images),
-                 grid_columns(drawing));
+    if (!log_) return;
+    const auto path = setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step);
+    write_grid(path, at::cat(images), grid_columns(drawing));
+    log_->samples(progress_.step, path);
+    for (const Player* player : setting_.method.players())
+      log_->weights(progress_.step, player->name(), player->weights(/*average=*/false));
   });
 }
 

@@ -4,11 +4,12 @@
 
 #include <deque>
 
-#include "core/run_folder.h"
+#include "core/run_log.h"
 #include "datasets/image_dataset.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
+#include "launch/training_scores.h"
 
 namespace ganymede {
 
@@ -55,6 +56,8 @@ class Trainer {
   nlohmann::json log_entry(double images_per_second) const;
   void save();
   void write_samples();
+  void open_log();
+  void score();
   void note(std::string_view activity);
 
   Setting setting_;
@@ -64,6 +67,8 @@ class Trainer {
   std::deque<Pending> pending_;
   Figures figures_;  ///< of the newest step that has been agreed on
   ProgressLine line_{stdout};
+  std::optional<RunLog> log_;  ///< rank 0's
+  std::optional<TrainingScores> scores_;
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

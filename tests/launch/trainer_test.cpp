@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <fstream>
 
 #include "core/signals.h"
 #include "datasets/dataset_writer.h"
@@ -108,6 +109,42 @@ TEST(Trainer, AGridThatIsDueAtTheStopIsWritten) {
   EXPECT_EQ(run.train(), ExitCode::stopped);
   EXPECT_TRUE(run.has("checkpoints/step-000000002/manifest.json"));
   EXPECT_TRUE(run.has("samples/step-000000002.png"));
+}
+
+std::vector<nlohmann::json> scores_in(const std::filesystem::path& run) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream file(run / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+TEST(Trainer, ScoresAndKeepsTheBest) {
+  const auto scored = [](Training& run) {
+    EXPECT_EQ(run.train(), ExitCode::done);
+    return scores_in(run.run_folder->path());
+  };
+  std::map<std::string, std::string> settings{{"train.steps", "5"},      {"sample.every", "0"},
+                                              {"evaluate.every", "2"},   {"evaluate.count", "6"},
+                                              {"checkpoint.every", "0"}, {"checkpoint.keep", "1"}};
+  Training run(settings);
+  const auto lines = scored(run);
+  ASSERT_EQ(lines.size(), 3u);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(lines[i]["step"], std::vector({2, 4, 5})[i]);
+  EXPECT_TRUE(lines[0]["metrics"]["fid"]["value"].is_number());
+  EXPECT_EQ(lines[0]["protocol"]["images"]["step"], 2);
+  EXPECT_EQ(lines[0]["protocol"]["reference"]["count"], 8);
+  // All images are the same grey: the first score is the best, and is saved though no checkpoint was due.
+  EXPECT_TRUE(run.has("checkpoints/step-000000002/manifest.json"));
+  EXPECT_FALSE(run.has("checkpoints/step-000000004"));
+  EXPECT_TRUE(run.has("checkpoints/step-000000005/manifest.json"));
+}
+
+TEST(Trainer, AWrongReferenceShowsBeforeTheFirstStep) {
+  Training run({{"evaluate.every", "2"}, {"evaluate.reference", "/nowhere/a.npz"}});
+  bool began = false;
+  run.method.during = [&](std::int64_t) { began = true; };
+  expect_error(ExitCode::dataset, [&] { run.train(); });
+  EXPECT_FALSE(began);
 }
 
 }  // namespace
