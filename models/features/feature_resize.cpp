@@ -129,13 +129,13 @@ class HostResize {
   void resize(const std::uint8_t* image, float* out) {
     const std::int64_t plane = height_ * width_;
     plane_.resize(static_cast<std::size_t>(plane));
-    // Rows first would touch every row of a tall image: columns first where they become fewer.
-    const bool columns_first = !rounds_ && height_ > size_;
+    const bool columns_first = shrinks_columns_first();
     middle_.resize(static_cast<std::size_t>(columns_first ? size_ * width_ : height_ * size_ * channels));
     for (std::int64_t c = 0; c < channels; ++c) {
       to_floats(image + (grey_ ? 0 : c * plane), plane, plane_.data());
       if (columns_first) {
         resize_columns(plane_.data(), width_, down_, middle_.data());
+        if (rounds_) round_to_bytes(middle_);
         resize_rows(middle_.data(), size_, width_, across_, out + c, channels);
       } else {
         resize_rows(plane_.data(), height_, width_, across_, middle_.data() + c, channels);
@@ -147,6 +147,13 @@ class HostResize {
   }
 
  private:
+  /// Rows first would touch every row of a tall image. Where passes round, the order shows in the result: it
+  /// is that of Pillow 13.
+  bool shrinks_columns_first() const {
+    if (rounds_) return height_ - size_ > 2 * std::max<std::int64_t>(0, width_ - size_);
+    return height_ > size_;
+  }
+
   bool grey_;
   std::int64_t height_, width_, size_;
   bool rounds_;

@@ -76,8 +76,7 @@ std::unique_ptr<FeatureExtractor> make_random_network(const ExtractorOptions& op
     weights.emplace_back(fmt::format("level{}.bias", level), draw_bias(level));
   }
   const FeatureResize resize = options.resize.empty() ? FeatureResize::clean : feature_resize(options.resize);
-  return std::make_unique<RandomNetwork>(
-      weights, resize, FrozenPlace{options.device, options.bf16 ? at::kBFloat16 : at::kFloat});
+  return std::make_unique<RandomNetwork>(weights, resize, place_of(options));
 }
 
 }  // namespace ganymede
