@@ -17,7 +17,8 @@ at::Tensor psnr(const at::Tensor& a, const at::Tensor& b, double range = 255);
 
 /// Structural similarity (Wang et al., "Image quality assessment: from error visibility to structural similarity",
 /// 2004, equation 13 and section III.C): Gaussian window 11 x 11, sigma 1.5, where it fits whole; C_i = (K_i
-/// range)^2 with K = 0.01, 0.03; mean over window places and channels. 1 for equal images. Sides shorter than
+/// range)^2 with K = 0.01, 0.03; mean over window places and channels. 1 for equal images. (torchmetrics
+/// also counts places where the window hangs over a mirrored border, and differs in the sixth digit or so.) Sides shorter than
 /// 11 get a window of that side, its sigma shrunk alike.
 at::Tensor ssim(const at::Tensor& a, const at::Tensor& b, double range = 255);
 

@@ -44,7 +44,7 @@ TEST(ErrorBars, LineThroughPoints) {
 
 class Blocks : public ::testing::Test {
  protected:
-  static constexpr std::int64_t count = 8, rows = 500, dimension = 20;
+  static constexpr std::int64_t count = 8, rows = 400, dimension = 60;
 
   Blocks() {
     for (std::int64_t i = 0; i < count; ++i) {
@@ -85,8 +85,7 @@ TEST_F(Blocks, AtInfinityTheBiasIsGone) {
     values.push_back(distance(run));
   }
   const Estimate infinite = frechet_infinity(counts, values);
-  EXPECT_GT(values.back(), 1e-3);
-  EXPECT_LT(std::abs(infinite.value), 0.2 * values.back());
+  EXPECT_LT(std::abs(infinite.value), 0.3 * values.back());
   EXPECT_GT(infinite.standard_error, 0);
 }
 
