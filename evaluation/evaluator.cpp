@@ -1,5 +1,6 @@
 #include "evaluation/evaluator.h"
 
+#include <bit>
 #include <cmath>
 
 #include "core/files.h"
@@ -92,6 +93,7 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
   if (metric.needs.blocks > blocks_for(count))
     fail(ExitCode::options, "{} needs {} blocks of images or more, each of four: raise --blocks or --count",
          metric.name, metric.needs.blocks);
+  check_size(metric, images.description());
   if (!uses_reference(metric)) return metric.check ? metric.check(options_.metric, count, 0) : void();
   if (!reference_ && !statistics_)
     fail(ExitCode::options, "{} compares with a reference: name it by --reference", metric.name);
@@ -110,6 +112,25 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
   std::int64_t reference = 0;
   if (reference_) reference = options_.reference_count > 0 ? options_.reference_count : reference_->size();
   if (metric.check) metric.check(options_.metric, count, reference);
+}
+
+void Evaluator::check_size(const Metric& metric, const ImageSetDescription& images) const {
+  const auto [least, pyramid] = std::pair(metric.needs.least_side, metric.needs.pyramid);
+  if (std::min(images.height, images.width) < least)
+    fail(ExitCode::dataset, "{} needs images of {} pixels a side at least, and those of {} have {} x {}",
+         metric.name, least, images.name, images.width, images.height);
+  if (!pyramid) return;
+  if (images.height != images.width || images.height < 16 ||
+      !std::has_single_bit(static_cast<std::uint64_t>(images.height)))
+    fail(ExitCode::dataset,
+         "{} needs square images of 16, 32, 64, ... pixels a side, and those of {} have {} x {}", metric.name,
+         images.name, images.width, images.height);
+  if (!reference_) return;
+  const ImageSetDescription& other = reference_->description();
+  if (other.height != images.height || other.width != images.width || other.channels != images.channels)
+    fail(ExitCode::dataset, "{} needs images of one size: those of {} are {} x {} x {}, of {} {} x {} x {}",
+         metric.name, images.name, images.channels, images.height, images.width, other.name, other.channels,
+         other.height, other.width);
 }
 
 std::string Evaluator::cache_key() const {

@@ -47,7 +47,7 @@ class Rows {
   Rows(bool wanted, std::int64_t count) : wanted_(wanted), count_(count) {}
 
   void put(const std::vector<std::int64_t>& places, const at::Tensor& rows) {
-    if (!wanted_) return;
+    if (!wanted_ || places.empty()) return;
     if (!all_.defined()) {
       std::vector<std::int64_t> shape = rows.sizes().vec();
       shape[0] = count_;
@@ -74,6 +74,18 @@ class Rows {
   std::int64_t count_;
   at::Tensor all_;
 };
+
+/// Which of a batch's rows are at multiples of the stride, and where they go.
+std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> every(
+    const std::vector<std::int64_t>& positions, std::int64_t stride, std::int64_t first) {
+  std::vector<std::int64_t> rows, places;
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    if (positions[i] % stride != 0) continue;
+    rows.push_back(static_cast<std::int64_t>(i));
+    places.push_back(positions[i] / stride - first);
+  }
+  return {rows, places};
+}
 
 at::Tensor finite_rows(const Features& features) {
   at::Tensor finite;
@@ -110,7 +122,10 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   const bool extracts = wanted.pool || wanted.spatial || wanted.logits;
   Ledger ledger;
   MomentBlocks pool(count, options.blocks, options.seed), spatial(count, 1, options.seed);
-  Rows rows(request.rows, own), logits(request.logits, own), images(request.images, own);
+  Rows rows(request.rows, own), logits(request.logits, own);
+  result.stride = (count + options.most_images - 1) / options.most_images;
+  const Share kept = share_of_every(result.share, result.stride);
+  Rows images(request.images, kept.count);
   const auto begin = result.indices.begin() + result.share.first;
   const std::vector<std::int64_t> own_indices(begin, begin + own);
   std::int64_t done = 0;
@@ -129,7 +144,10 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
       if (request.spatial_moments) spatial.add(features.spatial, positions);
       rows.put(places, features.pool);
       logits.put(places, features.logits);
-      images.put(places, batch);
+      if (request.images) {
+        const auto [rows_of_batch, places_of_kept] = every(positions, result.stride, kept.first);
+        images.put(places_of_kept, batch.index_select(0, at::tensor(rows_of_batch, at::kLong)));
+      }
     }
     done += batch.size(0);
     if (options.advance) options.advance(done, own);

@@ -28,6 +28,7 @@ struct PassOptions {
   std::uint64_t seed = 0;
   std::int64_t batch = 64;  ///< images a rank looks at at once
   std::int64_t blocks = 1;  ///< disjoint random parts of nearly one size that the moments are kept apart for
+  std::int64_t most_images = 8192;  ///< of all ranks whose pixels stay: evenly spread positions
   /// Told of this rank's images; may be empty.
   std::function<void(std::int64_t done, std::int64_t total)> advance = {};
 };
@@ -40,7 +41,8 @@ struct ImageFeatures {
   Share share;                        ///< n positions
   at::Tensor pool;                    ///< [n, D] float32, if wanted, as the next two
   at::Tensor logits;                  ///< [n, K]
-  at::Tensor images;                  ///< [n, C, H, W] uint8
+  std::int64_t stride = 1;            ///< positions 0, stride, 2 stride, ... are those whose pixels stay
+  at::Tensor images;                  ///< uint8 [i, C, H, W], if wanted
   at::Tensor labels;                  ///< [N] of all ranks' images; undefined without any
   std::vector<Moments> blocks;        ///< of all ranks, if wanted
   std::vector<Moments> spatial;       ///< one, if wanted

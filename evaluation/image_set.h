@@ -11,12 +11,12 @@ namespace ganymede {
 
 /// What a score must say of the images it was computed from.
 struct ImageSetDescription {
-  std::string name;  ///< of the file or run, without folder
-  std::string kind;  ///< "dataset", "folder", "archive", "npz", "samples"
+  std::string name = {};  ///< of the file or run, without folder
+  std::string kind = {};  ///< "dataset", "folder", "archive", "npz", "samples"
   std::int64_t count = 0, channels = 0, height = 0, width = 0;
   /// Tells this set from another before any pixel is read: what statistics are cached under. Empty where they
   /// may not be, as for images that are drawn.
-  std::string key;
+  std::string key = {};
   nlohmann::json details = nlohmann::json::object();  ///< of drawn images: step, EMA, truncation, labels, ...
 };
 

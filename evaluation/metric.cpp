@@ -11,7 +11,9 @@
 #include "evaluation/metrics/intra_fid.h"
 #include "evaluation/metrics/kid.h"
 #include "evaluation/metrics/memorisation.h"
+#include "evaluation/metrics/ms_ssim.h"
 #include "evaluation/metrics/precision_recall.h"
+#include "evaluation/metrics/sliced_wasserstein.h"
 
 namespace ganymede {
 
@@ -27,6 +29,8 @@ std::span<const Metric> metrics() {
       precision_recall_metric(),
       density_coverage_metric(),
       memorisation_metric(),
+      sliced_wasserstein_metric(),
+      ms_ssim_metric(),
   };
   return table;
 }

@@ -27,6 +27,7 @@ struct MetricOptions {
   std::int64_t kid_subsets = 100;
   std::int64_t kid_subset_size = 0;  ///< 0: 1000, or as many as there are
   std::int64_t is_splits = 10;
+  std::int64_t pairs = 1000;  ///< of images that MS-SSIM compares
   std::int64_t pr_neighbours = 3, dc_neighbours = 5;
 };
 
@@ -46,10 +47,12 @@ struct MetricInput {
 
 struct MetricNeeds {
   PassRequest images = {};
-  PassRequest reference = {};  ///< of the reference's images; nothing where statistics do
-  bool statistics = false;     ///< mean and covariance of the reference
-  bool classes = false;        ///< both sets have labels
-  std::int64_t blocks = 1;     ///< least number that the pass keeps moments apart for
+  PassRequest reference = {};   ///< of the reference's images; nothing where statistics do
+  bool statistics = false;      ///< mean and covariance of the reference
+  bool classes = false;         ///< both sets have labels
+  std::int64_t least_side = 0;  ///< pixels
+  bool pyramid = false;         ///< square images of one size on both sides, a power of two from 16 on
+  std::int64_t blocks = 1;      ///< least number that the pass keeps moments apart for
   /// What the extractor's name begins with; empty for any.
   std::string_view extractor = {};
 

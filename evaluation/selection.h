@@ -18,4 +18,7 @@ std::vector<std::int64_t> select_images(std::int64_t size, std::int64_t count, s
 /// [0, count), each position once, and differ by one unit at most.
 Share share_of_positions(std::int64_t count, std::int64_t unit, int rank, int size);
 
+/// Of positions 0, stride, 2 stride, ..., numbered from 0: those that lie in `share`.
+Share share_of_every(const Share& share, std::int64_t stride);
+
 }  // namespace ganymede

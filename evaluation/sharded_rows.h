@@ -4,6 +4,7 @@
 
 #include "distributed/communicator.h"
 #include "evaluation/feature_pass.h"
+#include "evaluation/selection.h"
 
 namespace ganymede {
 
@@ -11,16 +12,24 @@ namespace ganymede {
 /// Memory beside the rank's own: one block.
 class ShardedRows {
  public:
-  /// `own` [n, ...] contiguous: float32, float64 or uint8; `count` and `unit` are the pass's.
-  ShardedRows(Communicator& ranks, at::Tensor own, std::int64_t count, std::int64_t unit);
+  /// `own` [n, ...] contiguous: float32, float64 or uint8; `count` and `unit` are the pass's. With a stride
+  /// the rows are those of the positions 0, stride, 2 stride, ..., and count from 0 here.
+  ShardedRows(Communicator& ranks, at::Tensor own, std::int64_t count, std::int64_t unit,
+              std::int64_t stride = 1);
 
   /// The pool features of a pass.
   static ShardedRows pool_of(Communicator& ranks, const ImageFeatures& features) {
     return {ranks, features.pool, features.count(), features.unit};
   }
 
+  /// The pixels that it kept.
+  static ShardedRows images_of(Communicator& ranks, const ImageFeatures& features) {
+    return {ranks, features.images, features.count(), features.unit, features.stride};
+  }
+
   const at::Tensor& own() const { return own_; }
-  std::int64_t count() const { return count_; }
+  /// Of all ranks.
+  std::int64_t count() const { return share_of_every({0, count_}, stride_).count; }
   std::int64_t unit() const { return unit_; }
   /// [n] int64: the positions of the own rows.
   at::Tensor positions() const;
@@ -36,9 +45,11 @@ class ShardedRows {
   Communicator& ranks() const { return ranks_; }
 
  private:
+  Share share(int rank) const;
+
   Communicator& ranks_;
   at::Tensor own_;
-  std::int64_t count_, unit_;
+  std::int64_t count_, unit_, stride_;
 };
 
 /// The row block that keeps a block of `width` float32 numbers a row near 32 MB.

@@ -5,9 +5,11 @@
 #include <fstream>
 
 #include "core/metrics/frechet.h"
+#include "core/metrics/image_similarity.h"
 #include "core/metrics/inception_score.h"
 #include "core/metrics/kernel_distance.h"
 #include "core/metrics/manifold_scores.h"
+#include "core/metrics/sliced_wasserstein.h"
 #include "datasets/keyed_permutation.h"
 #include "evaluation/statistics_file.h"
 #include "tests/core/temporary_folder.h"
@@ -94,6 +96,24 @@ TEST(Evaluator, ScoresAreTheSameAtAnyRankCountAndBatchSize) {
       EXPECT_NEAR(values.at(name) / value, 1, 1e-9) << name << " batch " << batch;
     EXPECT_GT(*evaluation.scores.front().error, 0);
   }
+}
+
+TEST(Evaluator, ScoresOfPixelsAreTheSameToo) {
+  const std::int64_t n = 70;
+  const at::Tensor images = test::patterned_images(n, 1, 40), reference = test::patterned_images(n, 2);
+  const double swd = sliced_wasserstein(reference, images, {.seed = 5, .phase = "evaluate"}).mean * 1000;
+  const RandomKey key{.seed = 5, .phase = "evaluate", .layer = "ms-ssim", .stream = "pairs"};
+  const at::Tensor pairs = draw_pairs(key, n, 100);
+  const double likeness =
+      ms_ssim(images.index_select(0, pairs.select(1, 0)), images.index_select(0, pairs.select(1, 1)))
+          .mean()
+          .item<double>();
+  EvaluatorOptions options{.batch = 7, .seed = 5};
+  options.metric = {.seed = 5, .pairs = 100};
+  const auto values = values_of(evaluate({"swd", "ms-ssim"}, images, reference, options));
+  EXPECT_NEAR(values.at("swd") / swd, 1, 1e-5);
+  EXPECT_NEAR(values.at("ms-ssim") / likeness, 1, 1e-9);
+  EXPECT_GT(swd, 0);
 }
 
 TEST(Evaluator, IdenticalSetsScoreZero) {

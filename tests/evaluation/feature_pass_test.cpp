@@ -40,6 +40,20 @@ TEST(FeaturePass, LooksAtEachImageOnceWhateverTheRemainder) {
     }
 }
 
+TEST(FeaturePass, KeepsThePixelsOfEvenlySpreadImages) {
+  const at::Tensor images = test::patterned_images(count, 1);
+  for (const std::int64_t unit : {1, 16}) {
+    TensorImages set(images, {}, unit);
+    LinearExtractor extractor;
+    const ImageFeatures features =
+        feature_pass(world(), set, extractor, {.images = true}, {.batch = 7, .most_images = 100});
+    EXPECT_EQ(features.stride, 11);
+    const ShardedRows kept = ShardedRows::images_of(world(), features);
+    EXPECT_EQ(kept.count(), 91);
+    EXPECT_TRUE(at::equal(kept.fetch(at::arange(91, at::kLong)), images.slice(0, 0, count, 11)));
+  }
+}
+
 TEST(FeaturePass, MergesTheMomentsOfAllRanks) {
   const at::Tensor images = test::patterned_images(count, 1);
   LinearExtractor extractor;

@@ -33,7 +33,7 @@ void TensorImages::read(const std::vector<std::int64_t>& indices, std::int64_t b
 }
 
 at::Tensor patterned_images(std::int64_t count, std::uint64_t seed, double noise, std::int64_t classes) {
-  constexpr std::int64_t channels = 3, side = 8, pixels = channels * side * side;
+  constexpr std::int64_t channels = 3, side = 16, pixels = channels * side * side;
   const at::Tensor patterns =
       RandomStream({.seed = 7, .stream = "patterns"}).uniform(0, classes, pixels, at::kDouble);
   const at::Tensor values =
@@ -59,12 +59,13 @@ LinearExtractor::LinearExtractor(std::int64_t dimensions, bool has_logits)
 
 Features LinearExtractor::extract(const at::Tensor& images, const FeatureRequest& request) {
   const at::Tensor x = images.flatten(1).to(at::kDouble);
-  const at::Tensor weights = RandomStream({.seed = 1, .stream = "weights"})
-                                 .integers(0, x.size(1) * description_.dimensions, 9)
-                                 .view({x.size(1), description_.dimensions})
-                                 .to(at::kDouble) -
-                             4;
-  at::Tensor pool = x.matmul(weights) / 256;
+  if (!weights_.defined())
+    weights_ = RandomStream({.seed = 1, .stream = "weights"})
+                   .integers(0, x.size(1) * description_.dimensions, 9)
+                   .view({x.size(1), description_.dimensions})
+                   .to(at::kDouble) -
+               4;
+  at::Tensor pool = x.matmul(weights_) / 256;
   if (bad_value >= 0)
     pool.index_put_({images.flatten(1).select(1, 0).eq(bad_value)}, at::full({}, NAN, at::kDouble));
   Features features;

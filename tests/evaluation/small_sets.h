@@ -43,6 +43,7 @@ class LinearExtractor final : public FeatureExtractor {
  private:
   ExtractorDescription description_;
   FeatureRequest offers_;
+  at::Tensor weights_;
 };
 
 }  // namespace ganymede::test
