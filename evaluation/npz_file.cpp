@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "datasets/archive_file.h"
 #include "datasets/npy.h"
-#include "evaluation/stored_zip.h"
+#include "evaluation/zip_writer.h"
 
 namespace ganymede {
 namespace {
@@ -62,7 +62,7 @@ at::Tensor tensor_of(const NpyHeader& found, const std::vector<std::byte>& value
 }  // namespace
 
 void write_npz(const std::filesystem::path& path, const NpzContents& contents) {
-  StoredZip zip(path);
+  ZipWriter zip(path);
   for (const auto& [name, array] : contents.arrays) {
     const at::Tensor values = array.contiguous();
     zip.add(name + suffix, header(type_of(values), values.sizes()),

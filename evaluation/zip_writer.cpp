@@ -1,4 +1,4 @@
-#include "evaluation/stored_zip.h"
+#include "evaluation/zip_writer.h"
 
 #include <unistd.h>
 #include <zlib.h>
@@ -38,22 +38,22 @@ std::uint32_t crc_of(std::uint32_t crc, std::span<const std::byte> bytes) {
 
 }  // namespace
 
-StoredZip::StoredZip(std::filesystem::path path)
+ZipWriter::ZipWriter(std::filesystem::path path)
     : path_(std::move(path)),
       temporary_(path_.string() + ".tmp-" + std::to_string(getpid())),
       file_(File::create(temporary_)) {}
 
-StoredZip::~StoredZip() {
+ZipWriter::~ZipWriter() {
   std::error_code ignored;
   if (!finished_) std::filesystem::remove(temporary_, ignored);
 }
 
-void StoredZip::write(std::string_view bytes) {
+void ZipWriter::write(std::string_view bytes) {
   file_.write(bytes);
   written_ += bytes.size();
 }
 
-void StoredZip::add(std::string_view name, std::string_view head, std::span<const std::byte> body) {
+void ZipWriter::add(std::string_view name, std::string_view head, std::span<const std::byte> body) {
   Member member{std::string(name), crc_of(crc_of(0, std::as_bytes(std::span(head))), body),
                 head.size() + body.size(), written_};
   Bytes header;
@@ -68,7 +68,7 @@ void StoredZip::add(std::string_view name, std::string_view head, std::span<cons
   members_.push_back(std::move(member));
 }
 
-void StoredZip::finish() {
+void ZipWriter::finish() {
   const std::uint64_t begin = written_;
   for (const Member& member : members_) {
     Bytes entry;

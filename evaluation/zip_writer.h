@@ -15,13 +15,13 @@ namespace ganymede {
 /// Writes a zip whose members are stored as they are (PKWARE's APPNOTE 6.3, method 0, with the 64-bit
 /// extensions of section 4.5.3 in every member). It bears a temporary name until finish(). Throws
 /// Error(storage).
-class StoredZip {
+class ZipWriter {
  public:
-  explicit StoredZip(std::filesystem::path path);
+  explicit ZipWriter(std::filesystem::path path);
   /// Removes what was not finished.
-  ~StoredZip();
-  StoredZip(const StoredZip&) = delete;
-  StoredZip& operator=(const StoredZip&) = delete;
+  ~ZipWriter();
+  ZipWriter(const ZipWriter&) = delete;
+  ZipWriter& operator=(const ZipWriter&) = delete;
 
   /// A member of `head` followed by `body`.
   void add(std::string_view name, std::string_view head, std::span<const std::byte> body);
