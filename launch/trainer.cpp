@@ -111,15 +111,17 @@ ExitCode Trainer::run(const RunProgress& start) {
   Process& process = setting_.process;
   Method& method = setting_.method;
   const std::int64_t total = setting_.options.total_steps(method.batches_per_step());
-  Loader loader(setting_.dataset, {.micro_batch = options.batch / options.accumulate,
-                                   .rank = process.rank(),
-                                   .world_size = process.size(),
-                                   .seed = static_cast<std::uint64_t>(options.seed),
-                                   .reseed = progress_.reseed,
-                                   .position = progress_.position,
-                                   .flip = options.flip,
-                                   .dtype = options.dtype()});
-  BatchFeed feed(loader, process.device());
+  Loader loader(setting_.dataset,
+                {.micro_batch = options.batch / options.accumulate,
+                 .rank = process.rank(),
+                 .world_size = process.size(),
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .reseed = progress_.reseed,
+                 .position = progress_.position,
+                 .flip = options.flip,
+                 .dtype = options.dtype(),
+                 .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8});
+  BatchFeed feed(loader, process.device(), options.dtype());
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
   bool stop = false;
