@@ -81,7 +81,7 @@ ExitCode sample(Process& process, const Request& request) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, request.from);
   const Manifest& manifest = checkpoint.manifest;
   const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
-  process.use_device(request.device, options.train.deterministic);
+  process.use_device(request.device, "--device", options.train.deterministic);
   const auto group = process.group("sampling");
   MethodContext context = method_context(options, *group, *group, process.device());
   context.alive = [&](std::string_view activity) { process.note(activity); };
