@@ -105,6 +105,8 @@ def peer(form, steps, every, batch, device):
                 torch.nn.init.orthogonal_(tensor)
             elif name.endswith(".u"):
                 tensor.normal_()
+            elif name.endswith(".bias"):
+                torch.nn.init.zeros_(tensor)
         network.to(device, memory_format=torch.channels_last if tuned else torch.preserve_format)
     torch.manual_seed(1 + dist.get_rank())
     # One GPU alone needs no reducer, and compiles better without.
