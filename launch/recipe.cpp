@@ -15,8 +15,9 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.batch", batch, "images", {1, 1 << 24}, "global batch, over all ranks and micro-batches");
   schema.add("train.accumulate", accumulate, "micro-batches", {1, 1 << 20},
              "parts the global batch is computed in");
-  schema.add("train.precision", precision, {"auto", "bf16", "fp32", "fp64"},
-             "arithmetic of the convolutions; auto: bf16 where the device has units for it, else fp32");
+  schema.add("train.precision", precision, {"auto", "bf16", "fp16", "fp32", "fp64"},
+             "arithmetic of the convolutions; auto: bf16 where the device has units for it, else fp32; fp16, "
+             "for GPUs without such units, scales the loss");
   schema.add("train.steps", steps, "steps", {0, many}, "length of the run", OnResume::free);
   schema.add("train.kimg", kimg, "thousand images", {0, many},
              "length of the run in real images, 0 for train.steps", OnResume::free);

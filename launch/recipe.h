@@ -36,7 +36,9 @@ struct TrainOptions {
   /// Of weights and their gradients.
   at::ScalarType dtype() const { return precision == "fp64" ? at::kDouble : at::kFloat; }
   /// Of the maps between convolutions.
-  at::ScalarType activations() const { return precision == "bf16" ? at::kBFloat16 : dtype(); }
+  at::ScalarType activations() const {
+    return precision == "bf16" ? at::kBFloat16 : precision == "fp16" ? at::kHalf : dtype();
+  }
 };
 
 /// A run's options, resolved: what a recipe file, a checkpoint or a command line says, in typed structs.

@@ -3,6 +3,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cmath>
+#include <utility>
 
 #include "core/image_grid.h"
 #include "core/signals.h"
@@ -43,8 +44,11 @@ void Trainer::send(const StepReport& report) {
     values.push_back(value);
   }
   // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
-  for (const Player* player : setting_.method.players())
+  for (const Player* player : setting_.method.players()) {
     values.push_back(player->last_gradient_norm().to(at::kDouble));
+    values.push_back(player->loss_scale() ? player->loss_scale()->skipped()
+                                          : at::zeros({}, values.back().options()));
+  }
   const at::Tensor joined = at::stack(values);
   if (joined.is_cpu()) {
     pending.values = joined;
@@ -95,10 +99,21 @@ Trainer::Agreed Trainer::agree(bool now) {
 
 void Trainer::take(const Pending& pending, const double* totals) {
   figures_.clear();
-  for (std::size_t i = 0; i < pending.names.size(); ++i) figures_.emplace_back(pending.names[i], totals[i]);
-  if (std::all_of(totals, totals + pending.values.numel(),
-                  [](double figure) { return std::isfinite(figure); }))
-    return;
+  bool sound = true;
+  double skipped = 0;
+  for (const double* player = totals + pending.names.size(); player < totals + pending.values.numel();
+       player += 2) {
+    sound = sound && std::isfinite(player[0]);
+    skipped += player[1];
+  }
+  // What a skipped update computed may have overflowed: it is left out.
+  const bool skips = skipped != std::exchange(skipped_, skipped);
+  for (std::size_t i = 0; i < pending.names.size(); ++i)
+    if (std::isfinite(totals[i]))
+      figures_.emplace_back(pending.names[i], totals[i]);
+    else
+      sound = sound && skips;
+  if (sound) return;
   line_.finish();
   throw AgreedError(
       ExitCode::diverged,
@@ -112,19 +127,24 @@ ExitCode Trainer::run(const RunProgress& start) {
   progress_ = start;
   saved_step_ = start.step > 0 ? start.step : -1;
   saved_at_ = std::chrono::steady_clock::now();
+  for (const Player* player : setting_.method.players())
+    if (const LossScale* scale = player->loss_scale())
+      skipped_ += scale->skipped().item<double>() * setting_.process.size();
   const TrainOptions& options = setting_.options.train;
   Process& process = setting_.process;
   Method& method = setting_.method;
   const std::int64_t total = setting_.options.total_steps(method.batches_per_step());
-  Loader loader(setting_.dataset, {.micro_batch = options.batch / options.accumulate,
-                                   .rank = process.rank(),
-                                   .world_size = process.size(),
-                                   .seed = static_cast<std::uint64_t>(options.seed),
-                                   .reseed = progress_.reseed,
-                                   .position = progress_.position,
-                                   .flip = options.flip,
-                                   .dtype = options.dtype()});
-  BatchFeed feed(loader, process.device());
+  Loader loader(setting_.dataset,
+                {.micro_batch = options.batch / options.accumulate,
+                 .rank = process.rank(),
+                 .world_size = process.size(),
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .reseed = progress_.reseed,
+                 .position = progress_.position,
+                 .flip = options.flip,
+                 .dtype = options.dtype(),
+                 .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8});
+  BatchFeed feed(loader, process.device(), options.dtype());
   open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
@@ -197,6 +217,10 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
   for (const Player* player : setting_.method.players()) {
     entry[player->name() + "_lr"] = player->learning_rate();
     entry[player->name() + "_gradient_norm"] = player->gradient_norm();
+    if (const LossScale* scale = player->loss_scale()) {
+      entry[player->name() + "_loss_scale"] = scale->scale().item<double>();
+      entry[player->name() + "_skipped_updates"] = scale->skipped().item<double>();
+    }
     const GradientReducer::Traffic traffic = player->reducer().traffic();
     sum.collectives += traffic.collectives;
     sum.bytes += traffic.bytes;

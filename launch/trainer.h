@@ -40,7 +40,7 @@ class Trainer {
   struct Pending {
     std::int64_t step;
     std::vector<std::string> names;
-    at::Tensor values;  ///< this rank's parts
+    at::Tensor values;  ///< this rank's parts; then each player's gradient norm and count of skipped updates
     std::optional<c10::Event> arrived;
   };
 
@@ -65,7 +65,8 @@ class Trainer {
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
   std::deque<Pending> pending_;
-  Figures figures_;  ///< of the newest step that has been agreed on
+  Figures figures_;     ///< of the newest step that has been agreed on
+  double skipped_ = 0;  ///< updates by then, of all players, over all ranks
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
   std::optional<TrainingScores> scores_;

@@ -136,7 +136,7 @@ class Scored {
       drawing_ = {request.count > 0 ? request.count : 50'000, request.evaluator.batch, 0, {}, spec_.classes};
       process.together([&] { drawing_.classes = read_classes(request.classes, spec_.classes); });
     } else {
-      process.use_device(request.device, false);
+      process.use_device(request.device, "--device", false);
       process.together([&] {
         if (request.repeats > 1) fail(ExitCode::options, "--repeats draws anew: it needs a run, not images");
       });

@@ -66,9 +66,9 @@ AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const Adversar
       generator_(networks.generator()),
       discriminator_(networks.discriminator()),
       generator_player_("generator", generator_, options.generator, context.dtype, context.device,
-                        context.gradients, context.bucket_bytes),
+                        context.gradients, context.bucket_bytes, context.scale_loss()),
       discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
-                            context.device, context.gradients, context.bucket_bytes) {}
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()) {}
 
 void AdversarialMethod::initialise() {
   ganymede::initialise(*generator_, networks_.initialisation(), context_.seed);
@@ -121,6 +121,19 @@ ForwardContext AdversarialMethod::forward_context(const Share& share) const {
           context_.activations};
 }
 
+void AdversarialMethod::begin_update(Player& player) {
+  for (Player* each : players()) each->keep_buffers();
+  generator_->begin_phase(true);
+  discriminator_->begin_phase(true);
+  player.zero_gradients();
+}
+
+void AdversarialMethod::finish_update(Player& player) {
+  show_gradients(player);
+  player.update();
+  for (Player* each : players()) each->restore_buffers(player);
+}
+
 void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next,
                                              Losses& losses) {
   const TraceRange range("discriminator");
@@ -130,9 +143,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
                       .step = static_cast<std::uint64_t>(step),
                       .sub_step = static_cast<std::uint64_t>(sub_step)};
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
-  generator_->begin_phase(true);
-  discriminator_->begin_phase(true);
-  discriminator_player_.zero_gradients();
+  begin_update(discriminator_player_);
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
     context_.note("discriminator update");
@@ -166,8 +177,11 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
           RandomStream(penalty_key)
               .uniform(micro_step * context_.micro_batch() + batch.share.first, count, 1, context_.dtype),
           context_.device);
+      // As small as the loss's own: a larger one would overflow where the scale has found its place.
+      const LossScale* scale = discriminator_player_.loss_scale();
+      const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
       const at::Tensor penalty =
-          gradient_penalty(options_.penalty, *discriminator_, batch.images, fake, labels, eps, forward)
+          gradient_penalty(options_.penalty, *discriminator_, batch.images, fake, labels, eps, forward, inner)
               .sum() *
           share_of_batch;
       Losses::add(losses.penalty, penalty);
@@ -176,11 +190,10 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
       loss = loss + penalty;
     }
     show("discriminator.loss", loss);
-    loss.backward();
+    discriminator_player_.backward(loss);
   }
-  discriminator_player_.reducer().finalize();
-  show_gradients(discriminator_player_);
-  discriminator_player_.update();
+  discriminator_player_.finish_gradients();
+  finish_update(discriminator_player_);
 }
 
 void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
@@ -193,9 +206,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
   const Share share = share_of(context_.micro_batch(), context_.gradients.rank(), context_.gradients.size());
   const ForwardContext forward = forward_context(share);
   const Frozen frozen(*discriminator_);
-  generator_->begin_phase(true);
-  discriminator_->begin_phase(true);
-  generator_player_.zero_gradients();
+  begin_update(generator_player_);
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     context_.note("generator update");
     const Latents latents = draw_latents(key, share, micro_step);
@@ -209,12 +220,11 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
     show("generator.fake", fake);
     show("generator.logits", logits);
     show("generator.loss", loss);
-    loss.backward();
+    generator_player_.backward(loss);
   }
-  generator_player_.reducer().finalize();
+  generator_player_.finish_gradients();
   add_orthogonal_gradient();
-  show_gradients(generator_player_);
-  generator_player_.update();
+  finish_update(generator_player_);
 }
 
 void AdversarialMethod::show_gradients(const Player& player) const {

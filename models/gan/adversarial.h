@@ -20,7 +20,7 @@ struct AdversarialOptions {
 
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
-/// spectral norm once there.
+/// spectral norm once there. An update that a loss scale skips leaves all buffers as they were.
 ///
 /// With options.orthogonal = beta > 0, the gradient of
 ///
@@ -55,6 +55,9 @@ class AdversarialMethod final : public Method {
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, Losses& losses);
   void add_orthogonal_gradient();
+  /// What surrounds an update of `player`, the buffers of both: see Player::keep_buffers.
+  void begin_update(Player& player);
+  void finish_update(Player& player);
   /// As "<player>.gradient.<parameter>": what update() is about to use.
   void show_gradients(const Player& player) const;
 

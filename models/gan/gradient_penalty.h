@@ -20,8 +20,12 @@ struct GradientPenaltyOptions {
 ///
 /// real, fake [N, C, H, W]; D is conditioned on the real images' labels. `eps` [N, 1] is used by wgan-gp
 /// only.
+///
+/// With `scale`, a scalar on the device, D's gradient is computed `scale` times as large and then divided by
+/// it, in the type of `real`: in float16 maps it would vanish otherwise. The penalty is the same.
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,
                             const at::Tensor& real, const at::Tensor& fake, const at::Tensor& labels,
-                            const at::Tensor& eps, const ForwardContext& context);
+                            const at::Tensor& eps, const ForwardContext& context,
+                            const at::Tensor& scale = {});
 
 }  // namespace ganymede
