@@ -17,7 +17,7 @@ using Kind = Pickle::Kind;
 constexpr std::int64_t longest_pickle = std::int64_t{64} << 20;
 constexpr std::int64_t first_bytes = 64;   // the pickle of the magic number takes 15 to 27
 constexpr std::int64_t most_sharing = 64;  // of all tensors' bytes to the file's
-constexpr std::size_t block_bytes = 1 << 20;
+constexpr std::size_t bytes_checked_at_once = 1 << 20;
 
 // torch/serialization.py: MAGIC_NUMBER, as protocol 2 writes it and as protocol 1 does, and PROTOCOL_VERSION.
 constexpr std::string_view magic_bytes = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
@@ -214,7 +214,7 @@ void TorchFile::check_crc(const std::string& name, const Range& range, std::uint
 void TorchFile::check_storage(const std::string& key) const {
   const Range& range = storages_.at(key);
   if (range.crc == 0 || sound_.contains(key)) return;
-  std::vector<std::byte> block(std::min(block_bytes, static_cast<std::size_t>(range.size)));
+  std::vector<std::byte> block(std::min(bytes_checked_at_once, static_cast<std::size_t>(range.size)));
   std::uint32_t crc = 0;
   for (std::int64_t done = 0; done < range.size;) {
     const std::span bytes(block.data(), std::min(block.size(), static_cast<std::size_t>(range.size - done)));

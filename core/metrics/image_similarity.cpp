@@ -10,7 +10,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t images_at_once = 8;
+constexpr std::int64_t images_compared_at_once = 8;
 constexpr std::int64_t window_side = 11;
 constexpr double window_sigma = 1.5;
 constexpr std::array scale_weights{0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
@@ -81,8 +81,8 @@ at::Tensor by_parts(const at::Tensor& a, const at::Tensor& b,
     fail(ExitCode::dataset, "images of {} and {}: both sides need the same count, channels and size",
          fmt::join(a.sizes(), " x "), fmt::join(b.sizes(), " x "));
   at::Tensor result = at::empty({a.size(0)}, at::kDouble);
-  for (std::int64_t begin = 0; begin < a.size(0); begin += images_at_once) {
-    const std::int64_t count = std::min(images_at_once, a.size(0) - begin);
+  for (std::int64_t begin = 0; begin < a.size(0); begin += images_compared_at_once) {
+    const std::int64_t count = std::min(images_compared_at_once, a.size(0) - begin);
     const auto part = [&](const at::Tensor& images) {
       return images.narrow(0, begin, count).to(at::kDouble).contiguous();
     };

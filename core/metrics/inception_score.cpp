@@ -9,7 +9,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t block = 4096;
+constexpr std::int64_t rows_at_once = 4096;
 
 }  // namespace
 
@@ -29,8 +29,8 @@ void InceptionScore::add(const at::Tensor& logits, const at::Tensor& positions) 
               "InceptionScore: a position outside [0, ", samples_, ")");
   // The s with floor(s N / S) <= position < floor((s + 1) N / S).
   const at::Tensor split = ((positions + 1) * splits_ - 1).floor_divide(samples_);
-  for (std::int64_t begin = 0; begin < logits.size(0); begin += block) {
-    const std::int64_t rows = std::min(block, logits.size(0) - begin);
+  for (std::int64_t begin = 0; begin < logits.size(0); begin += rows_at_once) {
+    const std::int64_t rows = std::min(rows_at_once, logits.size(0) - begin);
     const at::Tensor log_p = logits.narrow(0, begin, rows).to(at::kDouble).log_softmax(1), p = log_p.exp();
     const at::Tensor information = (p * log_p).sum(1, true);
     sums_.index_add_(0, split.narrow(0, begin, rows),

@@ -10,7 +10,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t block = 1024;
+constexpr std::int64_t rows_a_product = 1024;
 
 at::Tensor cubed(const at::Tensor& products, std::int64_t dimension) {
   return products.div_(static_cast<double>(dimension)).add_(1).pow_(3);
@@ -19,7 +19,7 @@ at::Tensor cubed(const at::Tensor& products, std::int64_t dimension) {
 /// Sum of k(x_i, y_j) over all pairs.
 double kernel_sum(const at::Tensor& x, const at::Tensor& y) {
   double sum = 0;
-  for (const at::Tensor& rows : x.split(block))
+  for (const at::Tensor& rows : x.split(rows_a_product))
     sum += cubed(at::mm(rows, y.t()), x.size(1)).sum().item<double>();
   return sum;
 }

@@ -7,8 +7,8 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t block = 512;  // rows a product: 8 MB at D = 2,048
-constexpr std::int64_t panel = 256;  // columns of the outer product at a time
+constexpr std::int64_t rows_a_flush = 512;  // rows a product: 8 MB at D = 2,048
+constexpr std::int64_t panel = 256;         // columns of the outer product at a time
 
 /// The lower triangle of outer += rows' rows. BLAS has a call for it, ATen does not: panels waste little.
 void add_outer(at::Tensor outer, const at::Tensor& rows) {
@@ -50,16 +50,16 @@ void check_features(const at::Tensor& features, std::int64_t dimension) {
 Moments::Moments(std::int64_t dimension)
     : dimension_(dimension),
       state_(at::zeros({1 + dimension + dimension * dimension}, at::kDouble)),
-      pending_(at::empty({block, dimension}, at::kDouble)) {}
+      pending_(at::empty({rows_a_flush, dimension}, at::kDouble)) {}
 
 void Moments::add(const at::Tensor& features) {
   check_features(features, dimension_);
   for (std::int64_t done = 0; done < features.size(0);) {
-    const std::int64_t rows = std::min(block - waiting_, features.size(0) - done);
+    const std::int64_t rows = std::min(rows_a_flush - waiting_, features.size(0) - done);
     pending_.narrow(0, waiting_, rows).copy_(features.narrow(0, done, rows));
     waiting_ += rows;
     done += rows;
-    if (waiting_ == block) flush();
+    if (waiting_ == rows_a_flush) flush();
   }
 }
 

@@ -13,7 +13,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t grain = 16;  // queries a thread
+constexpr std::int64_t queries_a_task = 16;
 
 at::Tensor checked(const at::Tensor& features, std::int64_t dimension = 0) {
   check_features(features, dimension);
@@ -57,7 +57,7 @@ void NearestNeighbours::add(const at::Tensor& candidates, const at::Tensor& indi
   std::int64_t* nearest = nearest_.mutable_data_ptr<std::int64_t>();
   for_each_tile(queries_, block, centre_,
                 [&](const DistanceTile& tile, std::int64_t first, std::int64_t other) {
-                  at::parallel_for(0, tile.rows(), grain, [&](std::int64_t begin, std::int64_t end) {
+                  at::parallel_for(0, tile.rows(), queries_a_task, [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t row = begin; row < end; ++row) {
                       double* distances = squared + (first + row) * k_;
                       std::int64_t* found = nearest + (first + row) * k_;
@@ -115,7 +115,7 @@ void BallMembership::add(const at::Tensor& centres, const at::Tensor& squared_ra
   double* nearest = nearest_.mutable_data_ptr<double>();
   for_each_tile(queries_, block, centre_,
                 [&](const DistanceTile& tile, std::int64_t first, std::int64_t other) {
-                  at::parallel_for(0, tile.rows(), grain, [&](std::int64_t begin, std::int64_t end) {
+                  at::parallel_for(0, tile.rows(), queries_a_task, [&](std::int64_t begin, std::int64_t end) {
                     for (std::int64_t row = begin; row < end; ++row)
                       for (std::int64_t column = 0; column < tile.columns(); ++column) {
                         const double limit = radius[other + column], lower = tile.lower(row, column);

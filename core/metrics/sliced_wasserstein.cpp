@@ -16,7 +16,7 @@ namespace ganymede {
 namespace {
 
 constexpr std::int64_t coarsest_side = 16;
-constexpr std::int64_t images_at_once = 64;
+constexpr std::int64_t images_cut_at_once = 64;
 constexpr std::int64_t slices_at_once = 16;
 constexpr std::array binomial{1.0 / 16, 4.0 / 16, 6.0 / 16, 4.0 / 16, 1.0 / 16};
 
@@ -70,8 +70,8 @@ void copy_patch(const float* level, std::int64_t channels, std::int64_t height, 
 at::Tensor patches_of(const at::Tensor& images, std::int64_t level, const RandomKey& key) {
   const std::int64_t count = images.size(0), channels = images.size(1);
   at::Tensor patches = at::empty({patches_per_image * count, channels, patch_side * patch_side});
-  for (std::int64_t begin = 0; begin < count; begin += images_at_once) {
-    const std::int64_t part = std::min(images_at_once, count - begin);
+  for (std::int64_t begin = 0; begin < count; begin += images_cut_at_once) {
+    const std::int64_t part = std::min(images_cut_at_once, count - begin);
     const at::Tensor detail =
         laplacian_pyramid(images.narrow(0, begin, part))[static_cast<std::size_t>(level)];
     patches.narrow(0, patches_per_image * begin, patches_per_image * part)

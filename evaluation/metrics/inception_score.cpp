@@ -9,7 +9,7 @@
 namespace ganymede {
 namespace {
 
-void check(const MetricOptions& options, std::int64_t images, std::int64_t) {
+void check_splits(const MetricOptions& options, std::int64_t images, std::int64_t) {
   if (images < options.is_splits)
     fail(ExitCode::dataset,
          "the inception score is the mean over {} splits, and there are {} images: lower --splits",
@@ -41,7 +41,7 @@ Metric inception_score_metric() {
           .help = "inception score: sure of each image's class, and many classes",
           .lower_is_better = false,
           .needs = {.images = {.logits = true}},
-          .check = check,
+          .check = check_splits,
           .compute = score_of_splits};
 }
 

@@ -11,7 +11,7 @@ std::int64_t subset_size(const MetricOptions& options, std::int64_t images, std:
                                      : std::min({std::int64_t{1000}, images, reference});
 }
 
-void check(const MetricOptions& options, std::int64_t images, std::int64_t reference) {
+void check_subsets(const MetricOptions& options, std::int64_t images, std::int64_t reference) {
   const std::int64_t size = subset_size(options, images, reference), fewer = std::min(images, reference);
   if (size < 2 || size > fewer)
     fail(ExitCode::dataset,
@@ -52,7 +52,7 @@ Metric kid_metric() {
   return {.name = "kid",
           .help = "kernel distance between the features, unbiased, over subsets",
           .needs = {.images = {.rows = true}, .reference = {.rows = true}},
-          .check = check,
+          .check = check_subsets,
           .compute = kernel_score};
 }
 

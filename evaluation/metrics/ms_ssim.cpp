@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::int64_t pairs_at_once = 64;
 
-void check(const MetricOptions&, std::int64_t images, std::int64_t) {
+void check_pairs(const MetricOptions&, std::int64_t images, std::int64_t) {
   if (images < 2) fail(ExitCode::dataset, "ms-ssim compares pairs: it needs two images at least");
 }
 
@@ -45,7 +45,7 @@ Metric ms_ssim_metric() {
   return {.name = "ms-ssim",
           .help = "how alike the images are among themselves; no reference",
           .needs = {.images = {.images = true}, .least_side = 16},
-          .check = check,
+          .check = check_pairs,
           .compute = likeness};
 }
 

@@ -14,7 +14,7 @@ namespace {
 using c10::BFloat16, c10::Half;
 
 /// Positions whose figures are summed in the accumulator's type before they join a float64 sum.
-constexpr std::int64_t block = 32;
+constexpr std::int64_t positions_at_once = 32;
 
 /// One image: `positions` rows of `channels`.
 struct Extent {
@@ -28,7 +28,7 @@ GANYMEDE_INLINE void sum_image(const T* __restrict x, Extent extent, A* __restri
   A* __restrict pivot = scratch;
   A* __restrict first = scratch + channels;
   A* __restrict second = scratch + 2 * channels;
-  const std::int64_t sample = extent.positions < block ? extent.positions : block;
+  const std::int64_t sample = extent.positions < positions_at_once ? extent.positions : positions_at_once;
   for (std::int64_t c = 0; c < channels; ++c) pivot[c] = 0;
   for (std::int64_t p = 0; p < sample; ++p)
     for (std::int64_t c = 0; c < channels; ++c) pivot[c] += load(x + p * channels + c);
@@ -36,8 +36,9 @@ GANYMEDE_INLINE void sum_image(const T* __restrict x, Extent extent, A* __restri
     pivot[c] /= static_cast<A>(sample);
     sum[c] = square[c] = 0;
   }
-  for (std::int64_t begin = 0; begin < extent.positions; begin += block) {
-    const std::int64_t end = begin + block < extent.positions ? begin + block : extent.positions;
+  for (std::int64_t begin = 0; begin < extent.positions; begin += positions_at_once) {
+    const std::int64_t end =
+        begin + positions_at_once < extent.positions ? begin + positions_at_once : extent.positions;
     for (std::int64_t c = 0; c < channels; ++c) first[c] = second[c] = 0;
     for (std::int64_t p = begin; p < end; ++p)
       for (std::int64_t c = 0; c < channels; ++c) {
@@ -75,8 +76,9 @@ GANYMEDE_INLINE void gradient_sums_image(const T* __restrict g, const T* __restr
   A* __restrict first = scratch;
   A* __restrict second = scratch + channels;
   for (std::int64_t c = 0; c < channels; ++c) sum[c] = product[c] = 0;
-  for (std::int64_t begin = 0; begin < extent.positions; begin += block) {
-    const std::int64_t end = begin + block < extent.positions ? begin + block : extent.positions;
+  for (std::int64_t begin = 0; begin < extent.positions; begin += positions_at_once) {
+    const std::int64_t end =
+        begin + positions_at_once < extent.positions ? begin + positions_at_once : extent.positions;
     for (std::int64_t c = 0; c < channels; ++c) first[c] = second[c] = 0;
     for (std::int64_t p = begin; p < end; ++p)
       for (std::int64_t c = 0; c < channels; ++c) {

@@ -9,7 +9,7 @@ namespace {
 
 using c10::BFloat16, c10::Half;
 
-constexpr std::int64_t grain = 8;  // output channels a task
+constexpr std::int64_t channels_a_task = 8;  // of the output
 
 /// out[i] = scale * sum of count rows of w, which begin at w + rows[j].
 template <class W, class T>
@@ -105,7 +105,7 @@ at::Tensor map_taps(const TapMap& map, const at::Tensor& w, double scale, at::Sc
     using T = decltype(out_type);
     const W* source = w.data_ptr<W>();
     T* target = out.data_ptr<T>();
-    at::parallel_for(0, channels, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, channels, channels_a_task, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t o = begin; o < end; ++o)
         for (std::int64_t phase = 0; phase < map.phases(); ++phase)
           for (std::int64_t t = 0; t < taps; ++t) {
@@ -135,7 +135,7 @@ GatheredTaps gather_taps(const TapMap& map, const at::Tensor& g, const at::Tenso
     const T* gradient = g.data_ptr<T>();
     const W* weight = like.data_ptr<W>();
     W* target = sum.data_ptr<W>();
-    at::parallel_for(0, channels, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, channels, channels_a_task, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t o = begin; o < end; ++o) {
         for (std::int64_t phase = 0; phase < map.phases(); ++phase)
           for (std::int64_t t = 0; t < taps; ++t)
