@@ -42,6 +42,8 @@ WeightsFormat format_of(const File& file) {
   const std::string where = file.path().string();
   for (const Impostor& impostor : impostors)
     if (head.starts_with(impostor.begins_with)) fail(ExitCode::checkpoint, "{} is {}", where, impostor.is);
+  // Before the pickles: the length of its header may begin with the byte that they begin with.
+  if (looks_like_safetensors(head)) return WeightsFormat::safetensors;
   switch (TorchFile::format_of(file)) {
     case TorchFile::Format::zip:
       return WeightsFormat::torch_zip;
@@ -52,7 +54,6 @@ WeightsFormat format_of(const File& file) {
     case TorchFile::Format::other:
       break;
   }
-  if (looks_like_safetensors(head)) return WeightsFormat::safetensors;
   fail(ExitCode::checkpoint,
        "{} ({} bytes) is no weights file: neither safetensors nor what torch.save writes", where,
        file.size());

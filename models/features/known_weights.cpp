@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/strict_json.h"
+#include "models/features/dinov2.h"
 #include "models/features/inception_extractor.h"
 
 namespace ganymede {
@@ -11,6 +12,7 @@ namespace {
 
 // One line a network and layout.
 const KnownWeights table[] = {
+    dinov2(),
     inception_torchvision(),
     inception_nvidia(),
 };

@@ -1,36 +1,17 @@
 #include "models/features/resizing_extractor.h"
 
-#include <c10/core/InferenceMode.h>
-
-#include "core/error.h"
-
 namespace ganymede {
 namespace {
 
 constexpr const char* bf16_caveat = "features in bf16 are a preview, some percent off";
 
-/// Images computed at once: on a host few, so that one layer's maps stay in the cache.
-std::int64_t piece_on(at::Device device) {
-  return device.is_cpu() ? 8 : 64;
-}
-
-void check(const at::Tensor& images) {
-  TORCH_CHECK(images.dim() == 4 && images.scalar_type() == at::kByte && images.device().is_cpu(),
-              "images for features: ", images.toString(), " ", images.sizes());
-  if (images.size(1) != 1 && images.size(1) != 3)
-    fail(ExitCode::options, "features of images with {} channels: they are defined for 1 or 3 channels",
-         images.size(1));
-}
-
-void refuse(const std::string& network, const char* what) {
-  fail(ExitCode::options, "the features' network '{}' has no {}: give another --features, or other metrics",
-       network, what);
-}
-
-/// Rows of results gathered in one tensor, made when the first piece tells their width.
-void put(at::Tensor& rows, std::int64_t first, std::int64_t count, const at::Tensor& piece) {
-  if (!rows.defined()) rows = at::empty({count, piece.size(1)}, at::kFloat);
-  rows.narrow(0, first, piece.size(0)).copy_(piece);
+ExtractorDescription completed(ExtractorDescription description, const FeatureResizer& resizer,
+                               const FrozenPlace& place) {
+  const bool bf16 = place.dtype == at::kBFloat16;
+  description.resize = name_of(resizer.mode());
+  description.precision = bf16 ? "bf16" : "fp32";
+  if (bf16) description.caveat += std::string(description.caveat.empty() ? "" : "; ") + bf16_caveat;
+  return description;
 }
 
 }  // namespace
@@ -41,29 +22,12 @@ FrozenPlace place_of(const ExtractorOptions& options) {
 
 ResizingExtractor::ResizingExtractor(ExtractorDescription description, const FeatureRequest& offers,
                                      const FeatureResizer& resizer, const FrozenPlace& place)
-    : description_(std::move(description)), offers_(offers), resizer_(resizer), place_(place) {
-  description_.resize = name_of(resizer.mode());
-  const bool bf16 = place.dtype == at::kBFloat16;
-  description_.precision = bf16 ? "bf16" : "fp32";
-  if (bf16) description_.caveat += std::string(description_.caveat.empty() ? "" : "; ") + bf16_caveat;
-}
+    : PiecewiseExtractor(completed(std::move(description), resizer, place), offers, place.device),
+      resizer_(resizer),
+      place_(place) {}
 
-Features ResizingExtractor::extract(const at::Tensor& images, const FeatureRequest& request) {
-  check(images);
-  if (request.pool && !offers_.pool) refuse(description_.name, "pooled features");
-  if (request.spatial && !offers_.spatial) refuse(description_.name, "spatial features");
-  if (request.logits && !offers_.logits) refuse(description_.name, "class logits");
-  const c10::InferenceMode inference;
-  const std::int64_t count = images.size(0), piece = piece_on(place_.device);
-  Features all;
-  for (std::int64_t first = 0; first < count; first += piece) {
-    const at::Tensor some = images.narrow(0, first, std::min(piece, count - first));
-    const Features features = forward(resizer_(some, place_.device).to(place_.dtype), request);
-    if (request.pool) put(all.pool, first, count, features.pool);
-    if (request.spatial) put(all.spatial, first, count, features.spatial);
-    if (request.logits) put(all.logits, first, count, features.logits);
-  }
-  return all;
+Features ResizingExtractor::compute(const at::Tensor& images, const FeatureRequest& request) {
+  return forward(resizer_(images, place_.device).to(place_.dtype), request);
 }
 
 }  // namespace ganymede

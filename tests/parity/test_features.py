@@ -12,12 +12,14 @@ import pytest
 import pytorch_fid.inception
 import torch
 import torch.nn.functional as F
+import torchvision
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
+import dinov2_reference
 from inception_reference import make_weights, to_nvidia
 
 torch.set_num_threads(1)
@@ -215,3 +217,126 @@ def test_bad_weights_are_refused(weights, tmp_path):
     alexnet = {"features.0.weight": torch.zeros(64, 3, 11, 11), "features.0.bias": torch.zeros(64)}
     assert "2 tensors (\"features.0.bias\", ...) are not those" in refusal(tmp_path, alexnet)
     assert "0 tensors" in refusal(tmp_path, {})
+
+
+# DINOv2.
+
+@pytest.mark.parametrize("changes", [{}, {"registers": 4}, {"swiglu": True}, {"learned": 16}], ids=str)
+def test_dinov2(changes, tmp_path):
+    state = dinov2_reference.make_weights(5, **changes)
+    torch.save(state, tmp_path / "dino.pth")
+    images = pictures(2, 3, 96, 80)
+    theirs = dinov2_reference.class_token(state, REFERENCE["pillow"](images, 224))
+    ours = extract(tmp_path, images, file=tmp_path / "dino.pth")
+    # A pixel that rounds the other way before the network is worth more than its arithmetic.
+    assert error(ours.pool, theirs) < 2e-3
+    clean = extract(tmp_path, images, file=tmp_path / "dino.pth", resize="clean")
+    assert error(clean.pool, dinov2_reference.class_token(state, REFERENCE["clean"](images, 224))) < BOUND
+    assert ours.name == "dinov2-128x2" + ("-reg" if "registers" in changes else "")
+    assert (ours.resize, ours.dimensions) == ("pillow", "128") and "published" in ours.caveat
+
+
+def test_dinov2_published_size_wants_its_depth(tmp_path):
+    state = dinov2_reference.make_weights(5, width=384, depth=11)
+    assert "weights of dinov2-vits14" in (line := refusal(tmp_path, state))
+    assert "blocks.11.norm1.weight is missing, and 13 more" in line
+    state = dinov2_reference.make_weights(5, width=384, depth=12)
+    torch.save({"teacher": state}, tmp_path / "nested.pth")
+    ours = extract(tmp_path, pictures(1, 3, 32, 32), file=tmp_path / "nested.pth")
+    assert (ours.name, ours.caveat, ours.dimensions) == ("dinov2-vits14", "", "384")
+
+
+# TorchScript.
+
+class StandIn(torch.nn.Module):
+    """NVIDIA's calling convention with a network of two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 20, 5, stride=3)
+        self.output = torch.nn.Linear(20, 7)
+
+    def forward(self, img: torch.Tensor, return_features: bool = False, use_fp16: bool = False,
+                no_output_bias: bool = False) -> torch.Tensor:
+        features = torch.relu(self.first(img.float() / 255)).mean((2, 3))
+        if return_features:
+            return features
+        if no_output_bias:
+            return torch.softmax(features @ self.output.weight.t(), 1)
+        return torch.softmax(self.output(features), 1)
+
+
+class Other(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_torchscript(tmp_path):
+    torch.manual_seed(6)
+    module = StandIn().eval()
+    torch.jit.script(module).save(tmp_path / "program.pt")
+    images = pictures(19, 3, 40, 30)
+    ours = extract(tmp_path, images, file=tmp_path / "program.pt", logits=1)
+    with torch.inference_mode():
+        assert error(ours.pool, module(images, return_features=True)) < 1e-6
+        assert error(torch.softmax(ours.logits, 1), module(images, no_output_bias=True)) < 1e-6
+        grey = extract(tmp_path, images[:, :1].contiguous(), file=tmp_path / "program.pt")
+        assert error(grey.pool, module(images[:, :1].repeat(1, 3, 1, 1), return_features=True)) < 1e-6
+    assert (ours.name, ours.dimensions, ours.origin) == ("torchscript", "20", "program.pt")
+    assert "program" in ours.caveat
+
+
+def test_torchscript_refusals(tmp_path):
+    torch.jit.script(Other()).save(tmp_path / "other.pt")
+    torch.jit.script(StandIn()).save(tmp_path / "program.pt")
+    save_file({"images": pictures(1, 3, 32, 32)}, tmp_path / "in")
+    for words, code, text in [(("other.pt", ""), 4, "takes no return_features"),
+                              (("program.pt", "resize=clean"), 2, "give neither resize nor bf16"),
+                              (("program.pt", "spatial=1"), 2, "has no spatial features")]:
+        done = tool("extract", tmp_path / "in", tmp_path / "out", f"file={tmp_path / words[0]}", *filter(None, words[1:]))
+        assert done.returncode == code and text in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+# LPIPS.
+
+def lpips_reference(trunk, heads, a, b):
+    """arXiv 1801.03924, equation 1, in double precision, on torchvision's VGG16."""
+    shift, scale = (torch.tensor(v).double().view(1, 3, 1, 1) for v in ((-.030, -.088, -.188), (.458, .448, .450)))
+    taps, total = {3, 8, 15, 22, 29}, 0
+    features = []
+    for images in (a, b):
+        x, seen = (images.double() - shift) / scale, []
+        for i, layer in enumerate(trunk.double().features[:30]):
+            x = layer(x)
+            if i in taps:
+                seen.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        features.append(seen)
+    for level, (f, g) in enumerate(zip(*features)):
+        total = total + ((f - g).square() * heads[f"lin{level}.model.1.weight"].double()).sum(1).mean((1, 2))
+    return total
+
+
+def test_lpips(tmp_path):
+    torch.manual_seed(7)
+    trunk = torchvision.models.vgg16(weights=None).requires_grad_(False)
+    heads = {f"lin{level}.model.1.weight": torch.rand(1, width, 1, 1)
+             for level, width in enumerate((64, 128, 256, 512, 512))}
+    a, b = (pictures(3, 3, 48, 40, seed).float() / 127.5 - 1 for seed in (1, 2))
+    save_file({"a": a, "b": b}, tmp_path / "pairs")
+    features = {name: tensor for name, tensor in trunk.state_dict().items() if name.startswith("features")}
+    torch.save(features, tmp_path / "vgg16.pth")
+    torch.save(heads, tmp_path / "heads.pth")
+    slices = {0: 1, 2: 1, 5: 2, 7: 2, 10: 3, 12: 3, 14: 3, 17: 4, 19: 4, 21: 4, 24: 5, 26: 5, 28: 5}
+    whole = {f"net.slice{slices[int(name.split('.')[1])]}.{name.split('.', 1)[1]}": tensor
+             for name, tensor in features.items()}
+    torch.save(whole | heads, tmp_path / "whole.pth")
+    seen = []
+    for names in (("vgg16.pth", "heads.pth"), ("whole.pth", "whole.pth")):
+        done = tool("lpips", tmp_path / "pairs", tmp_path / "out", *(tmp_path / name for name in names))
+        assert done.returncode == 0, done.stderr
+        with safe_open(tmp_path / "out", "pt") as file:
+            seen.append((file.get_tensor("distances").clone(), file.metadata()["digest"]))
+    assert torch.equal(seen[0][0], seen[1][0]) and seen[0][1] == seen[1][1]
+    assert error(seen[0][0], lpips_reference(trunk, heads, a, b)) < BOUND
+    done = tool("lpips", tmp_path / "pairs", tmp_path / "out", tmp_path / "heads.pth", tmp_path / "heads.pth")
+    assert done.returncode == 4 and "features.0.weight is missing, and 25 more" in done.stderr
