@@ -105,11 +105,12 @@ class Reader {
   TorchTensor tensor(const Value& call) const {
     const bool is_parameter = function(call) == parameter || function(call) == parameter_with_state;
     const Value& made = is_parameter ? argument(call, 0) : call;
+    const std::string_view name = function(made);  // throws where it is no call
     const Value& arguments = item(made, 1);
     const std::size_t given = arguments.items.size();
-    const bool is_old = function(made) == rebuild_old;
-    if ((!is_old && function(made) != rebuild) || given < (is_old ? 4 : 6) || given > (is_old ? 4 : 7))
-      fail_for(fmt::format("{} with {} arguments", function(made), given));
+    const bool is_old = name == rebuild_old;
+    if ((!is_old && name != rebuild) || given < (is_old ? 4 : 6) || given > (is_old ? 4 : 7))
+      fail_for(fmt::format("{} with {} arguments", name, given));
     if (given == 7 && !says_nothing(item(arguments, 6)))
       fail_for("a tensor that is to be negated or conjugated");
     const Reference storage = reference(item(arguments, 0));

@@ -40,10 +40,10 @@ WeightsFormat format_of(const File& file) {
   std::string head(static_cast<std::size_t>(std::min<std::int64_t>(file.size(), 32)), '\0');
   file.read_at(0, std::as_writable_bytes(std::span(head)));
   const std::string where = file.path().string();
+  // First: the length of its header may begin with the bytes that the others begin with.
+  if (looks_like_safetensors(head)) return WeightsFormat::safetensors;
   for (const Impostor& impostor : impostors)
     if (head.starts_with(impostor.begins_with)) fail(ExitCode::checkpoint, "{} is {}", where, impostor.is);
-  // Before the pickles: the length of its header may begin with the byte that they begin with.
-  if (looks_like_safetensors(head)) return WeightsFormat::safetensors;
   switch (TorchFile::format_of(file)) {
     case TorchFile::Format::zip:
       return WeightsFormat::torch_zip;

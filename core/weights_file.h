@@ -26,7 +26,7 @@ enum class WeightsFormat {
 /// "safetensors", "torch (zip)", "torch (legacy)", "TorchScript".
 std::string_view name_of(WeightsFormat format);
 
-/// Reads no more than a zip's directory. Throws Error(`checkpoint`) if the file is missing or none of these,
+/// Reads the beginning, or a zip's directory. Throws Error(`checkpoint`) if the file is missing or none of these,
 /// Error(`storage`) if it cannot be read.
 WeightsFormat weights_format(const std::filesystem::path& path);
 
@@ -51,8 +51,8 @@ class WeightsFile {
   const std::map<std::string, TensorType>& tensors() const { return tensors_; }
   bool contains(const std::string& name) const { return tensors_.contains(name); }
 
-  /// A contiguous tensor of its own in host memory, whatever strides and sharing the file had. Throws also if
-  /// `name` is not in the file.
+  /// A contiguous tensor of its own in host memory, whatever strides and sharing the file had. One
+  /// thread at a time. Throws also if `name` is not in the file, or its bytes are damaged and that shows.
   at::Tensor read(const std::string& name) const;
 
   /// XXH3-64 over every tensor in the order of names: length of the name (u64, little-endian), name,

@@ -1,16 +1,9 @@
 #include "models/features/piecewise_extractor.h"
 
-#include <c10/core/InferenceMode.h>
-
 #include "core/error.h"
 
 namespace ganymede {
 namespace {
-
-/// Images computed at once: on a host few, so that one layer's maps stay in the cache.
-std::int64_t piece_on(at::Device device) {
-  return device.is_cpu() ? 8 : 64;
-}
 
 void check(const at::Tensor& images) {
   TORCH_CHECK(images.dim() == 4 && images.scalar_type() == at::kByte && images.device().is_cpu(),
@@ -38,8 +31,8 @@ Features PiecewiseExtractor::extract(const at::Tensor& images, const FeatureRequ
   if (request.pool && !offers_.pool) refuse(description_.name, "pooled features");
   if (request.spatial && !offers_.spatial) refuse(description_.name, "spatial features");
   if (request.logits && !offers_.logits) refuse(description_.name, "class logits");
-  const c10::InferenceMode inference;
-  const std::int64_t count = images.size(0), piece = piece_on(device_);
+  const at::NoGradGuard no_grad;
+  const std::int64_t count = images.size(0), piece = images_at_once();
   Features all;
   for (std::int64_t first = 0; first < count; first += piece) {
     const at::Tensor some = images.narrow(0, first, std::min(piece, count - first));

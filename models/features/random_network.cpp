@@ -64,6 +64,8 @@ class RandomNetwork final : public ResizingExtractor {
   }
 
  private:
+  std::int64_t images_at_once() const override { return 64; }
+
   std::vector<FrozenConvolution> layers_;
 };
 

@@ -193,6 +193,24 @@ TEST_F(TorchFiles, ViewsThatDoNotFitAreRefused) {
   }
 }
 
+TEST_F(TorchFiles, CallsOfSomethingElseAreRefused) {
+  const std::string parameter = "ctorch._utils\n_rebuild_parameter\n(", end = "\x88}tRs.";
+  const auto refuse = [&](const std::string& object, const std::string& part) {
+    expect_refusal(zip({{"a/data.pkl", "}"s + text("w") + object}}), part);
+  };
+  refuse(parameter + ")" + end, "something else than a tensor");
+  refuse(parameter + "N" + end, "something else than a tensor");
+  refuse("ctorch._utils\n_rebuild_parameter\n)Rs.", "lacks an argument");
+  refuse(parameter + parameter + "N\x88}tR" + end, "_rebuild_parameter with 3 arguments");
+  refuse("ctorch._utils\n_rebuild_tensor_v2\n)Rs.", "_rebuild_tensor_v2 with 0 arguments");
+  refuse("ctorch._utils\n_rebuild_tensor\n(K\1K\1K\1K\1tRs.", "a tensor without storage");
+  refuse("ctorch\nFloatStorage\n)Rs.", "torch.FloatStorage with 0 arguments");
+  for (const std::string id : {"N", ")", "N\x85", "K\1"})
+    refuse(id + "Qs.", "a persistent id that is not torch's");
+  refuse(text("module") + "N\x86Qs.", "holds code (a persistent id of kind \"module\")");
+  refuse(text("storage") + "N\x86Qs.", "a storage's id that is not torch's");
+}
+
 TEST_F(TorchFiles, FlippedNumbersOfAZipAreTold) {
   const std::string good = zip_of({});
   const std::size_t begin = good.find(floats(6));

@@ -24,6 +24,16 @@ TEST(WeightsFile, SafetensorsComeThrough) {
   expect_error(ExitCode::checkpoint, [&] { file.read("c"); });
 }
 
+// The first byte is anything: a pickle's, a web page's.
+TEST(WeightsFile, SafetensorsOfAnyHeaderLengthAreKnown) {
+  const TemporaryFolder folder;
+  for (std::uint64_t length = 2; length < 300; ++length) {
+    const std::string header = "{}" + std::string(length - 2, ' ');
+    File::create(folder / "x").write(std::string(reinterpret_cast<const char*>(&length), 8) + header);
+    EXPECT_EQ(WeightsFile::open(folder / "x").format(), WeightsFormat::safetensors) << length;
+  }
+}
+
 // The recipe in the header, byte by byte.
 TEST(WeightsFile, TheDigestIsOfNamesTypesAndNumbers) {
   using namespace std::string_literals;

@@ -2,11 +2,13 @@
 //
 //     features_tool extract IMAGES.safetensors OUT.safetensors [file=F] [resize=R] [bf16=1] [spatial=1] [logits=1]
 //     features_tool resize IMAGES.safetensors OUT.safetensors SIZE MODE
+//     features_tool lpips PAIRS.safetensors OUT.safetensors TRUNK HEADS
 //     features_tool time FILE SIZE COUNT THREADS [bf16]
 //
 // IMAGES holds "images", uint8 [N, C, H, W]. `extract` writes pool, spatial and logits, as far as asked for,
-// and the extractor's description as metadata. `resize` writes "images", float32, on the pixels' own scale. `time`
-// extracts from COUNT made-up images for each line that it reads, and prints how many seconds that took.
+// and the extractor's description as metadata. `resize` writes "images", float32, on the pixels' own scale.
+// `lpips` writes the "distances" of PAIRS' "a" and "b", float32 in [-1, 1]. `time` extracts from COUNT made-up
+// images for each line that it reads, and prints how many seconds that took.
 
 #include <ATen/Parallel.h>
 
@@ -19,6 +21,7 @@
 #include "core/philox.h"
 #include "core/safetensors.h"
 #include "models/features/feature_resize.h"
+#include "models/features/lpips.h"
 
 namespace ganymede {
 namespace {
@@ -60,6 +63,13 @@ void resize(Words words) {
   write_safetensors(words[1], {{"images", resizer(images, at::kCPU).contiguous()}});
 }
 
+void lpips(Words words) {
+  const SafetensorsFile pairs = SafetensorsFile::open(words[0]);
+  const Lpips network = Lpips::load(words[2], words[3], {});
+  write_safetensors(words[1], {{"distances", network.distance(pairs.read("a"), pairs.read("b"))}},
+                    {{"digest", network.digest()}});
+}
+
 void time(Words words) {
   at::set_num_threads(std::stoi(words[3]));
   const std::int64_t size = std::stoll(words[1]), count = std::stoll(words[2]);
@@ -77,11 +87,12 @@ void time(Words words) {
 }
 
 void run(Words words) {
-  if (words.size() < 2) fail(ExitCode::options, "usage: features_tool extract|resize|time ...");
+  if (words.size() < 2) fail(ExitCode::options, "usage: features_tool extract|resize|lpips|time ...");
   const std::string verb = words[0];
   const Words rest = words.subspan(1);
   if (verb == "extract") return extract(rest);
   if (verb == "resize") return resize(rest);
+  if (verb == "lpips") return lpips(rest);
   if (verb == "time") return time(rest);
   fail(ExitCode::options, "'{}' is not known", verb);
 }

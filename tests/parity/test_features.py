@@ -12,6 +12,7 @@ import pytest
 import pytorch_fid.inception
 import torch
 import torch.nn.functional as F
+import torchvision
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -294,3 +295,48 @@ def test_torchscript_refusals(tmp_path):
                               (("program.pt", "spatial=1"), 2, "has no spatial features")]:
         done = tool("extract", tmp_path / "in", tmp_path / "out", f"file={tmp_path / words[0]}", *filter(None, words[1:]))
         assert done.returncode == code and text in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+# LPIPS.
+
+def lpips_reference(trunk, heads, a, b):
+    """arXiv 1801.03924, equation 1, in double precision, on torchvision's VGG16."""
+    shift, scale = (torch.tensor(v).double().view(1, 3, 1, 1) for v in ((-.030, -.088, -.188), (.458, .448, .450)))
+    taps, total = {3, 8, 15, 22, 29}, 0
+    features = []
+    for images in (a, b):
+        x, seen = (images.double() - shift) / scale, []
+        for i, layer in enumerate(trunk.double().features[:30]):
+            x = layer(x)
+            if i in taps:
+                seen.append(x / (x.square().sum(1, keepdim=True).sqrt() + 1e-10))
+        features.append(seen)
+    for level, (f, g) in enumerate(zip(*features)):
+        total = total + ((f - g).square() * heads[f"lin{level}.model.1.weight"].double()).sum(1).mean((1, 2))
+    return total
+
+
+def test_lpips(tmp_path):
+    torch.manual_seed(7)
+    trunk = torchvision.models.vgg16(weights=None).requires_grad_(False)
+    heads = {f"lin{level}.model.1.weight": torch.rand(1, width, 1, 1)
+             for level, width in enumerate((64, 128, 256, 512, 512))}
+    a, b = (pictures(3, 3, 48, 40, seed).float() / 127.5 - 1 for seed in (1, 2))
+    save_file({"a": a, "b": b}, tmp_path / "pairs")
+    features = {name: tensor for name, tensor in trunk.state_dict().items() if name.startswith("features")}
+    torch.save(features, tmp_path / "vgg16.pth")
+    torch.save(heads, tmp_path / "heads.pth")
+    slices = {0: 1, 2: 1, 5: 2, 7: 2, 10: 3, 12: 3, 14: 3, 17: 4, 19: 4, 21: 4, 24: 5, 26: 5, 28: 5}
+    whole = {f"net.slice{slices[int(name.split('.')[1])]}.{name.split('.', 1)[1]}": tensor
+             for name, tensor in features.items()}
+    torch.save(whole | heads, tmp_path / "whole.pth")
+    seen = []
+    for names in (("vgg16.pth", "heads.pth"), ("whole.pth", "whole.pth")):
+        done = tool("lpips", tmp_path / "pairs", tmp_path / "out", *(tmp_path / name for name in names))
+        assert done.returncode == 0, done.stderr
+        with safe_open(tmp_path / "out", "pt") as file:
+            seen.append((file.get_tensor("distances").clone(), file.metadata()["digest"]))
+    assert torch.equal(seen[0][0], seen[1][0]) and seen[0][1] == seen[1][1]
+    assert error(seen[0][0], lpips_reference(trunk, heads, a, b)) < BOUND
+    done = tool("lpips", tmp_path / "pairs", tmp_path / "out", tmp_path / "heads.pth", tmp_path / "heads.pth")
+    assert done.returncode == 4 and "features.0.weight is missing, and 25 more" in done.stderr
