@@ -28,7 +28,9 @@ BOUND = 2e-5
 
 def error(ours, theirs):
     assert ours.shape == theirs.shape
-    return ((ours.double() - theirs.double()).norm() / theirs.double().norm()).item()
+    relative = ((ours.double() - theirs.double()).norm() / theirs.double().norm()).item()
+    print(f"relative error {relative:.1e}")
+    return relative
 
 
 def tool(*words):
@@ -271,6 +273,7 @@ class Other(torch.nn.Module):
         return x
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_torchscript(tmp_path):
     torch.manual_seed(6)
     module = StandIn().eval()
@@ -286,6 +289,7 @@ def test_torchscript(tmp_path):
     assert "program" in ours.caveat
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 def test_torchscript_refusals(tmp_path):
     torch.jit.script(Other()).save(tmp_path / "other.pt")
     torch.jit.script(StandIn()).save(tmp_path / "program.pt")
