@@ -26,9 +26,9 @@ function clear() {
 function welcome() {
   const box = clear();
   add(box, "h1", {}, "Real or generated?");
-  add(box, "p", {}, `You will see ${whole(images.length)} images, one by one. Some come from the data, some were drawn by
-    the network; each is as likely to be one as the other. Say which you think it is. There is no time limit, and you are
-    not told whether you were right until the end.`);
+  add(box, "p", {}, `You will see ${whole(images.length)} images, one by one, in random order. Half come from the data,
+    half were drawn by a network. Say of each which you think it is. There is no time limit, and you are not told whether
+    you were right until the end.`);
   const enlarged = Math.max(data.width, data.height) <= 256 ? ", enlarged" : "";
   add(box, "p", {class: "soft"}, `Images of ${data.width} × ${data.height} pixels${enlarged}.`);
   add(add(box, "div", {class: "row middle"}), "button", {type: "button", class: "main", onclick: ask}, "Begin").focus();

@@ -1,6 +1,8 @@
 #include "launch/report/comparison.h"
 
+#include <algorithm>
 #include <bit>
+#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -57,9 +59,13 @@ void check_alike(const at::Tensor& real, const at::Tensor& generated) {
 }  // namespace
 
 std::vector<bool> draw_places(std::int64_t count, std::uint64_t seed) {
-  const at::Tensor drawn = stream_of(seed, "place").integers(0, count, 2);
-  std::vector<bool> is_real;
-  for (std::int64_t i = 0; i < count; ++i) is_real.push_back(drawn[i].item<std::int64_t>() == 1);
+  const RandomStream random = stream_of(seed, "place");
+  std::vector<std::size_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::sort(order, {}, [&](std::size_t place) { return random.bits(place, 0); });
+  const std::size_t real = (order.size() + random.bits(order.size(), 0) % 2) / 2;
+  std::vector<bool> is_real(order.size());
+  for (std::size_t i = 0; i < real; ++i) is_real[order[i]] = true;
   return is_real;
 }
 

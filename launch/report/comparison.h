@@ -16,8 +16,8 @@ namespace ganymede {
 /// Salimans et al., "Improved Techniques for Training GANs" (2016), section 4. Shapes: N images, C channels,
 /// H rows, W columns.
 
-/// For each of `count` places whether its image is real: independent draws with probability 1/2, so that no
-/// answer follows from the others.
+/// For each of `count` places whether its image is real: half of them are (of an odd number, chance decides
+/// on the last), in random order, so that who gives one answer always is right as often as wrong.
 std::vector<bool> draw_places(std::int64_t count, std::uint64_t seed);
 
 /// `count` different images of a dataset, drawn at random, as bytes [N, C, H, W]. `stream` tells draws of one

@@ -14,9 +14,14 @@
 namespace ganymede {
 namespace {
 
-TEST(Comparison, PlacesAreDrawnEvenlyAndAnewWithEachSeed) {
+TEST(Comparison, HalfOfThePlacesAreRealInAnOrderOfTheSeed) {
   const auto places = draw_places(1000, 1);
-  EXPECT_NEAR(static_cast<double>(std::ranges::count(places, true)), 500, 60);
+  EXPECT_EQ(std::ranges::count(places, true), 500);
+  EXPECT_NEAR(static_cast<double>(std::count(places.begin(), places.begin() + 500, true)), 250, 40);
+  std::set<std::int64_t> of_odd_numbers;
+  for (std::uint64_t seed = 0; seed < 20; ++seed)
+    of_odd_numbers.insert(std::ranges::count(draw_places(7, seed), true));
+  EXPECT_EQ(of_odd_numbers, (std::set<std::int64_t>{3, 4}));
   EXPECT_EQ(draw_places(1000, 1), places);
   EXPECT_NE(draw_places(1000, 2), places);
 }
