@@ -10,6 +10,10 @@ namespace {
 const std::vector<RankGpu> own_gpus{{"a", "0"}, {"a", "1"}, {"b", "0"}}, shared{{"a", "0"}, {"a", "0"}},
     missing{{"a", "0"}, {"b", ""}};
 
+DeviceDecision decide(const char* choice, const std::vector<RankGpu>& ranks, bool may_share = false) {
+  return decide_device({.choice = choice, .option = "train.device", .may_share = may_share}, ranks);
+}
+
 std::string refusal(const std::vector<RankGpu>& ranks, const std::string& option) {
   try {
     decide_device({.choice = "cuda", .option = option}, ranks);
@@ -22,22 +26,22 @@ std::string refusal(const std::vector<RankGpu>& ranks, const std::string& option
 
 TEST(Device, IsAGpuWhereEveryRankHasItsOwn) {
   for (const char* choice : {"auto", "cuda"}) {
-    const DeviceDecision decision = decide_device({.choice = choice}, own_gpus);
+    const DeviceDecision decision = decide(choice, own_gpus);
     EXPECT_TRUE(decision.cuda);
     EXPECT_EQ(decision.warning, "");
   }
-  EXPECT_FALSE(decide_device({.choice = "cpu"}, own_gpus).cuda);
+  EXPECT_FALSE(decide("cpu", own_gpus).cuda);
 }
 
 TEST(Device, MayBeSharedInTests) {
-  EXPECT_TRUE(decide_device({.choice = "auto", .may_share = true}, shared).cuda);
+  EXPECT_TRUE(decide("auto", shared, /*may_share=*/true).cuda);
 }
 
 TEST(Device, AutoFallsBackOnTheCpu) {
-  const DeviceDecision without = decide_device({.choice = "auto"}, missing);
+  const DeviceDecision without = decide("auto", missing);
   EXPECT_FALSE(without.cuda);
   EXPECT_EQ(without.warning, "");
-  const DeviceDecision crowded = decide_device({.choice = "auto"}, shared);
+  const DeviceDecision crowded = decide("auto", shared);
   EXPECT_FALSE(crowded.cuda);
   EXPECT_NE(crowded.warning.find("2 ranks on 1 GPUs"), std::string::npos) << crowded.warning;
 }
