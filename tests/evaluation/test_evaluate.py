@@ -85,7 +85,7 @@ def test_statistics_are_exchanged_with_numpy(folders, tmp_path):
     assert by_foreign["protocol"]["reference"]["kind"] == "foreign statistics"
     line = refusal(2, 2, "evaluate", "--from", folders / "a", "--reference", made, "--metrics", "kid")
     assert "kid needs the reference's images" in line
-    line = refusal(3, 2, "evaluate", "--from", folders / "a", "--reference", made, "--resize", "clean")
+    line = refusal(3, 2, "evaluate", "--from", folders / "a", "--reference", made, "--resize", "pytorch")
     assert "resize" in line and "made otherwise" in line
 
 
@@ -113,7 +113,7 @@ def test_a_run_is_scored_with_the_same_images_at_any_rank_count(tmp_path):
     (2, ["--repeats", "3"], ["--repeats", "run"]),
     (3, ["--from", "nowhere"], ["nowhere", "does not exist"]),
     (3, ["--from", "empty"], ["empty"]),
-    (3, ["--from", "mixed"], ["2.png has 9 x 9", "1.png has 8 x 8"]),
+    (3, ["--from", "mixed"], ["2.png has 9 x 9", "0.png has 8 x 8"]),
     (3, ["--count", "500"], ["120 images", "500"]),
     (3, ["--reference", "mixed", "--metrics", "pr"], ["more than 3 images"]),
     (3, ["--metrics", "kid", "--subset-size", "121"], ["subsets of 121"]),

@@ -42,11 +42,14 @@ def test_a_run_that_goes_on_goes_on_scoring(tmp_path):
         file.write(json.dumps({"step": 6, "metrics": {"fid": {"value": 0}}}) + "\n")
     train(2, *training(tmp_path / "twice", *common, steps=8))
     once, twice = scores(tmp_path / "once"), scores(tmp_path / "twice")
+    for line in once + twice:
+        del line["protocol"]["images"]["name"]  # the run folder's
     assert once == twice
     best = min(once, key=lambda line: line["metrics"]["fid"]["value"])["step"]
     for run_folder in ("once", "twice"):
         kept = [int(path.name[5:]) for path in checkpoints(tmp_path / run_folder)]
-        assert kept == sorted({best, 8}), (kept, best)
+        # A best that the last step itself beats stays until the next save.
+        assert {best, 8} <= set(kept) and len(kept) <= 3 - (best != 8), (kept, best)
     assert tensors_of(checkpoints(tmp_path / "twice")[0])
 
 
