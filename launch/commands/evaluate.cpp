@@ -2,6 +2,7 @@
 
 #include "core/files.h"
 #include "core/metrics/error_bars.h"
+#include "core/strict_json.h"
 #include "evaluation/statistics_file.h"
 #include "launch/command_line.h"
 #include "launch/commands.h"
@@ -285,8 +286,10 @@ ExitCode evaluate(Process& process, Request request) {
   const Evaluation evaluation = averaged(draws);
   process.together([&] {
     if (!process.is_root()) return;
-    if (!request.json.empty()) write_file_durably(request.json, evaluation.to_json().dump(2) + "\n");
+    // First on the terminal: a disk that is full by now costs no scores.
     print_result(evaluation);
+    std::fflush(stdout);
+    if (!request.json.empty()) write_file_durably(request.json, json_text(evaluation.to_json(), 2) + "\n");
   });
   return ExitCode::done;
 }
