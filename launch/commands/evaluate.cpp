@@ -4,8 +4,8 @@
 #include "core/metrics/error_bars.h"
 #include "core/strict_json.h"
 #include "evaluation/statistics_file.h"
-#include "launch/command_line.h"
 #include "launch/commands.h"
+#include "launch/flag_command.h"
 #include "launch/loaded_run.h"
 #include "launch/progress_line.h"
 #include "launch/scoring.h"
@@ -214,6 +214,7 @@ void check_output(const fs::path& path) {
 }
 
 ExitCode evaluate(Process& process, Request request) {
+  process.watch(request.watchdog_seconds);
   set_threads(process, 0);
   process.together([&] {
     check_output(request.json);
@@ -303,20 +304,8 @@ std::string metric_help() {
 }  // namespace
 
 int evaluate_command(std::span<const std::string> arguments) {
-  return run_as_rank([&](Process& process) {
-    CommandLine line;
-    Request request;
-    process.together([&] {
-      line = parse_command_line(arguments, flags, {});
-      if (!line.has("help")) request = read_request(line);
-    });
-    if (line.has("help")) {
-      if (process.is_root()) fmt::print("{}{}{}", usage, flag_help(flags), metric_help());
-      return ExitCode::done;
-    }
-    process.watch(request.watchdog_seconds);
-    return evaluate(process, std::move(request));
-  });
+  return run_flag_command(
+      arguments, flags, [] { return usage + flag_help(flags) + metric_help(); }, read_request, evaluate);
 }
 
 }  // namespace ganymede
