@@ -14,12 +14,8 @@ namespace {
 
 constexpr const char* remedy = "restore the file from a copy or pack it anew";
 
-bool is_small(const DatasetLayout& dataset, std::int64_t cache_bytes) {
-  constexpr std::int64_t small_image = 16 << 10, small_set = std::int64_t{256} << 20;
-  std::int64_t bytes = 0;
-  for (const FileLayout& file : dataset.files) bytes += file.images.bytes;
-  return dataset.image_bytes() <= small_image && bytes <= std::min(small_set, cache_bytes);
-}
+/// Up to here a call of the kernel costs as much as the copy.
+constexpr std::int64_t small_image = 16 << 10;
 
 File open_dataset(const std::string& path) {
   try {
@@ -55,9 +51,7 @@ DatasetFile::DatasetFile(const DatasetLayout& dataset, std::size_t number, std::
   check_unchanged();
   read_digests();
   read_labels();
-  if (layout_.image_chunks.empty() && layout_.images.block_bytes % image_bytes_ == 0 &&
-      is_small(dataset, cache_->capacity()))
-    kept_ = std::make_unique<Kept[]>(static_cast<std::size_t>(layout_.images.blocks()));
+  if (!coded_ && image_bytes_ <= small_image) mapped_ = MappedFile::of(file_, layout_.size);
 }
 
 void DatasetFile::check_unchanged() const {
@@ -125,36 +119,25 @@ std::uint64_t DatasetFile::fingerprint() const {
 }
 
 void DatasetFile::read(std::int64_t index, std::span<std::byte> image) const {
-  if (kept_) {
-    const std::int64_t per_block = layout_.images.block_bytes / image_bytes_;
-    const std::vector<std::byte>& images = kept_block(index / per_block);
-    std::copy_n(images.begin() + index % per_block * image_bytes_, image_bytes_, image.begin());
-    return;
-  }
   if (coded_) {
     const std::int64_t together = decoded_together();
     const BlockCache::Block row = row_of(index / together);
     std::copy_n(row.get() + index % together * image_bytes_, image_bytes_, image.begin());
     return;
   }
-  const std::int64_t offset = layout_.image_chunks.empty() ? layout_.images.offset + index * image_bytes_
-                                                           : chunked_images().place_of(index);
-  file_.read_at(offset, image);
+  const std::int64_t offset = offset_of(index);
+  if (!mapped_ || !mapped_->copy(offset, image)) file_.read_at(offset, image);
   if (layout_.channels_last) to_planes(image, type_, channels_, image_bytes_);
 }
 
-/// Checked against its digest.
-const std::vector<std::byte>& DatasetFile::kept_block(std::int64_t block) const {
-  Kept& kept = kept_[static_cast<std::size_t>(block)];
-  if (kept.made.load(std::memory_order_acquire)) return kept.images;
-  const std::lock_guard lock(kept.making);
-  if (kept.made.load(std::memory_order_relaxed)) return kept.images;
-  std::vector<std::byte> images = verify_block(block);
-  // Blocks with digests come as they are stored.
-  if (layout_.channels_last && has_digests()) to_planes(images, type_, channels_, image_bytes_);
-  kept.images = std::move(images);
-  kept.made.store(true, std::memory_order_release);
-  return kept.images;
+void DatasetFile::prefetch(std::int64_t index) const {
+  if (mapped_) mapped_->prefetch(offset_of(index), image_bytes_);
+}
+
+/// Of an image that is not coded.
+std::int64_t DatasetFile::offset_of(std::int64_t index) const {
+  if (layout_.image_chunks.empty()) return layout_.images.offset + index * image_bytes_;
+  return chunked_images().place_of(index);
 }
 
 BlockCache::Block DatasetFile::row_of(std::int64_t row) const {
@@ -224,10 +207,6 @@ std::vector<std::byte> DatasetFile::verify_block(std::int64_t block) const {
 
 void DatasetFile::verify_blocks_of(std::int64_t index) const {
   if (!has_digests()) return;
-  if (kept_) {
-    kept_block(index * image_bytes_ / layout_.images.block_bytes);
-    return;
-  }
   const std::int64_t first = index * image_bytes_ / layout_.images.block_bytes;
   const std::int64_t last = ((index + 1) * image_bytes_ - 1) / layout_.images.block_bytes;
   for (std::int64_t block = first; block <= last; ++block) {

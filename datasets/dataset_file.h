@@ -4,11 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/files.h"
+#include "core/mapped_file.h"
 #include "datasets/block_cache.h"
 #include "datasets/chunked_array.h"
 #include "datasets/dataset_layout.h"
@@ -20,8 +21,7 @@ namespace ganymede {
 ///
 /// Images in chunks that go through filters, or that cut images apart, are decoded a row of chunks at a time,
 /// and the rows last used are kept in a cache that the files of a dataset share; all others are read singly.
-/// A contiguous set of small images that the cache could hold as a whole, 256 MiB at most, stays in memory
-/// once read: a call of the kernel for each would cost more than copying it.
+/// Small ones out of the mapped file, for a call of the kernel would cost more than copying the image.
 class DatasetFile {
  public:
   /// Reads labels and digests. The file must have the size of the layout; one without digests also its time
@@ -41,6 +41,8 @@ class DatasetFile {
 
   /// [C, H, W], whatever the order in the file.
   void read(std::int64_t index, std::span<std::byte> image) const;
+  /// Makes the next but one read() faster where images are small; more is not known to help.
+  void prefetch(std::int64_t index) const;
   /// Asks the kernel to read images [first, first + count) ahead.
   void advise(std::int64_t first, std::int64_t count) const;
   /// The images of one block of /images (with chunks: of one row of them), each [C, H, W], checked against
@@ -54,8 +56,8 @@ class DatasetFile {
   void read_labels();
   void read_digests();
   ChunkedArray chunked_images() const { return {file_, "/images", layout_.image_chunks}; }
+  std::int64_t offset_of(std::int64_t index) const;
   BlockCache::Block row_of(std::int64_t row) const;
-  const std::vector<std::byte>& kept_block(std::int64_t block) const;
   void read_row(std::int64_t row, std::span<std::byte> images) const;
   void advise_bytes(std::int64_t begin, std::int64_t bytes) const;
 
@@ -66,15 +68,10 @@ class DatasetFile {
   bool coded_;
   std::shared_ptr<BlockCache> cache_;
   File file_;
+  std::optional<MappedFile> mapped_;  ///< of small images
   std::vector<std::int64_t> labels_;
   std::vector<std::uint64_t> digests_;
   std::unique_ptr<std::atomic<bool>[]> verified_;
-  struct Kept {
-    std::mutex making;
-    std::atomic<bool> made = false;
-    std::vector<std::byte> images;
-  };
-  std::unique_ptr<Kept[]> kept_;  ///< one a block of /images; none in a file that is not kept
 };
 
 }  // namespace ganymede

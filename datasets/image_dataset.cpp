@@ -105,6 +105,11 @@ void ImageDataset::read(std::int64_t index, std::span<std::byte> image) const {
   place.file.read(place.index, image);
 }
 
+void ImageDataset::prefetch(std::int64_t index) const {
+  const Place place = place_of(index);
+  place.file.prefetch(place.index);
+}
+
 void ImageDataset::advise(std::int64_t first, std::int64_t count) const {
   while (count > 0) {
     const Place place = place_of(first);

@@ -140,6 +140,7 @@ Batch Loader::load(const Task& task) {
   std::vector<std::byte> stored(static_cast<std::size_t>(dataset_.image_bytes()));
   for (std::int64_t row = 0; row < share_.count && !stop_; ++row) {
     const std::int64_t index = task.samples[static_cast<std::size_t>(row)];
+    if (row + 2 < share_.count) dataset_.prefetch(task.samples[static_cast<std::size_t>(row + 2)]);
     const bool flip = is_flipped(task.position + share_.first + row);
     if (options_.raw) batch.flips.data_ptr<bool>()[row] = flip;
     load_image(index, flip, stored, out + static_cast<std::size_t>(row) * stride);

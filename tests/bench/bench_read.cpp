@@ -85,9 +85,11 @@ class Bench {
       std::vector<std::byte> images(static_cast<std::size_t>(batch * dataset_.image_bytes()));
       rates[thread] = rate([&] {
         std::byte* to = images.data();
-        for (const std::int64_t index : order.batch(batch * next++, batch)) {
-          dataset_.verify_block_of(index);
-          dataset_.read(index, {to, static_cast<std::size_t>(dataset_.image_bytes())});
+        const std::vector<std::int64_t> samples = order.batch(batch * next++, batch);
+        for (std::size_t i = 0; i < samples.size(); ++i) {
+          if (i + 2 < samples.size()) dataset_.prefetch(samples[i + 2]);
+          dataset_.verify_block_of(samples[i]);
+          dataset_.read(samples[i], {to, static_cast<std::size_t>(dataset_.image_bytes())});
           to += dataset_.image_bytes();
         }
         return batch;

@@ -170,6 +170,17 @@ TEST_F(ImageDatasetTest, RefusesTruncatedFiles) {
   }
 }
 
+TEST_F(ImageDatasetTest, SaysThatAFileWasCutWhileInUse) {
+  const auto path = write("a.h5", 1, 20);
+  const ImageDataset dataset = open_dataset({path});
+  std::vector<std::byte> image(4096);
+  dataset.read(19, image);
+  std::filesystem::resize_file(path, 8192);
+  dataset.prefetch(19);
+  const std::string message = message_of(ExitCode::storage, [&] { dataset.read(19, image); });
+  EXPECT_TRUE(has(message, "a.h5 ends 4096 bytes early")) << message;
+}
+
 TEST_F(ImageDatasetTest, RefusesAFileThatMayNotBeRead) {
   namespace fs = std::filesystem;
   const fs::path path = write("a.h5", 1, 3);
