@@ -32,17 +32,6 @@ std::vector<std::filesystem::path> folders_in(const std::filesystem::path& paren
   return folders;
 }
 
-void check_sizes(const std::filesystem::path& checkpoint, const Manifest& manifest) {
-  for (const FileRecord& shard : manifest.shards) {
-    const std::filesystem::path path = checkpoint / shard.name;
-    const std::optional<std::int64_t> size = size_of_file(path);
-    if (!size) fail(ExitCode::checkpoint, "{} lacks {}", checkpoint.string(), shard.name);
-    if (*size != shard.size)
-      fail(ExitCode::checkpoint, "{} holds {} bytes instead of {}: it was cut or replaced", path.string(),
-           *size, shard.size);
-  }
-}
-
 void check_digest(const std::filesystem::path& path, std::uint64_t found, const FileRecord& shard) {
   if (found != shard.digest)
     fail(ExitCode::checkpoint, "{} is damaged: its digest is {} instead of {}", path.string(), hex(found),
@@ -226,6 +215,17 @@ FileRecord write_shard(const std::filesystem::path& folder, const NamedTensors& 
 void discard(const std::filesystem::path& temporary) noexcept {
   std::error_code ignored;
   std::filesystem::remove_all(temporary, ignored);
+}
+
+void check_sizes(const std::filesystem::path& checkpoint, const Manifest& manifest) {
+  for (const FileRecord& shard : manifest.shards) {
+    const std::filesystem::path path = checkpoint / shard.name;
+    const std::optional<std::int64_t> size = size_of_file(path);
+    if (!size) fail(ExitCode::checkpoint, "{} lacks {}", checkpoint.string(), shard.name);
+    if (*size != shard.size)
+      fail(ExitCode::checkpoint, "{} holds {} bytes instead of {}: it was cut or replaced", path.string(),
+           *size, shard.size);
+  }
 }
 
 void verify_shards(const std::filesystem::path& checkpoint, const Manifest& manifest, int rank,

@@ -73,6 +73,9 @@ FileRecord write_shard(const std::filesystem::path& folder, const NamedTensors& 
 /// Removes the folder of a save that failed, as far as the disk allows.
 void discard(const std::filesystem::path& temporary) noexcept;
 
+/// Compares the sizes of all shards with the manifest. Throws Error(`checkpoint`) that names the shard.
+void check_sizes(const std::filesystem::path& checkpoint, const Manifest& manifest);
+
 /// Reads the shards s with s % world_size == rank through and compares sizes and digests with the manifest:
 /// together the ranks verify the whole. Throws Error(`checkpoint`) that names the shard.
 void verify_shards(const std::filesystem::path& checkpoint, const Manifest& manifest, int rank = 0,

@@ -9,8 +9,10 @@ namespace ganymede {
 namespace {
 
 constexpr Command table[] = {
+    {"checkpoint", "list, verify and compare checkpoints", checkpoint_command},
     {"dataset", "pack, inspect and verify HDF5 datasets", dataset_command},
     {"evaluate", "score images: FID, KID, IS, precision, recall and others", evaluate_command},
+    {"export", "write a run's networks as safetensors", export_command},
     {"models", "list the recipes with their networks' parameter counts", models_command},
     {"report", "show a run, or have a person judge its images, in an HTML page", report_command},
     {"sample", "draw images from a run or checkpoint", sample_command},

@@ -16,8 +16,10 @@ std::span<const Command> commands();
 /// Throws Error(options) with the nearest known name.
 const Command& find_command(const std::string& name);
 
+int checkpoint_command(std::span<const std::string> arguments);
 int dataset_command(std::span<const std::string> arguments);
 int evaluate_command(std::span<const std::string> arguments);
+int export_command(std::span<const std::string> arguments);
 int models_command(std::span<const std::string> arguments);
 int report_command(std::span<const std::string> arguments);
 int sample_command(std::span<const std::string> arguments);

@@ -7,15 +7,13 @@
 #include "datasets/pack.h"
 #include "datasets/reading_rate.h"
 #include "datasets/verify_dataset.h"
-#include "launch/command_line.h"
+#include "launch/actions.h"
 #include "launch/commands.h"
 #include "launch/progress_line.h"
 #include "launch/text.h"
 
 namespace ganymede {
 namespace {
-
-using Words = std::span<const std::string>;
 
 constexpr const char* usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION ...]   make a dataset
        ganymede dataset info FILE.h5 ...               say what a dataset holds
@@ -214,49 +212,16 @@ int verify_command(const CommandLine& line) {
   return 0;
 }
 
-struct Action {
-  const char* name;
-  const char* usage;
-  const std::vector<Flag>& flags;
-  int (*run)(const CommandLine& line);
-};
-
 const Action actions[] = {
-    {"pack", pack_usage, pack_flags, pack_command},
-    {"info", usage, file_flags, info_command},
-    {"verify", usage, file_flags, verify_command},
+    {"pack", pack_usage, pack_flags, "SRC and OUT.h5", pack_command},
+    {"info", usage, file_flags, "a file", info_command},
+    {"verify", usage, file_flags, "a file", verify_command},
 };
-
-const Action& find_action(const std::string& name) {
-  std::vector<std::string> names;
-  for (const Action& action : actions) {
-    if (name == action.name) return action;
-    names.emplace_back(action.name);
-  }
-  const std::string meant = nearest(name, names);
-  fail(ExitCode::options, "ganymede dataset knows no '{}': {}", name,
-       meant.empty() ? fmt::format("give one of {}", fmt::join(names, ", "))
-                     : fmt::format("did you mean {}?", meant));
-}
 
 }  // namespace
 
-int dataset_command(Words arguments) {
-  if (arguments.empty())
-    fail(ExitCode::options, "ganymede dataset: give pack, info or verify; --help tells more");
-  if (arguments.front() == "--help") {
-    fmt::print("{}", usage);
-    return 0;
-  }
-  const Action& action = find_action(arguments.front());
-  const CommandLine line = parse_command_line(arguments.subspan(1), action.flags, {});
-  if (line.has("help")) {
-    fmt::print("{}{}", action.usage, flag_help(action.flags));
-    return 0;
-  }
-  if (line.positional.empty())
-    fail(ExitCode::options, "ganymede dataset {}: name a file; see --help", action.name);
-  return action.run(line);
+int dataset_command(std::span<const std::string> arguments) {
+  return run_action("dataset", usage, actions, arguments);
 }
 
 }  // namespace ganymede

@@ -5,7 +5,7 @@
 #include "core/hash.h"
 #include "core/strict_json.h"
 #include "core/weights_file.h"
-#include "launch/command_line.h"
+#include "launch/actions.h"
 #include "launch/commands.h"
 #include "launch/text.h"
 #include "models/features/known_weights.h"
@@ -103,21 +103,17 @@ void check(const std::string& path) {
     print_line("program", "its weights come with code: nothing in it was listed or run");
 }
 
+int check_command(const CommandLine& line) {
+  for (const std::string& path : line.positional) check(path);
+  return 0;
+}
+
+const Action actions[] = {{"check", usage, flags, "a file", check_command}};
+
 }  // namespace
 
 int weights_command(std::span<const std::string> arguments) {
-  if (arguments.empty()) fail(ExitCode::options, "ganymede weights: give check; --help tells more");
-  const bool is_check = arguments.front() == "check";
-  if (!is_check && arguments.front() != "--help")
-    fail(ExitCode::options, "ganymede weights knows no '{}': give check", arguments.front());
-  const CommandLine line = parse_command_line(arguments.subspan(is_check ? 1 : 0), flags, {});
-  if (line.has("help")) {
-    fmt::print("{}{}", usage, flag_help(flags));
-    return 0;
-  }
-  if (line.positional.empty()) fail(ExitCode::options, "ganymede weights check: name a file; see --help");
-  for (const std::string& path : line.positional) check(path);
-  return 0;
+  return run_action("weights", usage, actions, arguments);
 }
 
 }  // namespace ganymede
