@@ -93,6 +93,11 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
   if (metric.needs.blocks > blocks_for(count))
     fail(ExitCode::options, "{} needs {} blocks of images or more, each of four: raise --blocks or --count",
          metric.name, metric.needs.blocks);
+  if (const std::int64_t least = metric.needs.images_per_dimension * extractor.dimensions; count < least)
+    fail(
+        ExitCode::options,
+        "{} needs {} images for the {} dimensions of '{}', and {} are scored: raise --count, or leave it out",
+        metric.name, least, extractor.dimensions, extractor.name, count);
   check_size(metric, images.description());
   if (!uses_reference(metric)) return metric.check ? metric.check(options_.metric, count, 0) : void();
   if (!reference_ && !statistics_)

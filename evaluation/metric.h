@@ -55,6 +55,7 @@ struct MetricNeeds {
   bool statistics = false;                ///< mean and covariance of the reference
   bool classes = false;                   ///< both sets have labels
   std::int64_t least_side = 0;            ///< pixels
+  std::int64_t images_per_dimension = 0;  ///< scored images, at least
   bool pyramid = false;  ///< square images of one size on both sides, a power of two from 16 on
   bool pairs = false;    ///< sets of one length and size: image i of the one belongs to image i of the other
   std::int64_t blocks = 1;  ///< least number that the pass keeps moments apart for

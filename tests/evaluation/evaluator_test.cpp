@@ -305,6 +305,13 @@ TEST(Evaluator, RefusesWhatDoesNotFit) {
   mentions(expect_error(ExitCode::options, [] { find_metric("fidd"); }), "did you mean fid?");
 }
 
+TEST(Evaluator, ExtrapolatesFromMoreImagesThanDimensionsAlone) {
+  const at::Tensor images = test::patterned_images(191, 1);
+  const std::string message =
+      expect_error(ExitCode::options, [&] { evaluate({"fid-infinity"}, images, images); });
+  EXPECT_NE(message.find("192 images for the 24 dimensions"), message.npos) << message;
+}
+
 TEST(Evaluator, ExtrapolatesToInfinitelyManyImages) {
   const at::Tensor reference = test::patterned_images(2000, 2);
   const auto values = values_of(evaluate({"fid", "fid-infinity"}, test::patterned_images(400, 1), reference));
