@@ -7,7 +7,7 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t images_at_once = 64;
+constexpr std::int64_t pairs_in_a_part = 64;
 
 /// [pairs] float64 of all ranks, in order.
 at::Tensor figures_of_pairs(MetricInput& input, const Likeness& likeness) {
@@ -16,9 +16,9 @@ at::Tensor figures_of_pairs(MetricInput& input, const Likeness& likeness) {
   const std::int64_t stride = input.images.stride, own = a.size(0);
   at::Tensor all = at::zeros({(input.images.count() + stride - 1) / stride}, at::kDouble);
   const std::int64_t begin = (input.images.share.first + stride - 1) / stride;
-  for (std::int64_t first = 0; first < own; first += images_at_once) {
+  for (std::int64_t first = 0; first < own; first += pairs_in_a_part) {
     input.tell("pairs of images");
-    const std::int64_t part = std::min(images_at_once, own - first);
+    const std::int64_t part = std::min(pairs_in_a_part, own - first);
     all.narrow(0, begin + first, part).copy_(likeness(a.narrow(0, first, part), b.narrow(0, first, part)));
   }
   input.ranks.all_reduce(all)->wait();
