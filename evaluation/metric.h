@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -32,7 +31,7 @@ struct MetricOptions {
   std::int64_t is_splits = 10;
   std::int64_t pairs = 1000;  ///< of images that MS-SSIM compares
   std::int64_t pr_neighbours = 3, dc_neighbours = 5;
-  std::shared_ptr<const Lpips> lpips = {};
+  const Lpips* lpips = nullptr;  ///< must outlive the scoring
 };
 
 /// What a metric is computed from, on every rank.

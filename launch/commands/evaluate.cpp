@@ -248,9 +248,12 @@ ExitCode evaluate(Process& process, Request request) {
   Scored scored(process, request);
   request.extractor.device = process.device();
   std::unique_ptr<FeatureExtractor> extractor;
+  std::shared_ptr<const Lpips> lpips;
   process.together([&] {
     extractor = make_feature_extractor(request.extractor);
-    if (!request.lpips.empty()) options.metric.lpips = read_lpips(request.lpips, process.device());
+    if (request.lpips.empty()) return;
+    lpips = read_lpips(request.lpips, process.device());
+    options.metric.lpips = lpips.get();
   });
   Evaluator evaluator(process.world(), *extractor, options);
   std::unique_ptr<ImageSet> reference;

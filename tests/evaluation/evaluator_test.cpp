@@ -154,7 +154,8 @@ TEST(Evaluator, ComparesReconstructionsImageByImage) {
   at::Tensor images = originals.clone();
   images.slice(0, 1, n).bitwise_xor_(test::patterned_images(n - 1, 3).div(32, "floor"));
   EvaluatorOptions options{.batch = 7, .blocks = 1};
-  options.metric.lpips = random_lpips();
+  const auto network = random_lpips();
+  options.metric.lpips = network.get();
   const Evaluation evaluation =
       evaluate({"psnr", "ssim", "lpips", "rfid", "fid"}, images, originals, options);
   const auto values = values_of(evaluation);
@@ -166,7 +167,7 @@ TEST(Evaluator, ComparesReconstructionsImageByImage) {
   EXPECT_EQ(values.at("rfid"), values.at("fid"));
   const auto pixels = [](const at::Tensor& bytes) { return bytes.to(at::kFloat) / 127.5 - 1; };
   const double distance =
-      options.metric.lpips->distance(pixels(images), pixels(originals)).mean().item<double>();
+      network->distance(pixels(images), pixels(originals)).mean().item<double>();
   EXPECT_GT(distance, 0);
   EXPECT_NEAR(values.at("lpips") / distance, 1, 1e-4);
 
