@@ -52,12 +52,14 @@ class CheckpointStore {
                                 const nlohmann::json& header, const NamedTensors& tensors,
                                 const std::vector<FileRecord>& shards) const;
 
+  /// As publish() ends, for a step that is there: to be called when protect() names another one without a save.
+  void retain(std::int64_t published) const;
+
   /// Folders with a checkpoint's name, whole or not, newest first; empty if nothing was ever saved.
   std::vector<std::filesystem::path> list() const;
 
  private:
   void put_in_place(const std::filesystem::path& temporary, const std::filesystem::path& target) const;
-  void retain(std::int64_t published) const;
   void remove_leftovers() const;
   std::filesystem::path to_trash(const std::filesystem::path& checkpoint) const;
 

@@ -16,6 +16,7 @@ extern "C" void request_stop(int) {
 }  // namespace
 
 void install_stop_signal() {
+  stop.store(false, std::memory_order_relaxed);
   struct sigaction action {};
   action.sa_handler = request_stop;
   action.sa_flags = SA_RESTART;

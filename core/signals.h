@@ -3,7 +3,7 @@
 namespace ganymede {
 
 /// Makes SIGUSR1 a request to save and stop: it sets the flag behind stop_requested() and does nothing else,
-/// so a second one changes nothing. Interrupted system calls resume (SA_RESTART). Call it first of all in
+/// so a second one changes nothing; a request made before the call is forgotten. Interrupted system calls resume (SA_RESTART). Call it first of all in
 /// main, before MPI_Init: mpirun and Slurm may signal at any moment, and an unhandled SIGUSR1 kills the rank.
 void install_stop_signal();
 

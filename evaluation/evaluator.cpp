@@ -96,6 +96,11 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
   if (metric.needs.blocks > blocks_for(count))
     fail(ExitCode::options, "{} needs {} blocks of images or more, each of four: raise --blocks or --count",
          metric.name, metric.needs.blocks);
+  if (const std::int64_t least = metric.needs.images_per_dimension * extractor.dimensions; count < least)
+    fail(
+        ExitCode::options,
+        "{} needs {} images for the {} dimensions of '{}', and {} are scored: raise --count, or leave it out",
+        metric.name, least, extractor.dimensions, extractor.name, count);
   check_size(metric, images.description());
   if (!uses_reference(metric)) return metric.check ? metric.check(options_.metric, count, 0) : void();
   if (!reference_ && !statistics_)
@@ -112,6 +117,7 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
   if (metric.needs.classes && (!images.labels().defined() || !reference_->labels().defined()))
     fail(ExitCode::dataset, "{} compares class by class: both sets need labels, and {} has none", metric.name,
          (images.labels().defined() ? *reference_ : images).description().name);
+  if (metric.needs.pairs) check_pairs(metric, images, count);
   std::int64_t reference = 0;
   if (reference_) reference = options_.reference_count > 0 ? options_.reference_count : reference_->size();
   if (metric.check) metric.check(options_.metric, count, reference);
@@ -128,12 +134,31 @@ void Evaluator::check_size(const Metric& metric, const ImageSetDescription& imag
     fail(ExitCode::dataset,
          "{} needs square images of 16, 32, 64, ... pixels a side, and those of {} have {} x {}", metric.name,
          images.name, images.width, images.height);
-  if (!reference_) return;
+  if (reference_) check_same_size(metric, images);
+}
+
+void Evaluator::check_same_size(const Metric& metric, const ImageSetDescription& images) const {
   const ImageSetDescription& other = reference_->description();
   if (other.height != images.height || other.width != images.width || other.channels != images.channels)
     fail(ExitCode::dataset, "{} needs images of one size: those of {} are {} x {} x {}, of {} {} x {} x {}",
          metric.name, images.name, images.channels, images.height, images.width, other.name, other.channels,
          other.height, other.width);
+}
+
+void Evaluator::check_pairs(const Metric& metric, const ImageSet& images, std::int64_t count) const {
+  if (!reference_)
+    fail(ExitCode::options, "{} compares image by image: name the originals, not their statistics",
+         metric.name);
+  if (images.description().kind == "samples")
+    fail(ExitCode::options, "{} compares reconstructions with their originals: drawn images have none",
+         metric.name);
+  const std::int64_t others = options_.reference_count > 0 ? options_.reference_count : reference_->size();
+  if (images.size() != reference_->size() || count != others)
+    fail(ExitCode::dataset,
+         "{} compares image by image: {} of {} images of {} are scored, and {} of {} of {} are originals",
+         metric.name, count, images.size(), images.description().name, others, reference_->size(),
+         reference_->description().name);
+  check_same_size(metric, images.description());
 }
 
 std::string Evaluator::cache_key() const {

@@ -65,6 +65,8 @@ class Evaluator {
   PassRequest reference_request() const;
   PassOptions pass_options(std::string_view what, std::int64_t count, std::int64_t blocks) const;
   void check_size(const Metric& metric, const ImageSetDescription& images) const;
+  void check_same_size(const Metric& metric, const ImageSetDescription& images) const;
+  void check_pairs(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   void check_metric(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   std::int64_t blocks_for(std::int64_t count) const;
   void prepare_reference();

@@ -27,17 +27,21 @@ class MomentBlocks {
 
   std::vector<Moments> merge(Communicator& ranks) && {
     prepare(ranks.agree(moments_.empty() ? 0 : moments_.front().dimension()));
-    for (Moments& moments : moments_) ranks.all_reduce(moments.sums())->wait();
+    for (Moments& moments : moments_) moments.sums();  // nothing waits any more
+    ranks.all_reduce(states_)->wait();
     return std::move(moments_);
   }
 
  private:
   void prepare(std::int64_t dimension) {
-    while (std::ssize(moments_) < blocks_) moments_.emplace_back(dimension);
+    if (!moments_.empty()) return;
+    states_ = at::zeros({blocks_, Moments::state_size(dimension)}, at::kDouble);
+    for (std::int64_t b = 0; b < blocks_; ++b) moments_.emplace_back(dimension, states_[b]);
   }
 
   std::int64_t images_, blocks_;
   KeyedPermutation shuffled_;
+  at::Tensor states_;  ///< of all blocks: one tensor, so that one all-reduce merges them
   std::vector<Moments> moments_;
 };
 

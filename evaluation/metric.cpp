@@ -10,10 +10,13 @@
 #include "evaluation/metrics/inception_score.h"
 #include "evaluation/metrics/intra_fid.h"
 #include "evaluation/metrics/kid.h"
+#include "evaluation/metrics/lpips.h"
 #include "evaluation/metrics/memorisation.h"
 #include "evaluation/metrics/ms_ssim.h"
 #include "evaluation/metrics/precision_recall.h"
+#include "evaluation/metrics/psnr.h"
 #include "evaluation/metrics/sliced_wasserstein.h"
+#include "evaluation/metrics/ssim.h"
 
 namespace ganymede {
 
@@ -31,6 +34,10 @@ std::span<const Metric> metrics() {
       memorisation_metric(),
       sliced_wasserstein_metric(),
       ms_ssim_metric(),
+      reconstruction_fid_metric(),
+      psnr_metric(),
+      ssim_metric(),
+      lpips_metric(),
   };
   return table;
 }

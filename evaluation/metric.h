@@ -13,6 +13,8 @@
 
 namespace ganymede {
 
+class Lpips;
+
 /// One figure of a metric.
 struct Score {
   std::string name;
@@ -29,6 +31,7 @@ struct MetricOptions {
   std::int64_t is_splits = 10;
   std::int64_t pairs = 1000;  ///< of images that MS-SSIM compares
   std::int64_t pr_neighbours = 3, dc_neighbours = 5;
+  const Lpips* lpips = nullptr;  ///< must outlive the scoring
 };
 
 /// What a metric is computed from, on every rank.
@@ -47,12 +50,14 @@ struct MetricInput {
 
 struct MetricNeeds {
   PassRequest images = {};
-  PassRequest reference = {};   ///< of the reference's images; nothing where statistics do
-  bool statistics = false;      ///< mean and covariance of the reference
-  bool classes = false;         ///< both sets have labels
-  std::int64_t least_side = 0;  ///< pixels
-  bool pyramid = false;         ///< square images of one size on both sides, a power of two from 16 on
-  std::int64_t blocks = 1;      ///< least number that the pass keeps moments apart for
+  PassRequest reference = {};             ///< of the reference's images; nothing where statistics do
+  bool statistics = false;                ///< mean and covariance of the reference
+  bool classes = false;                   ///< both sets have labels
+  std::int64_t least_side = 0;            ///< pixels
+  std::int64_t images_per_dimension = 0;  ///< scored images, at least
+  bool pyramid = false;  ///< square images of one size on both sides, a power of two from 16 on
+  bool pairs = false;    ///< sets of one length and size: image i of the one belongs to image i of the other
+  std::int64_t blocks = 1;  ///< least number that the pass keeps moments apart for
   /// What the extractor's name begins with; empty for any.
   std::string_view extractor = {};
 

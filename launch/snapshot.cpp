@@ -17,6 +17,13 @@ NamedTensors state_of(Method& method) {
   return state;
 }
 
+void Snapshots::protect_saved(std::int64_t step) {
+  store_.protect(step);
+  process_.together([&] {
+    if (process_.is_root()) store_.retain(step);
+  });
+}
+
 void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json header) {
   header["position"] = progress.position;
   header["reseed"] = progress.reseed;

@@ -21,6 +21,8 @@ class Snapshots {
 
   /// Keeps this step's checkpoint beyond the newest ones: the best.
   void protect(std::optional<std::int64_t> step) { store_.protect(step); }
+  /// The same of the step that was saved last, and removes the best before it. Collective.
+  void protect_saved(std::int64_t step);
 
   /// Writes a checkpoint: every rank its shard, rank 0 the manifest. `header` is kept beside the progress.
   /// Collective.

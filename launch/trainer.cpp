@@ -239,7 +239,9 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
 void Trainer::score() {
   note("scoring");
   const TrainingScores::Result result = scores_->evaluate(progress_.step);
-  if (result.is_best) {
+  if (result.is_best && saved_step_ == progress_.step) {
+    snapshots_.protect_saved(progress_.step);
+  } else if (result.is_best) {
     snapshots_.protect(progress_.step);
     save();
   }

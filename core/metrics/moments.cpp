@@ -48,8 +48,11 @@ void check_features(const at::Tensor& features, std::int64_t dimension) {
 }
 
 Moments::Moments(std::int64_t dimension)
+    : Moments(dimension, at::zeros({state_size(dimension)}, at::kDouble)) {}
+
+Moments::Moments(std::int64_t dimension, at::Tensor state)
     : dimension_(dimension),
-      state_(at::zeros({1 + dimension + dimension * dimension}, at::kDouble)),
+      state_(std::move(state)),
       pending_(at::empty({rows_a_flush, dimension}, at::kDouble)) {}
 
 void Moments::add(const at::Tensor& features) {

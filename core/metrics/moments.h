@@ -29,6 +29,11 @@ void check_features(const at::Tensor& features, std::int64_t dimension = 0);
 class Moments {
  public:
   explicit Moments(std::int64_t dimension);
+  /// The same with its sums in `state`, zeros of sums()'s shape: a row of a tensor that holds several.
+  Moments(std::int64_t dimension, at::Tensor state);
+
+  /// Length of sums().
+  static std::int64_t state_size(std::int64_t dimension) { return 1 + dimension + dimension * dimension; }
 
   /// Takes in features [n, D] of any floating type, n >= 0. Throws as check_features.
   void add(const at::Tensor& features);

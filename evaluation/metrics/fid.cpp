@@ -65,4 +65,14 @@ Metric fd_dinov2_metric() {
           .compute = [](MetricInput& input) { return std::vector{frechet_score(input, "fd-dinov2")}; }};
 }
 
+Metric reconstruction_fid_metric() {
+  MetricNeeds needs = moments_needed();
+  needs.pairs = true;
+  return {.name = "rfid",
+          .help = "FID of reconstructions, of as many originals",
+          .needs = needs,
+          .check = check_frechet,
+          .compute = [](MetricInput& input) { return std::vector{frechet_score(input, "rfid")}; }};
+}
+
 }  // namespace ganymede

@@ -12,5 +12,7 @@ Metric fid_metric();
 Metric spatial_fid_metric();
 /// FID of DINOv2 features (Stein et al., "Exposing flaws of generative model evaluation metrics", 2023).
 Metric fd_dinov2_metric();
+/// FID of reconstructions beside their originals: rFID, of two sets of equal length.
+Metric reconstruction_fid_metric();
 
 }  // namespace ganymede

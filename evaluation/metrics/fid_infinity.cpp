@@ -26,12 +26,15 @@ std::vector<Score> extrapolated(MetricInput& input) {
 }  // namespace
 
 Metric fid_infinity_metric() {
-  return {
-      .name = "fid-infinity",
-      .help = "FID extrapolated to infinitely many images",
-      .needs = {.images = {.moments = true}, .reference = {.moments = true}, .statistics = true, .blocks = 8},
-      .check = check_frechet,
-      .compute = extrapolated};
+  return {.name = "fid-infinity",
+          .help = "FID extrapolated to infinitely many images",
+          .needs = {.images = {.moments = true},
+                    .reference = {.moments = true},
+                    .statistics = true,
+                    .images_per_dimension = 8,
+                    .blocks = 8},
+          .check = check_frechet,
+          .compute = extrapolated};
 }
 
 }  // namespace ganymede

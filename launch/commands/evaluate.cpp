@@ -11,6 +11,7 @@
 #include "launch/scoring.h"
 #include "launch/text.h"
 #include "launch/threads.h"
+#include "models/features/lpips.h"
 
 namespace ganymede {
 namespace {
@@ -44,6 +45,7 @@ const std::vector<Flag> flags{
     {"subset-size", "N", "images of a KID subset [1000, or as many as there are]"},
     {"splits", "N", "of the inception score [10]"},
     {"neighbours", "K", "of pr and dc [3 and 5]"},
+    {"lpips", "VGG16[,HEADS]", "weights of the network that lpips looks with, in one file or two"},
     {"json", "OUT.json", "write scores and protocol there"},
     {"statistics", "OUT.npz", "write mean and covariance of what is scored there, for use as a reference"},
     {"cache", "DIR|none",
@@ -62,7 +64,7 @@ struct Request {
   std::vector<const Metric*> metrics;
   std::int64_t count = 0, repeats = 1;
   SampleOptions drawing;
-  std::string classes, device = "auto";
+  std::string classes, device = "auto", lpips;
   ExtractorOptions extractor;
   EvaluatorOptions evaluator;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
@@ -104,6 +106,7 @@ Request read_request(const CommandLine& line) {
   request.count = line.integer("count", 0, {1, 1e9});
   request.repeats = line.integer("repeats", 1, {1, 1000});
   request.classes = line.value("classes");
+  request.lpips = line.value("lpips");
   std::string precision = "fp32";
   read_choices(line, request, precision);
   request.extractor.file = line.value("features", "random");
@@ -213,6 +216,16 @@ void check_output(const fs::path& path) {
     fail(ExitCode::storage, "{}: there is no folder {}", path.string(), folder.string());
 }
 
+/// "vgg16.pth,heads.pth", or one file with both.
+std::shared_ptr<const Lpips> read_lpips(const std::string& files, at::Device device) {
+  const std::size_t comma = files.find(',');
+  const std::string trunk = files.substr(0, comma);
+  const std::string heads = comma == files.npos ? trunk : files.substr(comma + 1);
+  FrozenPlace place;
+  place.device = device;
+  return std::make_shared<Lpips>(Lpips::load(trunk, heads, place));
+}
+
 ExitCode evaluate(Process& process, Request request) {
   process.watch(request.watchdog_seconds);
   set_threads(process, 0);
@@ -237,7 +250,13 @@ ExitCode evaluate(Process& process, Request request) {
   Scored scored(process, request);
   request.extractor.device = process.device();
   std::unique_ptr<FeatureExtractor> extractor;
-  process.together([&] { extractor = make_feature_extractor(request.extractor); });
+  std::shared_ptr<const Lpips> lpips;
+  process.together([&] {
+    extractor = make_feature_extractor(request.extractor);
+    if (request.lpips.empty()) return;
+    lpips = read_lpips(request.lpips, process.device());
+    options.metric.lpips = lpips.get();
+  });
   Evaluator evaluator(process.world(), *extractor, options);
   std::unique_ptr<ImageSet> reference;
   if (!request.reference.empty()) {

@@ -192,6 +192,9 @@ TEST(CheckpointStore, TheBestStaysBeyondTheNewest) {
   store.protect(3);
   save(store, 4, some_tensors(1), 1);
   EXPECT_EQ(steps(), Steps({4, 3})) << "the best before goes";
+  store.protect(4);
+  store.retain(4);
+  EXPECT_EQ(steps(), Steps({4})) << "the best is the newest";
   save(store, 2, some_tensors(1), 1);
   EXPECT_EQ(steps(), Steps({2})) << "the run went back to before it";
 }

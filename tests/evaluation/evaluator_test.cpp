@@ -12,6 +12,7 @@
 #include "core/metrics/sliced_wasserstein.h"
 #include "datasets/keyed_permutation.h"
 #include "evaluation/statistics_file.h"
+#include "models/features/lpips.h"
 #include "tests/core/temporary_folder.h"
 #include "tests/distributed/world.h"
 #include "tests/evaluation/small_sets.h"
@@ -114,6 +115,66 @@ TEST(Evaluator, ScoresOfPixelsAreTheSameToo) {
   EXPECT_NEAR(values.at("swd") / swd, 1, 1e-5);
   EXPECT_NEAR(values.at("ms-ssim") / likeness, 1, 1e-9);
   EXPECT_GT(swd, 0);
+}
+
+/// Random weights under the names of the published files.
+std::shared_ptr<const Lpips> random_lpips() {
+  WeightsSource source{.where = "random", .types = {}, .read = {}};
+  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
+    source.types[name] = {at::kFloat, std::move(shape)};
+  };
+  const std::vector<std::pair<int, std::int64_t>> layers{
+      {0, 64},   {2, 64},   {5, 128},  {7, 128},  {10, 256}, {12, 256}, {14, 256},
+      {17, 512}, {19, 512}, {21, 512}, {24, 512}, {26, 512}, {28, 512}};
+  std::int64_t in = 3;
+  for (const auto& [number, out] : layers) {
+    add(fmt::format("features.{}.weight", number), {out, in, 3, 3});
+    add(fmt::format("features.{}.bias", number), {out});
+    in = out;
+  }
+  for (int level = 0; level < 5; ++level)
+    add(fmt::format("lin{}.model.1.weight", level), {1, std::min<std::int64_t>(64 << level, 512), 1, 1});
+  source.read = [types = source.types](const std::string& name) {
+    const std::vector<std::int64_t>& shape = types.at(name).shape;
+    at::Tensor values = at::empty(shape, at::kFloat);
+    const double spread =
+        shape.size() == 4 && shape[2] == 3 ? std::sqrt(6. / (9. * static_cast<double>(shape[1]))) : 1;
+    float* value = values.data_ptr<float>();
+    for (std::int64_t i = 0; i < values.numel(); ++i)  // evenly spread, and never the same twice in a row
+      value[i] =
+          static_cast<float>(spread * (2 * std::fmod(0.61803398875 * static_cast<double>(i + 1), 1.) - 1));
+    return name.starts_with("lin") ? values.abs() : values;
+  };
+  return std::make_shared<Lpips>(source, source, FrozenPlace{});
+}
+
+TEST(Evaluator, ComparesReconstructionsImageByImage) {
+  const std::int64_t n = 37;
+  const at::Tensor originals = test::patterned_images(n, 2);
+  at::Tensor images = originals.clone();
+  images.slice(0, 1, n).bitwise_xor_(test::patterned_images(n - 1, 3).div(32, "floor"));
+  EvaluatorOptions options{.batch = 7, .blocks = 1};
+  const auto network = random_lpips();
+  options.metric.lpips = network.get();
+  const Evaluation evaluation =
+      evaluate({"psnr", "ssim", "lpips", "rfid", "fid"}, images, originals, options);
+  const auto values = values_of(evaluation);
+  const at::Tensor changed = images.slice(0, 1, n), of = originals.slice(0, 1, n);
+  EXPECT_NEAR(values.at("psnr"), psnr(changed, of).mean().item<double>(), 1e-9);
+  EXPECT_EQ(evaluation.scores.front().details["equal"], 1) << "the first pair";
+  EXPECT_EQ(evaluation.scores.front().details["pairs"], n);
+  EXPECT_NEAR(values.at("ssim"), ssim(images, originals).mean().item<double>(), 1e-12);
+  EXPECT_EQ(values.at("rfid"), values.at("fid"));
+  const auto pixels = [](const at::Tensor& bytes) { return bytes.to(at::kFloat) / 127.5 - 1; };
+  const double distance =
+      network->distance(pixels(images), pixels(originals)).mean().item<double>();
+  EXPECT_GT(distance, 0);
+  EXPECT_NEAR(values.at("lpips") / distance, 1, 1e-4);
+
+  options.metric.lpips = nullptr;
+  const std::string message =
+      expect_error(ExitCode::options, [&] { evaluate({"lpips"}, images, originals, options); });
+  EXPECT_NE(message.find("--lpips"), message.npos) << message;
 }
 
 TEST(Evaluator, IdenticalSetsScoreZero) {
@@ -254,10 +315,19 @@ TEST(Evaluator, RefusesWhatDoesNotFit) {
   mentions(refusal("dc", ExitCode::dataset, true), "5 nearest");
   mentions(refusal("kid", ExitCode::dataset, true, {.kid_subset_size = 5}), "subsets of 5");
   mentions(refusal("intra-fid", ExitCode::dataset, true), "labels");
+  mentions(refusal("psnr", ExitCode::dataset, true), "4 of 4 of tensor are originals");
+  mentions(refusal("rfid", ExitCode::dataset, true), "image by image");
   Evaluator counts(world(), extractor, {.metrics = named({"fid"})});
   counts.set_reference(real);
   mentions(expect_error(ExitCode::dataset, [&] { counts.check(scored, 301); }), "301 are asked for");
   mentions(expect_error(ExitCode::options, [] { find_metric("fidd"); }), "did you mean fid?");
+}
+
+TEST(Evaluator, ExtrapolatesFromMoreImagesThanDimensionsAlone) {
+  const at::Tensor images = test::patterned_images(191, 1);
+  const std::string message =
+      expect_error(ExitCode::options, [&] { evaluate({"fid-infinity"}, images, images); });
+  EXPECT_NE(message.find("192 images for the 24 dimensions"), message.npos) << message;
 }
 
 TEST(Evaluator, ExtrapolatesToInfinitelyManyImages) {

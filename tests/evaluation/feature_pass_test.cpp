@@ -7,6 +7,7 @@
 #include "evaluation/selection.h"
 #include "evaluation/sharded_rows.h"
 #include "evaluation/shared_error.h"
+#include "tests/distributed/recording_communicator.h"
 #include "tests/distributed/world.h"
 #include "tests/evaluation/small_sets.h"
 
@@ -61,8 +62,12 @@ TEST(FeaturePass, MergesTheMomentsOfAllRanks) {
   for (const std::int64_t batch : {1, 7, 64})
     for (const std::int64_t blocks : {1, 10}) {
       TensorImages set(images);
+      test::RecordingCommunicator ranks(world());
       ImageFeatures features =
-          feature_pass(world(), set, extractor, {.moments = true}, {.batch = batch, .blocks = blocks});
+          feature_pass(ranks, set, extractor, {.moments = true}, {.batch = batch, .blocks = blocks});
+      const std::int64_t bytes = 8 * blocks * Moments::state_size(extractor.description().dimensions);
+      EXPECT_EQ(std::ranges::count(ranks.calls, bytes, &test::RecordingCommunicator::Call::bytes), 1);
+      EXPECT_LT(ranks.bytes(), bytes + 1000) << "one all-reduce for all blocks";
       ASSERT_EQ(std::ssize(features.blocks), blocks);
       Moments all(extractor.description().dimensions);
       for (Moments& block : features.blocks) {

@@ -42,17 +42,22 @@ class OneWeight final : public Method {
     player_.update();
     return {{"loss", at::full({}, player_.loss_scale() ? value : 1.0, at::kDouble)}};
   }
-  std::unique_ptr<Sampler> sampler(const SampleOptions&) override { return std::make_unique<Grey>(); }
+  std::unique_ptr<Sampler> sampler(const SampleOptions&) override { return std::make_unique<Grey>(grey); }
 
   std::int64_t bad_step = 0;
+  double grey = 0;  ///< of what is drawn
   std::function<void(std::int64_t)> during;
 
  private:
   class Grey final : public Sampler {
    public:
+    explicit Grey(double grey) : grey_(grey) {}
     at::Tensor images(std::int64_t, const at::Tensor& labels) override {
-      return at::zeros({labels.numel(), 1, 32, 32});
+      return at::full({labels.numel(), 1, 32, 32}, grey_);
     }
+
+   private:
+    double grey_;
   };
   std::shared_ptr<Net> net_;
   Player player_;
@@ -61,6 +66,7 @@ class OneWeight final : public Method {
 struct Training {
   explicit Training(const std::map<std::string, std::string>& settings = {}, bool scale_loss = false)
       : method(process.world(), scale_loss) {
+    install_stop_signal();  // and forget what an earlier test asked for
     Settings all{{"train.batch", {std::to_string(batch), "test"}}, {"biggan.image_channels", {"1", "test"}}};
     for (const auto& [key, value] : settings) all[key] = {value, "test"};
     options = std::make_unique<RunOptions>(std::vector<Settings>{all});
@@ -121,7 +127,6 @@ TEST(Trainer, ASkippedUpdateIsLoggedAndTheRunGoesOn) {
 }
 
 TEST(Trainer, AGridThatIsDueAtTheStopIsWritten) {
-  install_stop_signal();
   Training run({{"train.steps", "5"}, {"sample.every", "2"}});
   run.method.during = [](std::int64_t step) {
     if (step == 2) std::raise(SIGUSR1);
@@ -157,6 +162,21 @@ TEST(Trainer, ScoresAndKeepsTheBest) {
   EXPECT_TRUE(run.has("checkpoints/step-000000002/manifest.json"));
   EXPECT_FALSE(run.has("checkpoints/step-000000004"));
   EXPECT_TRUE(run.has("checkpoints/step-000000005/manifest.json"));
+}
+
+// The last step is saved before it is scored.
+TEST(Trainer, ABestThatTheLastStepBeatsGoes) {
+  Training run({{"train.steps", "5"},
+                {"sample.every", "0"},
+                {"evaluate.every", "2"},
+                {"evaluate.count", "6"},
+                {"checkpoint.every", "0"},
+                {"checkpoint.keep", "1"}});
+  // The data are black: the darker the better.
+  run.method.during = [&](std::int64_t step) { run.method.grey = step < 5 ? 0.4 : -0.95; };
+  EXPECT_EQ(run.train(), ExitCode::done);
+  EXPECT_TRUE(run.has("checkpoints/step-000000005/manifest.json"));
+  EXPECT_FALSE(run.has("checkpoints/step-000000002"));
 }
 
 TEST(Trainer, AWrongReferenceShowsBeforeTheFirstStep) {
