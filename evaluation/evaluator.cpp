@@ -42,9 +42,14 @@ void Evaluator::set_reference(ReferenceStatistics statistics) {
            "name "
            "the reference's images",
            name, text);
-  if (statistics.pool && statistics.pool->mean.size(0) != extractor.dimensions)
-    fail(ExitCode::dataset, "the statistics of {} have {} dimensions, the features of {} have {}", name,
-         statistics.pool->mean.size(0), extractor.name, extractor.dimensions);
+  const auto check_dimensions = [&](const std::optional<FeatureStatistics>& part, std::string_view which,
+                                    std::int64_t expected) {
+    if (part && expected > 0 && part->mean.size(0) != expected)
+      fail(ExitCode::dataset, "the {}statistics of {} have {} dimensions, the {}features of {} have {}",
+           which, name, part->mean.size(0), which, extractor.name, expected);
+  };
+  check_dimensions(statistics.pool, "", extractor.dimensions);
+  check_dimensions(statistics.spatial, "spatial ", extractor.spatial_dimensions);
   statistics_ = std::move(statistics);
 }
 

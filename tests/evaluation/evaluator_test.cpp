@@ -297,6 +297,22 @@ TEST(Evaluator, StatisticsStandForImages) {
   EXPECT_NE(message.find("digest"), std::string::npos) << message;
 }
 
+TEST(Evaluator, RefusesStatisticsOfOtherDimensions) {
+  LinearExtractor extractor;
+  Evaluator evaluator(world(), extractor, {.metrics = named({"sfid"})});
+  const auto part = [](std::int64_t d) {
+    return FeatureStatistics{at::zeros({d}, at::kDouble), at::eye(d, at::kDouble), {}};
+  };
+  const auto refusal = [&](std::int64_t pool, std::int64_t spatial) {
+    return expect_error(ExitCode::dataset, [&] {
+      evaluator.set_reference({part(pool), part(spatial), {{"name", "x.npz"}}});
+    });
+  };
+  EXPECT_NE(refusal(24, 9).find("spatial statistics of x.npz have 9 dimensions"), std::string::npos);
+  EXPECT_NE(refusal(23, 8).find("x.npz have 23 dimensions"), std::string::npos);
+  evaluator.set_reference({part(24), part(8), {{"name", "x.npz"}}});
+}
+
 TEST(Evaluator, RefusesWhatDoesNotFit) {
   LinearExtractor extractor(24, /*has_logits=*/false);
   TensorImages scored(test::patterned_images(300, 1)), real(test::patterned_images(4, 2));
@@ -320,6 +336,9 @@ TEST(Evaluator, RefusesWhatDoesNotFit) {
   Evaluator counts(world(), extractor, {.metrics = named({"fid"})});
   counts.set_reference(real);
   mentions(expect_error(ExitCode::dataset, [&] { counts.check(scored, 301); }), "301 are asked for");
+  Evaluator few(world(), extractor, {.metrics = named({"fid"}), .reference_count = 5});
+  few.set_reference(real);
+  mentions(expect_error(ExitCode::dataset, [&] { few.check(scored, 0); }), "5 are asked for");
   mentions(expect_error(ExitCode::options, [] { find_metric("fidd"); }), "did you mean fid?");
 }
 
