@@ -166,8 +166,7 @@ TEST(Evaluator, ComparesReconstructionsImageByImage) {
   EXPECT_NEAR(values.at("ssim"), ssim(images, originals).mean().item<double>(), 1e-12);
   EXPECT_EQ(values.at("rfid"), values.at("fid"));
   const auto pixels = [](const at::Tensor& bytes) { return bytes.to(at::kFloat) / 127.5 - 1; };
-  const double distance =
-      network->distance(pixels(images), pixels(originals)).mean().item<double>();
+  const double distance = network->distance(pixels(images), pixels(originals)).mean().item<double>();
   EXPECT_GT(distance, 0);
   EXPECT_NEAR(values.at("lpips") / distance, 1, 1e-4);
 
@@ -366,6 +365,26 @@ TEST(Evaluation, IsWrittenWithAllThatItDependsOn) {
        {"images", "reference", "extractor", "seed", "ranks", "batch", "warnings", "quantisation"})
     EXPECT_TRUE(json["protocol"].contains(key)) << key;
   EXPECT_EQ(json["protocol"]["ranks"], world().size());
+}
+
+TEST(Protocol, SaysWhatForbidsAComparison) {
+  const nlohmann::json here =
+      evaluate({"fid"}, test::patterned_images(100, 1), test::patterned_images(100, 2)).protocol;
+  const auto differences = [&](const char* place, const nlohmann::json& value) {
+    nlohmann::json there = here;
+    there[nlohmann::json::json_pointer(place)] = value;
+    return protocol_differences(there, here);
+  };
+  for (const char* aside : {"/extractor/origin", "/extractor/caveat", "/images/name", "/images/digest",
+                            "/images/step", "/reference/name", "/reference/kind", "/ranks", "/batch"})
+    EXPECT_EQ(differences(aside, "other"), "") << aside;
+  for (const char* place :
+       {"/extractor/name", "/extractor/digest", "/extractor/resize", "/extractor/precision",
+        "/extractor/dimensions", "/images/count", "/images/selection", "/images/truncation", "/images/ema",
+        "/reference/digest", "/reference/count", "/reference/selection"})
+    EXPECT_NE(differences(place, "other").find("other"), std::string::npos) << place;
+  EXPECT_NE(protocol_differences({}, here), "");
+  EXPECT_NE(protocol_differences(nlohmann::json::array(), here), "");
 }
 
 }  // namespace
