@@ -5,13 +5,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "core/error.h"
+#include "core/hash.h"
 
 namespace ganymede {
 namespace {
@@ -199,6 +202,32 @@ void write_file_durably(const std::filesystem::path& path, std::string_view text
     ::unlink(temporary.c_str());
     throw;
   }
+}
+
+void check_writable(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder, error))
+    fail(ExitCode::storage, "{}: there is no folder {}", path.string(), folder.string());
+  if (std::filesystem::is_directory(path, error))
+    fail(ExitCode::storage, "{} is a folder: name a file", path.string());
+  std::filesystem::path temporary = path;
+  temporary += fmt::format(".probe-{}", ::getpid());
+  File::create(temporary).close();
+  ::unlink(temporary.c_str());
+}
+
+std::uint64_t digest_of_file(const std::filesystem::path& path) {
+  const File file = File::open_for_reading(path);
+  const std::int64_t size = file.size();
+  std::vector<std::byte> block(1 << 20);
+  Xxh3 hash;
+  for (std::int64_t offset = 0; offset < size; offset += std::ssize(block)) {
+    const std::span part(block.data(), static_cast<std::size_t>(std::min(size - offset, std::ssize(block))));
+    file.read_at(offset, part);
+    hash.update(part);
+  }
+  return hash.digest();
 }
 
 std::optional<std::int64_t> size_of_file(const std::filesystem::path& path) {

@@ -60,6 +60,12 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 /// a temporary name beside `path`, fsync, rename, fsync of the folder.
 void write_file_durably(const std::filesystem::path& path, std::string_view text);
 
+/// Throws Error(`storage`) where write_file_durably() would now: before long work whose result goes there.
+void check_writable(const std::filesystem::path& path);
+
+/// XXH3-64 of a file's bytes, read in parts. Throws Error(`storage`).
+std::uint64_t digest_of_file(const std::filesystem::path& path);
+
 /// The bytes of a regular file; nothing where there is none. Throws Error(`storage`) where that cannot be
 /// told.
 std::optional<std::int64_t> size_of_file(const std::filesystem::path& path);

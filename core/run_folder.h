@@ -15,7 +15,8 @@ namespace ganymede {
 ///
 ///     config.cfg      resolved options
 ///     log.jsonl       one JSON object a report
-///     metrics.jsonl   one JSON object a score: {"step": .., "metrics": {"fid": {"value": ..}}, "protocol": {..}}
+///     metrics.jsonl   one JSON object a score: {"step": .., "metrics": {"fid": {"value": ..}},
+///                     "protocol": {..}, "best": the best step by then}
 ///     starts.jsonl    one JSON object a start: the step it went on from, and on what it ran
 ///     samples/        pictures
 ///     checkpoints/    see CheckpointStore

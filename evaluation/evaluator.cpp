@@ -42,9 +42,14 @@ void Evaluator::set_reference(ReferenceStatistics statistics) {
            "name "
            "the reference's images",
            name, text);
-  if (statistics.pool && statistics.pool->mean.size(0) != extractor.dimensions)
-    fail(ExitCode::dataset, "the statistics of {} have {} dimensions, the features of {} have {}", name,
-         statistics.pool->mean.size(0), extractor.name, extractor.dimensions);
+  const auto check_dimensions = [&](const std::optional<FeatureStatistics>& part, std::string_view which,
+                                    std::int64_t expected) {
+    if (part && expected > 0 && part->mean.size(0) != expected)
+      fail(ExitCode::dataset, "the {}statistics of {} have {} dimensions, the {}features of {} have {}",
+           which, name, part->mean.size(0), which, extractor.name, expected);
+  };
+  check_dimensions(statistics.pool, "", extractor.dimensions);
+  check_dimensions(statistics.spatial, "spatial ", extractor.spatial_dimensions);
   statistics_ = std::move(statistics);
 }
 
@@ -246,10 +251,23 @@ void Evaluator::prepare_reference() {
   if (wants_images) features_ = std::move(features);
 }
 
-Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
+nlohmann::json Evaluator::protocol(const ImageSet& images, std::int64_t count) {
   const bool compares =
       std::ranges::any_of(options_.metrics, [](const Metric* metric) { return uses_reference(*metric); });
   if (compares) prepare_reference();
+  nlohmann::json protocol{
+      {"images", images_protocol(images, count > 0 ? count : images.size(), options_.seed)},
+      {"extractor", extractor_protocol(extractor_.description())},
+      {"quantisation", "uint8: x * 127.5 + 128, clamped, truncated"},
+      {"seed", options_.seed},
+      {"ranks", ranks_.size()},
+      {"batch", options_.batch}};
+  if (compares) protocol["reference"] = statistics_->protocol.value("images", statistics_->protocol);
+  return protocol;
+}
+
+Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
+  Evaluation evaluation{.scores = {}, .protocol = protocol(images, count), .warnings = {}};
   PassRequest request;
   for (const Metric* metric : options_.metrics) request = request | metric->needs.images;
   if (count == 0) count = images.size();
@@ -258,7 +276,6 @@ Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
   MetricInput input{
       ranks_,          scored,       features_ ? &*features_ : nullptr, statistics_ ? &*statistics_ : nullptr,
       options_.metric, options_.note};
-  Evaluation evaluation;
   for (const Metric* metric : options_.metrics)
     for (Score& score : metric->compute(input)) {
       if (!std::isfinite(score.value))
@@ -267,21 +284,11 @@ Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
       evaluation.scores.push_back(std::move(score));
     }
 
-  const ExtractorDescription& extractor = extractor_.description();
-  std::int64_t reference_count = 0;
-  nlohmann::json& protocol = evaluation.protocol;
-  protocol = {{"images", images_protocol(images, scored, options_.seed)},
-              {"extractor", extractor_protocol(extractor)},
-              {"quantisation", "uint8: x * 127.5 + 128, clamped, truncated"},
-              {"seed", options_.seed},
-              {"ranks", ranks_.size()},
-              {"batch", options_.batch}};
-  if (compares) {
-    protocol["reference"] = statistics_->protocol.value("images", statistics_->protocol);
-    if (statistics_->pool) reference_count = statistics_->pool->fitted.count;
-  }
-  evaluation.warnings = score_warnings(extractor, scored.count(), reference_count);
-  protocol["warnings"] = evaluation.warnings;
+  evaluation.protocol["images"]["digest"] = scored.digest;
+  const std::int64_t reference_count =
+      evaluation.protocol.contains("reference") && statistics_->pool ? statistics_->pool->fitted.count : 0;
+  evaluation.warnings = score_warnings(extractor_.description(), scored.count(), reference_count);
+  evaluation.protocol["warnings"] = evaluation.warnings;
   return evaluation;
 }
 

@@ -54,6 +54,10 @@ class Evaluator {
   /// few images. No collective; the same on every rank.
   void check(const ImageSet& images, std::int64_t count) const;
 
+  /// What a score of `count` of the images (0 = all) depends on, but for their digest. Makes the reference
+  /// ready. Collective; throws SharedError.
+  nlohmann::json protocol(const ImageSet& images, std::int64_t count);
+
   /// Scores `count` of the images (0 = all). Collective; throws SharedError.
   Evaluation evaluate(ImageSet& images, std::int64_t count);
 

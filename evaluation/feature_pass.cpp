@@ -133,6 +133,7 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   const auto begin = result.indices.begin() + result.share.first;
   const std::vector<std::int64_t> own_indices(begin, begin + own);
   std::int64_t done = 0;
+  if (options.advance) options.advance(done, own);
   set.read(own_indices, options.batch, [&](const std::vector<std::int64_t>& places, const at::Tensor& batch) {
     const Features features = extracts ? extractor.extract(batch, wanted) : Features{};
     const at::Tensor finite = extracts ? finite_rows(features) : at::ones({batch.size(0)}, at::kBool);

@@ -29,7 +29,7 @@ struct PassOptions {
   std::int64_t batch = 64;  ///< images a rank looks at at once
   std::int64_t blocks = 1;  ///< disjoint random parts of nearly one size that the moments are kept apart for
   std::int64_t most_images = 8192;  ///< of all ranks whose pixels stay: evenly spread positions
-  /// Told of this rank's images; may be empty.
+  /// Told of this rank's images, at the beginning and after each batch; may be empty.
   std::function<void(std::int64_t done, std::int64_t total)> advance = {};
 };
 

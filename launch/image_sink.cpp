@@ -93,6 +93,7 @@ std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, co
     if (drawing.count > 10000)
       fail(ExitCode::options, "--out {}: a grid holds at most 10000 images; give a folder or an .h5 file",
            path.string());
+    check_grid(drawing.count, grid_columns(drawing), spec.height, spec.width);
     return std::make_unique<GridSink>(path, grid_columns(drawing));
   }
   static const std::set<std::string> others{".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff",

@@ -13,13 +13,13 @@ class LoadedRun {
   LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint, const std::string& device);
 
   const SoundCheckpoint& checkpoint() const { return checkpoint_; }
-  const RunOptions& options() const { return options_; }
-  ImageSpec images() const { return options_.method->images(); }
+  const RunOptions& options() const { return *options_; }
+  ImageSpec images() const { return options_->method->images(); }
   Method& method() { return *method_; }
 
  private:
   SoundCheckpoint checkpoint_;
-  RunOptions options_;
+  std::optional<RunOptions> options_;
   std::unique_ptr<Communicator> group_;
   std::unique_ptr<Method> method_;
 };

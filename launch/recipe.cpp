@@ -44,7 +44,8 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("evaluate.every", evaluate_every, "steps", {0, many}, "between scores, 0 for never",
              OnResume::free);
   schema.add("evaluate.metrics", evaluate_metrics, {},
-             "scores, by comma: see `ganymede evaluate --help`; by the first the best checkpoint is kept",
+             "scores, by comma: see `ganymede evaluate --help`, without fid-infinity; by the first the best "
+             "checkpoint is kept",
              OnResume::free);
   schema.add("evaluate.count", evaluate_count, "images", {1, 1e9}, "drawn for a score", OnResume::free);
   schema.add("evaluate.features", evaluate_features, {},

@@ -58,8 +58,30 @@ void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json
   }
 }
 
+namespace {
+
+/// Whether the header is one of Snapshots::save.
+void check_header(const Manifest& manifest, const std::filesystem::path& checkpoint) {
+  const nlohmann::json& header = manifest.header;
+  const auto has = [&](const char* key, bool (nlohmann::json::*is)() const noexcept) {
+    return header.contains(key) && (header[key].*is)();
+  };
+  if (!header.is_object() || !has("options", &nlohmann::json::is_string) ||
+      !has("dataset", &nlohmann::json::is_string) || !has("position", &nlohmann::json::is_number_integer) ||
+      !has("reseed", &nlohmann::json::is_number_integer) ||
+      !has("ranks", &nlohmann::json::is_number_integer) || !has("updates", &nlohmann::json::is_object))
+    fail(ExitCode::checkpoint, "{} is none of a training run: its manifest does not say how it was made",
+         checkpoint.string());
+}
+
+}  // namespace
+
 SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& checkpoint) {
-  const std::string text = process.from_root([&] { return read_manifest(checkpoint).to_text(); });
+  const std::string text = process.from_root([&] {
+    const Manifest manifest = read_manifest(checkpoint);
+    check_header(manifest, checkpoint);
+    return manifest.to_text();
+  });
   SoundCheckpoint sound{checkpoint, Manifest::parse(text, checkpoint.string())};
   process.together([&] { verify_shards(checkpoint, sound.manifest, process.rank(), process.size()); });
   return sound;

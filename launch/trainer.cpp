@@ -148,10 +148,9 @@ ExitCode Trainer::run(const RunProgress& start) {
   open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
-  if (scores_) {
-    snapshots_.protect(scores_->go_on_from(progress_.step));
-    if (scores_->is_due(progress_.step, total)) score();
-  }
+  snapshots_.protect(scores_ ? scores_->go_on_from(progress_.step)
+                             : last_best_step(process, setting_.out, progress_.step));
+  if (scores_ && scores_->is_due(progress_.step, total)) score();
   bool stop = false;
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);

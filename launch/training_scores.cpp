@@ -6,6 +6,33 @@
 #include "evaluation/statistics_file.h"
 
 namespace ganymede {
+namespace {
+
+/// The lines of OUT/metrics.jsonl of steps up to this one. Collective.
+std::vector<nlohmann::json> scores_until(Process& process, const std::filesystem::path& out,
+                                         std::int64_t step) {
+  const std::string text = process.from_root([&]() -> std::string {
+    const auto path = out / RunFolder::metrics_name;
+    return size_of_file(path) ? read_text_file(path, std::int64_t{1} << 30) : "";
+  });
+  std::vector<nlohmann::json> scores;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    const auto at = entry.is_object() ? entry.find("step") : entry.end();
+    if (at != entry.end() && at->is_number_integer() && *at <= step) scores.push_back(std::move(entry));
+  }
+  return scores;
+}
+
+std::optional<std::int64_t> best_told(const std::vector<nlohmann::json>& scores) {
+  if (scores.empty()) return std::nullopt;
+  const auto best = scores.back().find("best");
+  if (best == scores.back().end() || !best->is_number_integer()) return std::nullopt;
+  return best->get<std::int64_t>();
+}
+
+}  // namespace
 
 TrainingScores::TrainingScores(const Setting& setting)
     : setting_(setting), ranks_(setting.process.world().duplicate("scores")) {
@@ -19,6 +46,13 @@ TrainingScores::TrainingScores(const Setting& setting)
   scoring.metric.seed = scoring.seed;
   process.together([&] {
     metrics_ = scoring.metrics = read_metrics(options.evaluate_metrics);
+    for (const Metric* metric : metrics_)
+      if (metric->needs.blocks > scoring.blocks)
+        fail(ExitCode::options,
+             "evaluate.metrics: {} needs images in several blocks, and training keeps one: leave it out, and "
+             "score "
+             "the run by `ganymede evaluate`",
+             metric->name);
     ExtractorOptions network;
     network.file = options.evaluate_features;
     network.device = process.device();
@@ -41,9 +75,22 @@ TrainingScores::TrainingScores(const Setting& setting)
   sampling_.seed = scoring.seed;
   const ImageSpec spec = setting.options.method->images();
   drawing_ = {options.evaluate_count, scoring.batch, sampling_.seed, {}, spec.classes};
-  const auto sampler = setting_.method.sampler(sampling_);
-  const auto images = drawn_images(*sampler, drawing_, spec, "", {});
-  process.together([&] { evaluator_->check(*images, options.evaluate_count); });
+  const Drawn first = drawn(0);
+  process.together([&] { evaluator_->check(*first.images, options.evaluate_count); });
+  score_together([&] { protocol_ = evaluator_->protocol(*first.images, options.evaluate_count); },
+                 process.is_root());
+}
+
+TrainingScores::Drawn TrainingScores::drawn(std::int64_t step) const {
+  Drawn result{setting_.method.sampler(sampling_), nullptr};
+  nlohmann::json details = drawing_details(
+      sampling_, drawing_, std::ranges::any_of(setting_.method.players(), &Player::has_average));
+  details["step"] = step;
+  setting_.process.together([&] {
+    result.images = drawn_images(*result.sampler, drawing_, setting_.options.method->images(),
+                                 setting_.out.lexically_normal().filename().string(), std::move(details));
+  });
+  return result;
 }
 
 void TrainingScores::open_reference() {
@@ -61,29 +108,20 @@ void TrainingScores::open_reference() {
 }
 
 std::optional<std::int64_t> TrainingScores::go_on_from(std::int64_t step) {
-  const std::string text = setting_.process.from_root([&]() -> std::string {
-    const auto path = setting_.out / RunFolder::metrics_name;
-    return size_of_file(path) ? read_text_file(path, std::int64_t{1} << 30) : "";
-  });
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    const nlohmann::json entry = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (entry.is_object() && entry.value("step", step + 1) <= step) take_over(entry);
-  }
-  return best_step_;
+  const std::vector<nlohmann::json> scores = scores_until(setting_.process, setting_.out, step);
+  for (const nlohmann::json& line : scores) take_over(line);
+  return best_step_ ? best_step_ : best_told(scores);
 }
 
-/// Scores of another network or count are not held against ours.
+/// Scores of another protocol are not held against ours.
 void TrainingScores::take_over(const nlohmann::json& line) {
-  const nlohmann::json protocol = line.value("protocol", nlohmann::json::object());
-  const nlohmann::json figures = line.value("metrics", nlohmann::json::object());
-  const auto first = figures.find(metrics_.front()->first_score());
-  if (first == figures.end() ||
-      protocol.value("extractor", nlohmann::json()) != extractor_protocol(extractor_->description()) ||
-      protocol.value("/images/count"_json_pointer, std::int64_t{0}) != drawing_.count)
+  const nlohmann::json::json_pointer place =
+      nlohmann::json::json_pointer("/metrics") / metrics_.front()->first_score() / "value";
+  if (!line.contains(place) || !line[place].is_number() || !line.contains("protocol") ||
+      !protocol_differences(line["protocol"], protocol_).empty())
     return;
-  last_step_ = line.at("step").get<std::int64_t>();
-  take(last_step_, first->value("value", 0.));
+  last_step_ = line["step"].get<std::int64_t>();
+  take(last_step_, line[place].get<double>());
 }
 
 bool TrainingScores::take(std::int64_t step, double value) {
@@ -100,21 +138,21 @@ bool TrainingScores::is_due(std::int64_t step, std::int64_t total) const {
 }
 
 TrainingScores::Result TrainingScores::evaluate(std::int64_t step) {
-  const auto sampler = setting_.method.sampler(sampling_);
-  const auto players = setting_.method.players();
-  nlohmann::json details =
-      drawing_details(sampling_, drawing_, std::ranges::any_of(players, &Player::has_average));
-  details["step"] = step;
-  const auto images = drawn_images(*sampler, drawing_, setting_.options.method->images(),
-                                   setting_.out.lexically_normal().filename().string(), std::move(details));
+  const Drawn now = drawn(step);
   Evaluation evaluation;
-  score_together([&] { evaluation = evaluator_->evaluate(*images, drawing_.count); },
+  score_together([&] { evaluation = evaluator_->evaluate(*now.images, drawing_.count); },
                  setting_.process.is_root());
   last_step_ = step;
   text_ = score_line(evaluation);
   Result result{evaluation.to_json(), take(step, evaluation.scores.front().value)};
   result.line["step"] = step;
+  result.line["best"] = *best_step_;
   return result;
+}
+
+std::optional<std::int64_t> last_best_step(Process& process, const std::filesystem::path& out,
+                                           std::int64_t step) {
+  return best_told(scores_until(process, out, step));
 }
 
 }  // namespace ganymede

@@ -40,7 +40,7 @@ const std::vector<Flag> flags{
     {"batch", "B", "images a rank looks at at once [64]"},
     {"seed", "S", "of drawn images, subsets and splits [0]"},
     {"repeats", "R", "draw R times, with seeds S, S + 1, ...: mean and standard error [1]"},
-    {"blocks", "B", "blocks of images that the error bar of FID comes from, 1 for none [10]"},
+    {"blocks", "B", "blocks of images that the error bar of FID comes from, at most 64, 1 for none [10]"},
     {"subsets", "N", "of KID [100]"},
     {"subset-size", "N", "images of a KID subset [1000, or as many as there are]"},
     {"splits", "N", "of the inception score [10]"},
@@ -116,7 +116,7 @@ Request read_request(const CommandLine& line) {
   evaluator.metrics = request.metrics;
   evaluator.seed = static_cast<std::uint64_t>(line.integer("seed", 0, {0, 9e15}));
   evaluator.batch = line.integer("batch", 64, {1, 1e6});
-  evaluator.blocks = line.integer("blocks", 10, {1, 1000});
+  evaluator.blocks = line.integer("blocks", 10, {1, 64});
   evaluator.reference_count = line.integer("reference-count", 0, {1, 1e9});
   evaluator.cache = line.has("cache") ? fs::path(line.value("cache")) : default_cache();
   if (evaluator.cache == "none") evaluator.cache.clear();
@@ -133,7 +133,8 @@ Request read_request(const CommandLine& line) {
 /// What is scored: files, or what a run draws with one seed after another.
 class Scored {
  public:
-  Scored(Process& process, const Request& request) : request_(request), options_(request.drawing) {
+  Scored(Process& process, const Request& request)
+      : process_(process), request_(request), options_(request.drawing) {
     if (process.from_root([&] { return is_run(request.from) ? "run" : "images"; }) == "run") {
       run_ = std::make_unique<LoadedRun>(process, request.from, request.device);
       spec_ = run_->images();
@@ -148,7 +149,7 @@ class Scored {
     }
   }
 
-  /// The images of repetition `r`. Collective where batch norm's statistics are standing ones.
+  /// The images of repetition `r`. Collective.
   ImageSet& images(std::int64_t r) {
     if (!run_) return *images_;
     options_.seed = drawing_.seed = request_.evaluator.seed + static_cast<std::uint64_t>(r);
@@ -156,13 +157,16 @@ class Scored {
     nlohmann::json details = drawing_details(
         options_, drawing_, std::ranges::any_of(run_->method().players(), &Player::has_average));
     details["step"] = run_->checkpoint().manifest.step;
-    images_ = drawn_images(*sampler_, drawing_, spec_, request_.from.lexically_normal().filename().string(),
-                           std::move(details));
+    process_.together([&] {
+      images_ = drawn_images(*sampler_, drawing_, spec_, request_.from.lexically_normal().filename().string(),
+                             std::move(details));
+    });
     return *images_;
   }
   std::int64_t count() const { return run_ ? drawing_.count : request_.count; }
 
  private:
+  Process& process_;
   const Request& request_;
   SampleOptions options_;
   std::unique_ptr<LoadedRun> run_;
@@ -208,14 +212,6 @@ void print_result(const Evaluation& evaluation) {
   for (const std::string& warning : evaluation.warnings) print_error("warning: " + warning);
 }
 
-/// A place that cannot be written shows before hours of work.
-void check_output(const fs::path& path) {
-  if (path.empty()) return;
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  if (!fs::is_directory(folder))
-    fail(ExitCode::storage, "{}: there is no folder {}", path.string(), folder.string());
-}
-
 /// "vgg16.pth,heads.pth", or one file with both.
 std::shared_ptr<const Lpips> read_lpips(const std::string& files, at::Device device) {
   const std::size_t comma = files.find(',');
@@ -230,8 +226,9 @@ ExitCode evaluate(Process& process, Request request) {
   process.watch(request.watchdog_seconds);
   set_threads(process, 0);
   process.together([&] {
-    check_output(request.json);
-    check_output(request.statistics);
+    // A place that cannot be written shows before hours of work.
+    for (const fs::path& path : {request.json, request.statistics})
+      if (process.is_root() && !path.empty()) check_writable(path);
   });
   ProgressLine line(stderr, 10);
   EvaluatorOptions& options = request.evaluator;
@@ -239,7 +236,7 @@ ExitCode evaluate(Process& process, Request request) {
   options.warn = [](const std::string& text) { print_error("warning: " + text); };
   options.advance = [&](std::string_view what, std::int64_t done, std::int64_t total) {
     if (!process.is_root()) return;
-    if (done <= request.evaluator.batch) line.start(0);
+    if (done == 0) return line.start(0);
     line.advance(done, total);
     const double each = static_cast<double>(process.size());
     line.show(fmt::format("{}: {} of {}, {:.1f} images/s, {} left", what,

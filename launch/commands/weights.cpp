@@ -15,8 +15,9 @@ namespace {
 
 constexpr const char* usage = R"(usage: ganymede weights check FILE ...
 
-Says what a file of weights is: format, tensors, network, digest. It may be safetensors, or what
-torch.save wrote (.pth, .pt, .ckpt, .bin). Nothing in it is run: a file with code is refused.
+Says what a file of weights is: format, tensors, network, digest, and the digest by which scores name
+the network. It may be safetensors, or what torch.save wrote (.pth, .pt, .ckpt, .bin). Nothing in it is
+run: a file with code is refused.
 
 )";
 
@@ -56,10 +57,25 @@ std::string prefixes_text(const WeightsFile& file) {
           : "");
 }
 
+/// What a file of tensors tells once all of it was read.
+struct Contents {
+  WeightsReport network;
+  std::string digest;     ///< of the file's tensors
+  std::string extractor;  ///< that scores made with it carry; empty where it is no network for them
+};
+
+/// Reads all, and may find damage.
+Contents contents_of(const WeightsFile& file) {
+  const WeightsSource source{file.path().string(), file.tensors(),
+                             [&](const std::string& name) { return file.read(name); }};
+  Contents contents{recognise_weights(source), hex(file.digest()), ""};
+  if (!contents.network.network.empty() && contents.network.problems.empty())
+    contents.extractor = make_known_extractor(source, {.file = source.where})->description().digest;
+  return contents;
+}
+
 /// What the tensors are for, and what of that is wrong.
-void print_network(const WeightsFile& file) {
-  const WeightsReport report = recognise_weights(
-      {file.path().string(), file.tensors(), [&](const std::string& name) { return file.read(name); }});
+void print_network(const WeightsReport& report) {
   if (report.network.empty()) return print_line("network", "unknown");
   print_line("network", fmt::format("{}, {}: {} of its {} tensors, {} others", report.network, report.layout,
                                     with_thousands(report.found), with_thousands(report.expected),
@@ -72,35 +88,42 @@ void print_network(const WeightsFile& file) {
                                                          report.problems.size() - most_problems))));
 }
 
-void print_tensors(const WeightsFile& file, std::uint64_t digest) {
+void print_extractor(const std::string& digest) {
+  if (!digest.empty())
+    print_line("extractor", fmt::format("{} (the digest that scores made with it carry)", digest));
+}
+
+void print_tensors(const WeightsFile& file, const Contents& contents) {
   std::int64_t parameters = 0;
   for (const auto& [name, type] : file.tensors()) parameters += type.numel();
   print_line("tensors", fmt::format("{}, {} numbers", with_thousands(std::ssize(file.tensors())),
                                     with_thousands(parameters)));
   print_line("types", types_text(file));
-  print_network(file);
+  print_network(contents.network);
   if (!file.tensors().empty()) print_line("names", prefixes_text(file));
   std::size_t shown = 0;
   for (const auto& [name, type] : file.tensors())
     if (shown++ < first_names) print_line("", fmt::format("{} {}", quote(name), type.text()));
   print_line("digest",
-             fmt::format("{} (XXH3-64 of names, types and numbers, whatever the format)", hex(digest)));
+             fmt::format("{} (XXH3-64 of names, types and numbers, whatever the format)", contents.digest));
+  print_extractor(contents.extractor);
 }
 
 void check(const std::string& path) {
   const WeightsFormat format = weights_format(path);
   std::optional<WeightsFile> file;
-  std::uint64_t digest = 0;
-  if (format != WeightsFormat::torchscript) {
+  Contents contents;
+  if (format == WeightsFormat::torchscript) {
+    contents.extractor = hex(digest_of_file(path));
+  } else {
     file = WeightsFile::open(path);
-    digest = file->digest();  // before a word is said: it reads all, and may find damage
+    contents = contents_of(*file);
   }
   fmt::print("{}\n", path);
   print_line("format", fmt::format("{}, {}", name_of(format), byte_text(size_of_file(path).value_or(0))));
-  if (file)
-    print_tensors(*file, digest);
-  else
-    print_line("program", "its weights come with code: nothing in it was listed or run");
+  if (file) return print_tensors(*file, contents);
+  print_line("program", "its weights come with code: nothing in it was listed or run");
+  print_extractor(contents.extractor);
 }
 
 int check_command(const CommandLine& line) {

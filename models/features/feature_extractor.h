@@ -39,6 +39,7 @@ struct ExtractorDescription {
   std::string precision = {};   ///< fp32, bf16
   std::string caveat = {};      ///< why not to compare scores with published ones; empty if one may
   std::int64_t dimensions = 0;  ///< D
+  std::int64_t spatial_dimensions = 0;  ///< S; 0 where there are no spatial features
 };
 
 /// A network that is never trained here. Features of an image depend on that image alone, up to rounding.

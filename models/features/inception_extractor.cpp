@@ -57,7 +57,8 @@ std::unique_ptr<FeatureExtractor> make(const WeightsSource& source, const Extrac
                            .origin = std::filesystem::path(source.where).filename(),
                            .digest = weights_digest(weights),
                            .caveat = report.caveat,
-                           .dimensions = InceptionV3::dimensions},
+                           .dimensions = InceptionV3::dimensions,
+                           .spatial_dimensions = InceptionV3::spatial_dimensions},
       options.resize.empty() ? own : feature_resize(options.resize), place_of(options));
 }
 

@@ -17,21 +17,6 @@ std::string first_line(const std::exception& error) {
   return text.substr(0, text.find('\n'));
 }
 
-std::string digest_of_file(const std::filesystem::path& path) {
-  const File file = File::open_for_reading(path);
-  const std::int64_t size = file.size();
-  std::vector<std::byte> block(1 << 20);
-  Xxh3 hash;
-  for (std::int64_t offset = 0; offset < size; offset += static_cast<std::int64_t>(block.size())) {
-    const std::span<std::byte> part(
-        block.data(),
-        static_cast<std::size_t>(std::min(size - offset, static_cast<std::int64_t>(block.size()))));
-    file.read_at(offset, part);
-    hash.update(part);
-  }
-  return hex(hash.digest());
-}
-
 class Program {
  public:
   Program(const std::string& path, at::Device device) : path_(path) {
@@ -125,7 +110,7 @@ std::unique_ptr<FeatureExtractor> make_torchscript_extractor(const ExtractorOpti
       std::move(program),
       ExtractorDescription{.name = "torchscript",
                            .origin = std::filesystem::path(options.file).filename(),
-                           .digest = digest_of_file(options.file),
+                           .digest = hex(digest_of_file(options.file)),
                            .resize = "the program's own",
                            .precision = "fp32",
                            .caveat = "the program in the file computed the features: what it does is its own",

@@ -166,8 +166,7 @@ TEST(Evaluator, ComparesReconstructionsImageByImage) {
   EXPECT_NEAR(values.at("ssim"), ssim(images, originals).mean().item<double>(), 1e-12);
   EXPECT_EQ(values.at("rfid"), values.at("fid"));
   const auto pixels = [](const at::Tensor& bytes) { return bytes.to(at::kFloat) / 127.5 - 1; };
-  const double distance =
-      network->distance(pixels(images), pixels(originals)).mean().item<double>();
+  const double distance = network->distance(pixels(images), pixels(originals)).mean().item<double>();
   EXPECT_GT(distance, 0);
   EXPECT_NEAR(values.at("lpips") / distance, 1, 1e-4);
 
@@ -297,6 +296,22 @@ TEST(Evaluator, StatisticsStandForImages) {
   EXPECT_NE(message.find("digest"), std::string::npos) << message;
 }
 
+TEST(Evaluator, RefusesStatisticsOfOtherDimensions) {
+  LinearExtractor extractor;
+  Evaluator evaluator(world(), extractor, {.metrics = named({"sfid"})});
+  const auto part = [](std::int64_t d) {
+    return FeatureStatistics{at::zeros({d}, at::kDouble), at::eye(d, at::kDouble), {}};
+  };
+  const auto refusal = [&](std::int64_t pool, std::int64_t spatial) {
+    return expect_error(ExitCode::dataset, [&] {
+      evaluator.set_reference({part(pool), part(spatial), {{"name", "x.npz"}}});
+    });
+  };
+  EXPECT_NE(refusal(24, 9).find("spatial statistics of x.npz have 9 dimensions"), std::string::npos);
+  EXPECT_NE(refusal(23, 8).find("x.npz have 23 dimensions"), std::string::npos);
+  evaluator.set_reference({part(24), part(8), {{"name", "x.npz"}}});
+}
+
 TEST(Evaluator, RefusesWhatDoesNotFit) {
   LinearExtractor extractor(24, /*has_logits=*/false);
   TensorImages scored(test::patterned_images(300, 1)), real(test::patterned_images(4, 2));
@@ -320,6 +335,9 @@ TEST(Evaluator, RefusesWhatDoesNotFit) {
   Evaluator counts(world(), extractor, {.metrics = named({"fid"})});
   counts.set_reference(real);
   mentions(expect_error(ExitCode::dataset, [&] { counts.check(scored, 301); }), "301 are asked for");
+  Evaluator few(world(), extractor, {.metrics = named({"fid"}), .reference_count = 5});
+  few.set_reference(real);
+  mentions(expect_error(ExitCode::dataset, [&] { few.check(scored, 0); }), "5 are asked for");
   mentions(expect_error(ExitCode::options, [] { find_metric("fidd"); }), "did you mean fid?");
 }
 
@@ -347,6 +365,26 @@ TEST(Evaluation, IsWrittenWithAllThatItDependsOn) {
        {"images", "reference", "extractor", "seed", "ranks", "batch", "warnings", "quantisation"})
     EXPECT_TRUE(json["protocol"].contains(key)) << key;
   EXPECT_EQ(json["protocol"]["ranks"], world().size());
+}
+
+TEST(Protocol, SaysWhatForbidsAComparison) {
+  const nlohmann::json here =
+      evaluate({"fid"}, test::patterned_images(100, 1), test::patterned_images(100, 2)).protocol;
+  const auto differences = [&](const char* place, const nlohmann::json& value) {
+    nlohmann::json there = here;
+    there[nlohmann::json::json_pointer(place)] = value;
+    return protocol_differences(there, here);
+  };
+  for (const char* aside : {"/extractor/origin", "/extractor/caveat", "/images/name", "/images/digest",
+                            "/images/step", "/reference/name", "/reference/kind", "/ranks", "/batch"})
+    EXPECT_EQ(differences(aside, "other"), "") << aside;
+  for (const char* place :
+       {"/extractor/name", "/extractor/digest", "/extractor/resize", "/extractor/precision",
+        "/extractor/dimensions", "/images/count", "/images/selection", "/images/truncation", "/images/ema",
+        "/reference/digest", "/reference/count", "/reference/selection"})
+    EXPECT_NE(differences(place, "other").find("other"), std::string::npos) << place;
+  EXPECT_NE(protocol_differences({}, here), "");
+  EXPECT_NE(protocol_differences(nlohmann::json::array(), here), "");
 }
 
 }  // namespace

@@ -54,7 +54,8 @@ LinearExtractor::LinearExtractor(std::int64_t dimensions, bool has_logits)
                    .resize = "none",
                    .precision = "fp32",
                    .caveat = "",
-                   .dimensions = dimensions},
+                   .dimensions = dimensions,
+                   .spatial_dimensions = 8},
       offers_{.pool = true, .spatial = true, .logits = has_logits} {}
 
 Features LinearExtractor::extract(const at::Tensor& images, const FeatureRequest& request) {

@@ -4,10 +4,15 @@ import json
 import os
 import pathlib
 import sys
+import warnings
 
 import numpy as np
 import pytest
+import scipy.ndimage
+import torch
+import torchvision
 from PIL import Image
+from safetensors.torch import save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from ganymede_runs import DIGITS, refusal, run, some_digits, succeed, training  # noqa: E402
@@ -31,10 +36,10 @@ def folders(tmp_path_factory):
     return root
 
 
-def evaluate(out, *options, ranks=1, warnings=True):
+def evaluate(out, *options, ranks=1):
     result = run(ranks, "evaluate", *options, "--json", out)
     assert result.code == 0, result.err
-    assert not result.errors and bool(result.warnings) == warnings, result.err
+    assert not result.errors and result.warnings, result.err
     return json.loads(out.read_text()), result
 
 
@@ -65,6 +70,28 @@ def test_one_set_in_four_forms_is_one_set(folders, tmp_path):
     for name in ("a.h5", "a.npz", "a.zip"):
         scores, _ = evaluate(tmp_path / "s.json", "--from", tmp_path / name, "--reference", folders / "a", ranks=2)
         assert abs(scores["metrics"]["fid"]["value"]) < 1e-9, name
+
+
+def test_worse_sets_score_worse(tmp_path):
+    images, labels = some_digits(800)
+    real, fake, classes = images[:400, 0], images[400:, 0], labels[400:]
+    noise = np.random.default_rng(1).normal(size=fake.shape)
+
+    def fid(name, part):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, images=part.clip(0, 255).astype(np.uint8)[..., None])
+        scores, _ = evaluate(tmp_path / "s.json", "--from", path, "--reference", tmp_path / "real.npz", "--blocks", 1, ranks=0)
+        return scores["metrics"]["fid"]["value"]
+
+    np.savez(tmp_path / "real.npz", images=real[..., None])
+    assert abs(fid("same", real)) < 1e-9
+    whole = fid("whole", fake)
+    for kind, parts in {"noise": [fake + amount * noise for amount in (10, 25, 60)],
+                        "blur": [scipy.ndimage.gaussian_filter(fake.astype(float), (0, width, width)) for width in (.7, 1.2, 2)],
+                        "classes": [fake[classes < kept] for kept in (8, 5, 2)]}.items():
+        values = [whole, *(fid(kind, part) for part in parts)]
+        print(kind, values)
+        assert values == sorted(values) and len(set(values)) == 4, (kind, values)
 
 
 def test_files_of_one_size_and_time_have_statistics_of_their_own(tmp_path):
@@ -116,6 +143,38 @@ def test_a_run_is_scored_with_the_same_images_at_any_rank_count(tmp_path):
     assert len(repeated["metrics"]["fid"]["details"]["draws"]) == 3 and repeated["metrics"]["fid"]["error"] > 0
 
 
+class Code:
+    """As a pickle: makes a folder when it is read."""
+
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+class NotANumber(torch.nn.Module):
+    """NVIDIA's calling convention; features are no numbers of images that are bright in one place."""
+
+    def forward(self, img: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        features = torch.nn.functional.avg_pool2d(img.float(), 8).flatten(1)
+        return torch.where(features[:, 5:6] > 25, features * float("nan"), features)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Files that are no weights of a network for scores."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_file({"features.0.weight": torch.zeros(64, 3, 11, 11), "features.0.bias": torch.zeros(64)},
+              folder / "other.safetensors")
+    state = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False, num_classes=1008).state_dict()
+    del state["Mixed_7c.branch1x1.conv.weight"]
+    torch.save(state, folder / "part.pth")
+    torch.save({"a": torch.ones(9)}, folder / "cut.pth")
+    (folder / "cut.pth").write_bytes((folder / "cut.pth").read_bytes()[:-30])
+    torch.save({"a": torch.ones(9), "b": Code()}, folder / "code.pth")
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.script(NotANumber()).save(folder / "nan.pt")
+    return folder
+
+
 @pytest.mark.parametrize("code, options, words", [
     (2, ["--metrics", "is"], ["is needs class probabilities", "--features"]),
     (2, ["--metrics", "fdi"], ["'fdi'", "did you mean fid?"]),
@@ -131,10 +190,22 @@ def test_a_run_is_scored_with_the_same_images_at_any_rank_count(tmp_path):
     (3, ["--metrics", "kid", "--subset-size", "121"], ["subsets of 121"]),
     (3, ["--reference", "broken.npz"], ["broken.npz"]),
     (4, ["--features", "broken.npz"], ["broken.npz"]),
+    (2, ["--blocks", "65"], ["--blocks", "1..64"]),
+    (3, ["--reference-count", "121"], ["120 images", "121"]),
+    (4, ["--features", "other.safetensors"], ["other.safetensors", "are not those of a network"]),
+    (4, ["--features", "part.pth"], ["part.pth", "Mixed_7c.branch1x1.conv.weight is missing"]),
+    (4, ["--features", "cut.pth"], ["cut.pth", "cut short"]),
+    (4, ["--features", "code.pth"], ["code.pth", "holds code (", "mkdir"]),
+    (4, ["--features", "nan.pt"], ["of 120 images of b", "not finite"]),
     (5, ["--json", "nowhere/a.json"], ["nowhere"]),
+    (5, ["--json", "empty"], ["empty is a folder"]),
+    (5, ["--json", "/proc/a.json"], ["/proc/a.json"]),
+    (5, ["--statistics", "/proc/a.npz"], ["/proc/a.npz"]),
 ], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
-def test_refusals(folders, tmp_path, monkeypatch, code, options, words):
+def test_refusals(folders, weights, tmp_path, monkeypatch, code, options, words):
     monkeypatch.chdir(tmp_path)
+    for file in weights.iterdir():
+        (tmp_path / file.name).symlink_to(file)
     (tmp_path / "empty").mkdir()
     (tmp_path / "mixed").mkdir()
     for i, side in enumerate((8, 8, 9)):
@@ -144,7 +215,7 @@ def test_refusals(folders, tmp_path, monkeypatch, code, options, words):
     arguments |= dict(zip(options[::2], options[1::2]))
     line = refusal(code, 2, "evaluate", *(word for pair in arguments.items() if pair[1] is not None for word in pair))
     assert all(word in line for word in words), line
-    assert not (tmp_path / "out.json").exists()
+    assert not (tmp_path / "out.json").exists() and not (tmp_path / "ran").exists()
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(folders, tmp_path):

@@ -41,10 +41,16 @@ def test_one_file_in_three_containers(tmp_path):
 def test_a_known_network_is_named(tmp_path):
     state = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False, num_classes=1008).state_dict()
     torch.save({"state_dict": state}, tmp_path / "a.pth")
-    assert lines(tmp_path / "a.pth")["network"].startswith("inception-v3, torchvision's names: ")
+    said = lines(tmp_path / "a.pth")
+    assert said["network"].startswith("inception-v3, torchvision's names: ")
+    # The digest of scores is not that of a file: names and containers are nothing to it.
+    save_file(state, tmp_path / "a.safetensors")
+    other = lines(tmp_path / "a.safetensors")
+    assert said["extractor"] == other["extractor"] and said["extractor"].split()[0] != other["digest"].split()[0]
     del state["Mixed_7c.branch1x1.conv.weight"]
     torch.save(state, tmp_path / "a.pth")
-    assert "Mixed_7c.branch1x1.conv.weight is missing" in lines(tmp_path / "a.pth")["problem"]
+    said = lines(tmp_path / "a.pth")
+    assert "Mixed_7c.branch1x1.conv.weight is missing" in said["problem"] and "extractor" not in said
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
