@@ -1,12 +1,11 @@
 #include "models/gan/adversarial.h"
 
 #include "core/device.h"
-#include "core/error.h"
 #include "core/trace_range.h"
 #include "models/gan/gan_sampler.h"
+#include "models/gan/regularisers/orthogonal.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/initialise.h"
-#include "models/layers/weighted.h"
 
 namespace ganymede {
 
@@ -38,24 +37,6 @@ class Frozen {
 };
 
 }  // namespace
-
-void AdversarialOptions::describe(OptionSchema& schema) {
-  schema.add("gan.loss", loss, gan_loss_names(), "adversarial loss");
-  schema.add("gan.d_steps", d_steps, "updates", {1, 1000}, "discriminator updates a step");
-  schema.add("gan.gradient_penalty", penalty.weight, "", {0, 1e6},
-             "weight of the gradient penalty, 0 for none");
-  schema.add("gan.gradient_penalty_kind", penalty.kind, {"wgan-gp", "r1"},
-             "where and how D's gradient is penalised");
-  schema.add("gan.orthogonal", orthogonal, "", {0, 1e3},
-             "beta of G's orthogonal regulariser beta/2 |W W^T * (1 - I)|^2, 0 for none");
-  schema.add("gan.batch_norm_group", batch_norm_group, "images", {0, 1e9},
-             "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
-  schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
-             "batches averaged for standing statistics when sampling");
-  generator.describe(schema, "generator");
-  generator.describe_average(schema, "generator");
-  discriminator.describe(schema, "discriminator");
-}
 
 AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const AdversarialOptions& options,
                                      const MethodContext& context)
@@ -212,7 +193,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
     loss.backward();
   }
   generator_player_.reducer().finalize();
-  add_orthogonal_gradient();
+  add_orthogonal_gradient(*generator_, options_.orthogonal);
   show_gradients(generator_player_);
   generator_player_.update();
 }
@@ -220,20 +201,6 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
 void AdversarialMethod::show_gradients(const Player& player) const {
   if (!observe) return;
   for (const auto& [name, gradient] : player.gradients()) show(player.name() + ".gradient." + name, gradient);
-}
-
-void AdversarialMethod::add_orthogonal_gradient() {
-  if (options_.orthogonal == 0) return;
-  const at::NoGradGuard no_grad;
-  for (const auto& module : generator_->modules()) {
-    const auto* layer = dynamic_cast<const Weighted*>(module.get());
-    // The class embedding is a table, not a map: its rows need not be orthogonal.
-    if (!layer || dynamic_cast<const Embedding*>(layer)) continue;
-    const at::Tensor w = layer->weight().flatten(1);
-    at::Tensor products = at::mm(w, w.t());
-    products.fill_diagonal_(0);
-    layer->weight().grad().add_(at::mm(products, w).view(layer->weight().sizes()), 2 * options_.orthogonal);
-  }
 }
 
 StepReport AdversarialMethod::step(std::int64_t step, const NextBatch& next) {
@@ -261,66 +228,6 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
       GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
                           context_.device, context_.alive},
       context_.batch_norm);
-}
-
-namespace {
-
-class AdversarialRecipe final : public MethodRecipe {
- public:
-  explicit AdversarialRecipe(const Settings& settings) {
-    if (const auto setting = settings.find("gan.network"); setting != settings.end())
-      network_ = setting->second.value;
-    networks_ = make_gan_networks(network_);
-  }
-
-  void describe(OptionSchema& schema) override {
-    schema.add("gan.network", network_, gan_network_names(), "pair of networks");
-    options_.describe(schema);
-    networks_->describe(schema);
-  }
-
-  void check(std::int64_t micro_batch) const override {
-    networks_->check();
-    options_.generator.check("generator");
-    options_.discriminator.check("discriminator");
-    if (options_.batch_norm_group > 0 && micro_batch % options_.batch_norm_group != 0)
-      fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
-           options_.batch_norm_group, micro_batch);
-  }
-
-  std::vector<std::string> warnings(std::int64_t steps) const override {
-    std::vector<std::string> all{options_.generator.warning("generator", steps),
-                                 options_.discriminator.warning("discriminator", steps * options_.d_steps)};
-    std::erase(all, "");
-    return all;
-  }
-
-  ImageSpec images() const override { return networks_->images(); }
-
-  std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
-    const auto count = [](const torch::nn::Module& network) {
-      std::int64_t sum = 0;
-      for (const at::Tensor& parameter : network.parameters()) sum += parameter.numel();
-      return sum;
-    };
-    return {{"generator", count(*networks_->generator())},
-            {"discriminator", count(*networks_->discriminator())}};
-  }
-
-  std::unique_ptr<Method> build(const MethodContext& context) const override {
-    return std::make_unique<AdversarialMethod>(*networks_, options_, context);
-  }
-
- private:
-  std::string network_ = "biggan";
-  std::unique_ptr<GanNetworks> networks_;
-  AdversarialOptions options_;
-};
-
-}  // namespace
-
-std::unique_ptr<MethodRecipe> make_adversarial_recipe(const Settings& settings) {
-  return std::make_unique<AdversarialRecipe>(settings);
 }
 
 }  // namespace ganymede

@@ -1,34 +1,14 @@
 #pragma once
 
-#include "models/gan/gradient_penalty.h"
+#include "models/gan/adversarial_options.h"
 #include "models/gan/loss.h"
 #include "models/method.h"
 
 namespace ganymede {
 
-struct AdversarialOptions {
-  std::string loss = "hinge";
-  std::int64_t d_steps = 1;
-  GradientPenaltyOptions penalty;
-  double orthogonal = 0;  ///< beta of G's regulariser, see AdversarialMethod
-  std::int64_t batch_norm_group = 0;
-  std::int64_t standing_passes = 16;
-  OptimizerOptions generator, discriminator;
-
-  void describe(OptionSchema& schema);
-};
-
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
 /// spectral norm once there.
-///
-/// With options.orthogonal = beta > 0, the gradient of
-///
-///     beta / 2 |W W^T * (1 - I)|^2   (Frobenius norm, * elementwise, W [out, rest])
-///
-/// is added to that of each of G's weights but the class embedding: 2 beta (W W^T * (1 - I)) W. That is half
-/// of BigGAN's regulariser (Brock et al., arXiv 1809.11096, equation 3), with rows in the place of columns,
-/// as the authors' program computes it.
 class AdversarialMethod final : public Method {
  public:
   AdversarialMethod(const GanNetworks& networks, const AdversarialOptions& options,
@@ -54,7 +34,6 @@ class AdversarialMethod final : public Method {
   ForwardContext forward_context(const Share& share) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, Losses& losses);
-  void add_orthogonal_gradient();
   /// As "<player>.gradient.<parameter>": what update() is about to use.
   void show_gradients(const Player& player) const;
 
@@ -66,7 +45,5 @@ class AdversarialMethod final : public Method {
   std::shared_ptr<Discriminator> discriminator_;
   Player generator_player_, discriminator_player_;
 };
-
-std::unique_ptr<MethodRecipe> make_adversarial_recipe(const Settings& settings);
 
 }  // namespace ganymede
