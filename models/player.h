@@ -12,6 +12,9 @@ namespace ganymede {
 
 /// How one player learns.
 struct OptimizerOptions {
+  /// adam, or rmsprop: w = w - lr g / (sqrt(v) + eps), v = beta2 v + (1 - beta2) g^2 (Tieleman and Hinton,
+  /// lecture 6.5 of "Neural networks for machine learning", 2012), with beta1 = 0.
+  std::string optimizer = "adam";
   double lr = 2e-4;
   double beta1 = 0.0;
   double beta2 = 0.999;
@@ -29,7 +32,7 @@ struct OptimizerOptions {
   void describe(OptionSchema& schema, const std::string& section);
   /// Adds "<section>.ema" and "<section>.ema_start", for players whose average someone reads.
   void describe_average(OptionSchema& schema, const std::string& section);
-  /// Throws Error(options) where a decay ends before it begins.
+  /// Throws Error(options) where a decay ends before it begins, or rmsprop is given a first moment.
   void check(const std::string& section) const;
   /// A sentence where a run of so many updates outlasts its learning rate, else "".
   std::string warning(const std::string& section, std::int64_t updates) const;
@@ -50,8 +53,10 @@ class Player {
   void zero_gradients();
   GradientReducer& reducer() { return *reducer_; }
   const GradientReducer& reducer() const { return *reducer_; }
-  /// Clipping, Adam, averages of weights and buffers. The gradients are the sums over ranks.
+  /// Clipping, Adam or RMSProp, averages of weights and buffers. The gradients are the sums over ranks.
   void update();
+  /// Every weight into [-bound, bound]. Averages stay.
+  void clamp_weights(double bound);
 
   /// Root's weights, averages, moments and buffers on every rank. Collective.
   void broadcast(Communicator& communicator, int root);

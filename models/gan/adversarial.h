@@ -1,21 +1,27 @@
 #pragma once
 
 #include "models/gan/adversarial_options.h"
-#include "models/gan/loss.h"
+#include "models/gan/regularisers/historical_average.h"
 #include "models/method.h"
 
 namespace ganymede {
 
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
-/// spectral norm once there.
+/// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own.
+///
+/// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
 class AdversarialMethod final : public Method {
  public:
-  AdversarialMethod(const GanNetworks& networks, const AdversarialOptions& options,
+  /// `networks` and `loss` must outlive it.
+  AdversarialMethod(const GanNetworks& networks, const GanLoss& loss, const AdversarialOptions& options,
                     const MethodContext& context);
 
   std::vector<Player*> players() override { return {&generator_player_, &discriminator_player_}; }
-  std::int64_t batches_per_step() const override { return options_.d_steps; }
+  NamedTensors state() const override;
+  std::int64_t batches_per_step() const override {
+    return options_.d_steps + (generator_sees_real() ? 1 : 0);
+  }
   std::vector<CollectiveCost> costs_per_step() const override;
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
@@ -28,12 +34,25 @@ class AdversarialMethod final : public Method {
   /// A micro-batch's part of the losses.
   struct Losses;
 
-  Latents draw_latents(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
+  bool generator_sees_real() const {
+    return loss_.needs().real_for_generator || options_.feature_matching > 0;
+  }
+  ImageDraws draws_of(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
+  Latents draw_latents(const ImageDraws& draws) const;
   /// Images that share batch-norm statistics.
   std::int64_t group() const;
   ForwardContext forward_context(const Share& share) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
-  void update_generator(std::int64_t step, Losses& losses);
+  void update_generator(std::int64_t step, const NextBatch& next, Losses& losses);
+  /// G's images as D sees them.
+  at::Tensor generate(const at::Tensor& z, const at::Tensor& labels, const ImageDraws& draws,
+                      const ForwardContext& forward);
+  /// D's logits of a batch of real images in G's update, for which D's weights are constants.
+  at::Tensor judge_real(const Batch& batch, const ImageDraws& draws, const ForwardContext& forward);
+  /// This rank's sums [2] of D's real and fake logits in an update, for what follows their means.
+  void follow_logits(std::int64_t update, at::Tensor sums);
+  /// What depends on the logits of several images.
+  CollectiveCost logits_cost() const;
   /// As "<player>.gradient.<parameter>": what update() is about to use.
   void show_gradients(const Player& player) const;
 
@@ -41,9 +60,12 @@ class AdversarialMethod final : public Method {
   AdversarialOptions options_;
   MethodContext context_;
   const GanLoss& loss_;
+  at::Tensor loss_state_;  // of the loss; undefined for nothing
+  LeCam lecam_;
   std::shared_ptr<Generator> generator_;
   std::shared_ptr<Discriminator> discriminator_;
   Player generator_player_, discriminator_player_;
+  HistoricalAverage generator_history_, discriminator_history_;
 };
 
 }  // namespace ganymede

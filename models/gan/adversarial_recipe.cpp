@@ -1,6 +1,5 @@
 #include "models/gan/adversarial_recipe.h"
 
-#include "core/error.h"
 #include "models/gan/adversarial.h"
 
 namespace ganymede {
@@ -11,22 +10,23 @@ class AdversarialRecipe final : public MethodRecipe {
   explicit AdversarialRecipe(const Settings& settings) {
     if (const auto setting = settings.find("gan.network"); setting != settings.end())
       network_ = setting->second.value;
+    if (const auto setting = settings.find("gan.loss"); setting != settings.end())
+      options_.loss = setting->second.value;
     networks_ = make_gan_networks(network_);
+    loss_ = make_gan_loss(options_.loss);
   }
 
   void describe(OptionSchema& schema) override {
     schema.add("gan.network", network_, gan_network_names(), "pair of networks");
     options_.describe(schema);
     networks_->describe(schema);
+    loss_->describe(schema);
   }
 
   void check(std::int64_t micro_batch) const override {
     networks_->check();
-    options_.generator.check("generator");
-    options_.discriminator.check("discriminator");
-    if (options_.batch_norm_group > 0 && micro_batch % options_.batch_norm_group != 0)
-      fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
-           options_.batch_norm_group, micro_batch);
+    loss_->check();
+    options_.check(loss_->needs(), *networks_, micro_batch);
   }
 
   std::vector<std::string> warnings(std::int64_t steps) const override {
@@ -49,12 +49,13 @@ class AdversarialRecipe final : public MethodRecipe {
   }
 
   std::unique_ptr<Method> build(const MethodContext& context) const override {
-    return std::make_unique<AdversarialMethod>(*networks_, options_, context);
+    return std::make_unique<AdversarialMethod>(*networks_, *loss_, options_, context);
   }
 
  private:
   std::string network_ = "biggan";
   std::unique_ptr<GanNetworks> networks_;
+  std::unique_ptr<GanLoss> loss_;
   AdversarialOptions options_;
 };
 

@@ -20,7 +20,16 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
        {SmallGanOptions{.batch = 5},
         SmallGanOptions{.batch = 12,
         .accumulate = 3,
-        .options = {{"gan.d_steps", "2"}, {"gan.batch_norm_group", "2"}, {"gan.gradient_penalty", "10"}}}}) {
+        .options = {{"gan.d_steps", "2"}, {"gan.batch_norm_group", "2"}, {"gan.gradient_penalty", "10"}}},
+        SmallGanOptions{.batch = 4,
+        .accumulate = 2,
+        .options = {{"gan.d_steps", "2"},
+                    {"gan.loss", "relativistic_average"},
+                    {"gan.lecam", "1"},
+                    {"gan.zcr_d", "1"},
+                    {"gan.zcr_g", "1"}}},
+        SmallGanOptions{.batch = 5, .options = {{"gan.top_k", "0.5"}}},
+        SmallGanOptions{.batch = 5, .options = {{"gan.feature_matching", "1"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
     SmallGan run(options, gradients, norms);
     run.train(1);
@@ -29,7 +38,7 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
     run.train(1);
     CollectiveCost reduced, normalised;
     for (const CollectiveCost& cost : run.method().costs_per_step()) {
-      CollectiveCost& sum = cost.what == "batch norm" ? normalised : reduced;
+      CollectiveCost& sum = cost.what.ends_with(" gradients") ? reduced : normalised;
       sum.count += cost.count;
       sum.bytes += cost.bytes;
     }

@@ -87,7 +87,19 @@ NamedTensors SmallGan::state() {
   NamedTensors state;
   for (const Player* player : method_->players())
     for (const auto& [name, tensor] : player->state()) state.emplace_back(name, tensor.detach().clone());
+  for (const auto& [name, tensor] : method_->state()) state.emplace_back(name, tensor.clone());
   return state;
+}
+
+void SmallGan::continue_from(SmallGan& other) {
+  copy_tensors(other.method_->state(), method_->state());
+  for (std::size_t i = 0; i < method_->players().size(); ++i) {
+    Player &mine = *method_->players()[i], &theirs = *other.method_->players()[i];
+    copy_tensors(theirs.state(), mine.state());
+    mine.set_updates(theirs.updates());
+  }
+  step_ = other.step_;
+  position_ = other.position_;
 }
 
 }  // namespace ganymede::test

@@ -29,8 +29,10 @@ class SmallGan {
   void change_image(std::int64_t position) { changed_ = position; }
   /// The next steps; collective. Returns the last step's report.
   Figures train(std::int64_t steps);
-  /// A copy of every tensor of every player.
+  /// A copy of every tensor of every player, and of the method's own.
   NamedTensors state();
+  /// As from a checkpoint of a run with the same options.
+  void continue_from(SmallGan& other);
 
  private:
   Batch next();
