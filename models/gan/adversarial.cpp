@@ -98,8 +98,10 @@ std::vector<CollectiveCost> AdversarialMethod::costs_per_step() const {
                      (forwards * static_cast<std::int64_t>(sizeof(double)) +
                       backwards * static_cast<std::int64_t>(c10::elementSize(context_.dtype)));
     }
-  return {gradients(discriminator_player_, options_.d_steps), gradients(generator_player_, 1), norms,
-          logits_cost()};
+  std::vector<CollectiveCost> costs{gradients(discriminator_player_, options_.d_steps),
+                                    gradients(generator_player_, 1), norms};
+  if (CollectiveCost logits = logits_cost(); logits.count > 0) costs.push_back(std::move(logits));
+  return costs;
 }
 
 CollectiveCost AdversarialMethod::logits_cost() const {

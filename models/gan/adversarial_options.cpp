@@ -37,11 +37,12 @@ void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& net
   if (batch_norm_group > 0 && micro_batch % batch_norm_group != 0)
     fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
          batch_norm_group, micro_batch);
-  if (needs.autoencoder != networks.autoencodes())
+  if (needs.autoencoder && !networks.autoencodes())
     fail(ExitCode::options,
-         "gan.loss = {} judges by {}, and the discriminator of gan.network gives {}: choose another of them",
-         loss, needs.autoencoder ? "a reconstruction error" : "logits of any sign",
-         networks.autoencodes() ? "a reconstruction error" : "logits");
+         "gan.loss = {} needs a reconstruction error, and the discriminator of gan.network is no "
+         "autoencoder: set "
+         "gan.network = autoencoding, or choose another loss",
+         loss);
   if ((needs.features || feature_matching > 0) && networks.feature_size() == 0)
     fail(ExitCode::options,
          "{} needs the discriminator's features, and that of gan.network shows none: choose another network",

@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "models/gan/losses/began.h"
+#include "models/gan/losses/ebgan.h"
 #include "models/gan/losses/hinge.h"
 #include "models/gan/losses/logistic.h"
 #include "models/gan/losses/lsgan.h"
@@ -27,6 +29,8 @@ struct Entry {
 
 // One line a loss, each in models/gan/losses/<name>.h.
 constexpr Entry table[] = {
+    {"began", make_began},
+    {"ebgan", make_ebgan},
     {"hinge", make_hinge},
     {"logistic", make_logistic},
     {"lsgan", make_lsgan},

@@ -21,7 +21,7 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
         SmallGanOptions{.batch = 12,
         .accumulate = 3,
         .options = {{"gan.d_steps", "2"}, {"gan.batch_norm_group", "2"}, {"gan.gradient_penalty", "10"}}},
-        SmallGanOptions{.batch = 4,
+        SmallGanOptions{.batch = 8,
         .accumulate = 2,
         .options = {{"gan.d_steps", "2"},
                     {"gan.loss", "relativistic_average"},
@@ -29,6 +29,8 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
                     {"gan.zcr_d", "1"},
                     {"gan.zcr_g", "1"}}},
         SmallGanOptions{.batch = 5, .options = {{"gan.top_k", "0.5"}}},
+        SmallGanOptions{.network = "autoencoding", .batch = 5, .options = {{"gan.loss", "ebgan"}}},
+        SmallGanOptions{.network = "autoencoding", .batch = 4, .options = {{"gan.loss", "began"}}},
         SmallGanOptions{.batch = 5, .options = {{"gan.feature_matching", "1"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
     SmallGan run(options, gradients, norms);

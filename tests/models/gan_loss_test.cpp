@@ -70,15 +70,63 @@ TEST(GanLoss, LeastSquaresTakesItsPapersCodes) {
   EXPECT_THROW(parts("lsgan", 0, 0, {{"lsgan.a", {"1", "test"}}}), Error);
 }
 
+/// Codes of the fakes, and what both losses make of two images a side.
+at::Tensor two(double first, double second) {
+  return at::tensor({first, second}, at::kDouble);
+}
+
+TEST(GanLoss, EnergiesAreMinusLogitsAndCodesPullAway) {
+  const auto loss = make_gan_loss("ebgan");
+  const auto alone = make_single_communicator();
+  // The codes enclose 60 degrees: the square of their cosine is 1/4, for either of two ordered pairs.
+  const at::Tensor codes = at::tensor({2.0, 0.0, 0.5, std::sqrt(0.75)}, at::kDouble).view({2, 2});
+  const GanLogits logits{two(-0.5, -0.25), two(-0.75, -3), codes, {}, *alone, {0, 2, 2}};
+  EXPECT_TRUE(at::allclose(loss->discriminator(logits), two(0.5 + 0.25, 0.25)));
+  EXPECT_TRUE(at::allclose(loss->generator(logits), two(0.75 + 0.1 / 4, 3 + 0.1 / 4)));
+}
+
+TEST(GanLoss, PullsCodesApartWhereverTheyLie) {
+  const SpreadImages images(5, 5);
+  const auto loss = make_gan_loss("ebgan");
+  const at::Tensor codes = images.draw({3}, "codes");
+  const std::vector<at::Tensor> inputs{images.mine(codes).set_requires_grad(true)};
+  const test::LossPart part = [&](const std::vector<at::Tensor>& at) {
+    const at::Tensor none = at::zeros({at[0].size(0)}, at::kDouble);
+    return loss->generator({none, none, at[0], {}, world(), images.layout()}).sum() / 5;
+  };
+  const at::Tensor unit = codes / codes.norm(2, {1}, true);
+  const double all = at::mm(unit, unit.t()).square().sum().item<double>() - 5;
+  EXPECT_NEAR(test::sum_over_ranks(part(inputs).item<double>()), 0.1 * all / (5 * 4), 1e-12);
+  EXPECT_LT(test::gradient_error(part, inputs), 1e-8);
+  EXPECT_LT(test::second_gradient_error(part, inputs), 1e-7);
+}
+
+TEST(GanLoss, BeganBalancesErrors) {
+  const auto loss = make_gan_loss("began");
+  const auto alone = make_single_communicator();
+  at::Tensor k = loss->initial_state();
+  const GanLogits start{two(-0.5, -0.25), two(-0.75, -3), {}, k, *alone, {0, 2, 2}};
+  EXPECT_TRUE(at::allclose(loss->discriminator(start), two(0.5, 0.25)));  // k_0 = 0
+  EXPECT_TRUE(at::allclose(loss->generator(start), two(0.75, 3)));
+  loss->advance(k, two(-4, -1));  // errors' means: k = 0.001 (0.5 * 4 - 1)
+  EXPECT_NEAR(k.item<double>(), 0.001, 1e-15);
+  loss->advance(k, two(-1, -100));
+  EXPECT_EQ(k.item<double>(), 0);
+  loss->advance(k, two(-1e6, 0));
+  EXPECT_EQ(k.item<double>(), 1);
+  EXPECT_TRUE(at::allclose(loss->discriminator(start), two(0.5 - 0.75, 0.25 - 3)));
+}
+
 // At logits where float32's exponential overflows.
 TEST(GanLoss, StaysFiniteFarOut) {
   for (const std::string& name : gan_loss_names())
     for (const double size : {-200.0, 200.0}) {
       const auto loss = make_gan_loss(name);
       const auto alone = make_single_communicator();
+      const at::Tensor features = at::ones({1, 3}), state = loss->initial_state();
       at::Tensor fake = at::full({1}, size).set_requires_grad(true),
                  real = at::full({1}, -size).set_requires_grad(true);
-      const GanLogits logits{real, fake, {}, {}, *alone, {0, 1, 1}};
+      const GanLogits logits{real, fake, features, state, *alone, {0, 1, 1}};
       (loss->discriminator(logits) + loss->generator(logits)).sum().backward();
       EXPECT_TRUE(std::isfinite(fake.grad().item<double>())) << name;
       EXPECT_TRUE(std::isfinite(real.grad().item<double>())) << name;

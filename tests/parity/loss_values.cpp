@@ -1,9 +1,10 @@
 // loss_values IN OUT LOSS [key=value ...]: a loss of models/gan on given logits, in float64.
 //
-// IN holds logits "real" and "fake" [N]. OUT gets for the parts "discriminator" and "generator" their values [N], and of
-// the sum of values times 1, 2, ... N the gradients "<part>.real", "<part>.fake" and "<part>.second.<logits>", the
-// gradient of the sum of the gradients' sines.
+// IN holds logits "real" and "fake" [N], "features" [N, F] of the fakes and the loss's "state". OUT gets for the
+// parts "discriminator" and "generator" their values [N], and of the sum of values times 1, 2, ... N the gradients
+// "<part>.<input>" and "<part>.second.<input>", the gradient of the sum of the gradients' sines.
 
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cstdio>
@@ -24,16 +25,17 @@ at::Tensor gradient_or_zero(const at::Tensor& of, const at::Tensor& by, bool aga
 }
 
 void add_derivatives(NamedTensors& out, const std::string& part, const at::Tensor& each,
-                     const at::Tensor& real, const at::Tensor& fake) {
+                     const NamedTensors& inputs) {
   const at::Tensor value = (each * at::arange(1, each.size(0) + 1, each.options())).sum();
-  const at::Tensor by_real = gradient_or_zero(value, real, true),
-                   by_fake = gradient_or_zero(value, fake, true);
-  const at::Tensor bent = by_real.sin().sum() + by_fake.sin().sum();
   out.emplace_back(part, each.detach().clone());
-  out.emplace_back(part + ".real", by_real.detach().clone());
-  out.emplace_back(part + ".fake", by_fake.detach().clone());
-  out.emplace_back(part + ".second.real", gradient_or_zero(bent, real, false).detach().clone());
-  out.emplace_back(part + ".second.fake", gradient_or_zero(bent, fake, false).detach().clone());
+  at::Tensor bent = at::zeros({}, at::kDouble);
+  for (const auto& [name, input] : inputs) {
+    const at::Tensor gradient = gradient_or_zero(value, input, true);
+    bent = bent + gradient.sin().sum();
+    out.emplace_back(part + "." + name, gradient.detach().clone());
+  }
+  for (const auto& [name, input] : inputs)
+    out.emplace_back(part + ".second." + name, gradient_or_zero(bent, input, false).detach().clone());
 }
 
 void run(std::span<char*> words) {
@@ -50,14 +52,15 @@ void run(std::span<char*> words) {
   loss->check();
 
   const SafetensorsFile file = SafetensorsFile::open(words[0]);
-  at::Tensor real = file.read("real"), fake = file.read("fake");
-  real.requires_grad_(true);
-  fake.requires_grad_(true);
+  NamedTensors inputs;
+  for (const char* name : {"real", "fake", "features"})
+    inputs.emplace_back(name, file.read(name).set_requires_grad(true));
+  const at::Tensor &real = inputs[0].second, &fake = inputs[1].second, &features = inputs[2].second;
   const auto alone = make_single_communicator();
-  const GanLogits logits{real, fake, {}, {}, *alone, {0, real.size(0), real.size(0)}};
+  const GanLogits logits{real, fake, features, file.read("state"), *alone, {0, real.size(0), real.size(0)}};
   NamedTensors out;
-  add_derivatives(out, "discriminator", loss->discriminator(logits), real, fake);
-  add_derivatives(out, "generator", loss->generator(logits), real, fake);
+  add_derivatives(out, "discriminator", loss->discriminator(logits), inputs);
+  add_derivatives(out, "generator", loss->generator(logits), inputs);
   write_safetensors(words[1], out, {});
 }
 

@@ -21,44 +21,62 @@ def entropy(logits, target):
     return -target * torch.log(probability) - (1 - target) * torch.log(1 - probability)
 
 
-def hinge(real, fake):
+def began(real, fake, features, state):
+    """Berthelot et al., 1703.10717, section 3.4; logits are minus the autoencoder's errors."""
+    return -real - state * -fake, -fake
+
+
+def ebgan(real, fake, features, state, margin=1.0, pull_away=0.1):
+    """Zhao et al., 1609.03126, equations 1, 2 and 4; logits are minus energies. Each image's part of N f_PT."""
+    count = len(fake)
+    cosines = torch.nn.functional.cosine_similarity(features[:, None], features[None], dim=2)
+    others = cosines[~torch.eye(count, dtype=torch.bool)].view(count, count - 1)
+    energy = -fake
+    return -real + torch.relu(margin - energy), energy + pull_away * (others**2).sum(1) / (count - 1)
+
+
+def hinge(real, fake, features, state):
     """Miyato et al., 1802.05957, equations 16 and 17, as losses."""
     d = -torch.minimum(torch.zeros_like(real), real - 1) - torch.minimum(torch.zeros_like(fake), -fake - 1)
     return d, -fake
 
 
-def logistic(real, fake, real_target=1.0):
+def logistic(real, fake, features, state, real_target=1.0):
     """Goodfellow et al., 1406.2661, section 3: G maximises log D(G(z)). Smoothing: Salimans et al., 1606.03498, 3.4."""
     return entropy(real, real_target) + entropy(fake, 0), entropy(fake, 1)
 
 
-def minimax(real, fake, real_target=1.0):
+def minimax(real, fake, features, state, real_target=1.0):
     """Goodfellow et al., 1406.2661, equation 1: G minimises log(1 - D(G(z)))."""
     return entropy(real, real_target) + entropy(fake, 0), -entropy(fake, 0)
 
 
-def lsgan(real, fake, a=0.0, b=1.0, c=1.0):
+def lsgan(real, fake, features, state, a=0.0, b=1.0, c=1.0):
     """Mao et al., 1611.04076, equation 2."""
     return 0.5 * (real - b) ** 2 + 0.5 * (fake - a) ** 2, 0.5 * (fake - c) ** 2
 
 
-def relativistic(real, fake):
+def relativistic(real, fake, features, state):
     """Jolicoeur-Martineau, 1807.00734, RSGAN."""
     return entropy(real - fake, 1), entropy(fake - real, 1)
 
 
-def relativistic_average(real, fake):
+def relativistic_average(real, fake, features, state):
     """Jolicoeur-Martineau, 1807.00734, RaSGAN."""
     real_more, fake_more = real - fake.mean(), fake - real.mean()
     return entropy(real_more, 1) + entropy(fake_more, 0), entropy(fake_more, 1) + entropy(real_more, 0)
 
 
-def wasserstein(real, fake):
+def wasserstein(real, fake, features, state):
     """Arjovsky et al., 1701.07875, equation 3: the critic maximises f(x) - f(G(z))."""
     return -(real - fake), -fake
 
 
 CASES = [
+    (began, {}),
+    (ebgan, {}),
+    (ebgan, {"margin": 2.5, "pull_away": 3.0}),
+    (ebgan, {"pull_away": 0.0}),
     (hinge, {}),
     (logistic, {}),
     (logistic, {"real_target": 0.9}),
@@ -79,13 +97,14 @@ def gradient(value, by):
     return torch.zeros_like(by) if found is None else found
 
 
-def derivatives(part, each, real, fake):
+def derivatives(part, each, inputs):
     value = (each * torch.arange(1, len(each) + 1)).sum()
-    by_real, by_fake = gradient(value, real), gradient(value, fake)
-    bent = by_real.sin().sum() + by_fake.sin().sum()
-    found = {"": each, ".real": by_real, ".fake": by_fake,
-             ".second.real": gradient(bent, real), ".second.fake": gradient(bent, fake)}
-    return {part + name: tensor.detach() for name, tensor in found.items()}
+    first = {name: gradient(value, by) for name, by in inputs.items()}
+    bent = sum(by.sin().sum() for by in first.values())
+    found = {part: each}
+    found |= {f"{part}.{name}": by for name, by in first.items()}
+    found |= {f"{part}.second.{name}": gradient(bent, by) for name, by in inputs.items()}
+    return {name: tensor.detach() for name, tensor in found.items()}
 
 
 def test_every_loss_has_a_case():
@@ -95,15 +114,17 @@ def test_every_loss_has_a_case():
 @pytest.mark.parametrize("case, options", CASES, ids=[f"{case.__name__}-{options}" for case, options in CASES])
 def test_loss(case, options, tmp_path):
     torch.manual_seed(int(os.environ.get("PARITY_SEED", 0)))
-    real, fake = 2 * torch.randn(9, dtype=torch.float64), 2 * torch.randn(9, dtype=torch.float64)
-    save_file({"real": real, "fake": fake}, tmp_path / "in.safetensors")
+    draw = lambda *shape: 2 * torch.randn(*shape, dtype=torch.float64)
+    inputs = {"real": draw(9), "fake": draw(9), "features": draw(9, 4)}
+    state = torch.full((1,), 0.3, dtype=torch.float64)
+    save_file(inputs | {"state": state}, tmp_path / "in.safetensors")
     subprocess.run([os.environ["LOSS_VALUES"], tmp_path / "in.safetensors", tmp_path / "out.safetensors", case.__name__,
                     *[f"{case.__name__}.{key}={value}" for key, value in options.items()]], check=True)
     ours = load_file(tmp_path / "out.safetensors")
-    real.requires_grad_(True)
-    fake.requires_grad_(True)
-    d, g = case(real, fake, **options)
-    theirs = derivatives("discriminator", d, real, fake) | derivatives("generator", g, real, fake)
+    for tensor in inputs.values():
+        tensor.requires_grad_(True)
+    d, g = case(**inputs, state=state, **options)
+    theirs = derivatives("discriminator", d, inputs) | derivatives("generator", g, inputs)
     assert ours.keys() == theirs.keys()
     worst = 0
     for name, expected in theirs.items():
