@@ -1,5 +1,7 @@
 #pragma once
 
+#include <torch/types.h>
+
 #include "core/options.h"
 
 namespace ganymede {
