@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/kernels/adam_arithmetic.h"
 #include "core/kernels/cpu/vector.h"
 #include "core/kernels/cuda/adam.h"
 
@@ -21,8 +22,8 @@ GANYMEDE_INLINE void update_block(const AdamStep& step, T* __restrict weights, c
   const T beta1 = static_cast<T>(step.beta1), beta2 = static_cast<T>(step.beta2);
   const T rest1 = static_cast<T>(1 - step.beta1), rest2 = static_cast<T>(1 - step.beta2);
   const double t = static_cast<double>(step.t);
-  const T size = static_cast<T>(step.lr / (1 - std::pow(step.beta1, t)));
-  const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(step.beta2, t)));
+  const T size = static_cast<T>(adam_size(step.lr, step.beta1, t));
+  const T correction = static_cast<T>(adam_correction(step.beta2, t));
   const T eps = static_cast<T>(step.eps), scale = static_cast<T>(step.gradient_scale);
   for (std::int64_t i = 0; i < count; ++i) {
     const T g = gradient[i] * scale;
@@ -61,8 +62,16 @@ GANYMEDE_VECTOR_CLONES void average(double* target, const double* weights, doubl
 }  // namespace
 
 void adam_step(const AdamStep& step, const at::Tensor& weights, const at::Tensor& gradient,
-               const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages) {
-  if (weights.is_cuda()) return cuda::adam_step(step, weights, gradient, m, v, averages);
+               const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages,
+               const at::Tensor& gate) {
+  if (weights.is_cuda()) return cuda::adam_step(step, weights, gradient, m, v, averages, gate);
+  if (gate.defined()) {
+    const double* figures = gate.data_ptr<double>();
+    AdamStep counted = step;
+    counted.t -= static_cast<std::int64_t>(figures[1]);
+    if (figures[0] == 0) adam_step(counted, weights, gradient, m, v, averages);
+    return;
+  }
   AT_DISPATCH_FLOATING_TYPES(weights.scalar_type(), "adam_step", [&] {
     scalar_t* w = weights.data_ptr<scalar_t>();
     const scalar_t* g = gradient.data_ptr<scalar_t>();

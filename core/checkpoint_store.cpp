@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* temporary_mark = ".tmp-";
 constexpr const char* trash_prefix = "trash-";
-constexpr std::size_t block_bytes = 1 << 20;
+constexpr std::size_t bytes_at_once = 1 << 20;
 
 std::vector<std::filesystem::path> folders_in(const std::filesystem::path& parent) {
   std::vector<std::filesystem::path> folders;
@@ -52,7 +52,7 @@ void check_digest(const std::filesystem::path& path, std::uint64_t found, const 
 std::uint64_t digest_of(const std::filesystem::path& path, std::int64_t size) {
   const File file = File::open_for_reading(path);
   Xxh3 hash;
-  std::vector<std::byte> buffer(block_bytes);
+  std::vector<std::byte> buffer(bytes_at_once);
   for (std::int64_t offset = 0; offset < size; offset += std::ssize(buffer)) {
     const auto count = std::min<std::int64_t>(size - offset, std::ssize(buffer));
     const auto block = std::span(buffer).first(static_cast<std::size_t>(count));
@@ -168,8 +168,11 @@ void CheckpointStore::retain(std::int64_t published) const {
   for (const std::filesystem::path& checkpoint : list()) {
     const bool is_published = checkpoint.filename() == checkpoint_name(published);
     const bool is_older = *step_of(checkpoint) < published;
+    const bool is_protected = is_older && step_of(checkpoint) == protected_;
     if (is_published || (is_older && kept < keep_ && looks_whole(checkpoint)))
       ++kept;
+    else if (is_protected && looks_whole(checkpoint))
+      continue;
     else
       trash.push_back(to_trash(checkpoint));
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -34,12 +35,17 @@ class CheckpointStore {
   /// Makes the folder with the first begin(). `keep` >= 1: how many checkpoints stay.
   CheckpointStore(std::filesystem::path folder, std::int64_t keep);
 
+  /// Keeps this older step's checkpoint too, beyond the newest `keep`: the best. It replaces the one named
+  /// before.
+  void protect(std::optional<std::int64_t> step) { protected_ = step; }
+
   /// Makes the folder `step-NNNNNNNNN.tmp-NONCE` for the shards and clears away what unfinished saves left.
   std::filesystem::path begin(std::int64_t step, std::string_view nonce) const;
 
   /// Writes the manifest, makes all of it durable and renames it to its place, which is returned. `tensors`
   /// tells names, dtypes and shapes in the order that shard_of() was given; `shards` the records of all ranks
-  /// by rank. If the step has a checkpoint already, the new one replaces it. Then the newest `keep` stay.
+  /// by rank. If the step has a checkpoint already, the new one replaces it. Then the newest `keep` stay, and
+  /// the protected one.
   /// Removed are older ones, those of later steps (of a course that this run has left by going back), and
   /// those whose manifest or file sizes are wrong. On failure `temporary` is removed where that is possible.
   std::filesystem::path publish(const std::filesystem::path& temporary, std::int64_t step,
@@ -57,6 +63,7 @@ class CheckpointStore {
 
   std::filesystem::path folder_;
   std::int64_t keep_;
+  std::optional<std::int64_t> protected_;
 };
 
 /// Writes rank's `part` (from shard_of(), or copies of it) into the folder from begin(), durably.

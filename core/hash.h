@@ -28,6 +28,9 @@ class Xxh3 {
   std::unique_ptr<XXH3_state_s, Free> state_;
 };
 
+/// CRC-32C (Castagnoli; RFC 3720, appendix B.4), which TFRecord files carry: 0xe3069283 of "123456789".
+std::uint32_t crc32c(std::string_view bytes);
+
 /// Sixteen lower-case hexadecimal digits.
 std::string hex(std::uint64_t digest);
 

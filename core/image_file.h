@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -36,6 +37,10 @@ Pixels decode_image(std::span<const std::byte> file, std::string_view name, int 
 
 /// Grey (1) to RGB (3) or back, as decode_image does; the same number of channels returns the image as it is.
 Pixels convert_channels(Pixels pixels, std::int64_t channels);
+
+/// A PNG file of `height` x `width` interleaved pixels of 1 or 3 channels.
+std::string encode_png(std::span<const std::uint8_t> pixels, std::int64_t width, std::int64_t height,
+                       std::int64_t channels);
 
 /// Writes a PNG of `height` x `width` interleaved pixels of 1 or 3 channels, durably (core/files.h).
 void write_png(const std::filesystem::path& path, std::span<const std::uint8_t> pixels, std::int64_t width,

@@ -155,17 +155,22 @@ Pixels decode_png(std::span<const std::byte> file, std::string_view name) {
   return pixels;
 }
 
-void write_png(const std::filesystem::path& path, std::span<const std::uint8_t> pixels, std::int64_t width,
-               std::int64_t height, std::int64_t channels) {
+std::string encode_png(std::span<const std::uint8_t> pixels, std::int64_t width, std::int64_t height,
+                       std::int64_t channels) {
   if ((channels != 1 && channels != 3) || width < 1 || height < 1 || width * height > most_pixels ||
       static_cast<std::int64_t>(pixels.size()) != width * height * channels)
-    throw std::invalid_argument(fmt::format("write_png: {} values for {} x {} pixels of {} channels",
+    throw std::invalid_argument(fmt::format("encode_png: {} values for {} x {} pixels of {} channels",
                                             pixels.size(), width, height, channels));
   Encoder encoder;
   if (!encoder.encode(pixels.data(), static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height),
                       static_cast<std::uint32_t>(channels)))
-    throw std::runtime_error(fmt::format("write_png: {}: {}", path.string(), encoder.message()));
-  write_file_durably(path, encoder.encoded());
+    throw std::runtime_error(fmt::format("encode_png: {}", encoder.message()));
+  return encoder.encoded();
+}
+
+void write_png(const std::filesystem::path& path, std::span<const std::uint8_t> pixels, std::int64_t width,
+               std::int64_t height, std::int64_t channels) {
+  write_file_durably(path, encode_png(pixels, width, height, channels));
 }
 
 }  // namespace ganymede

@@ -91,19 +91,26 @@ RunFolder::RunFolder(const std::filesystem::path& folder)
   write_file_durably(folder_ / ".writable", "");
   std::error_code ignored;
   std::filesystem::remove(folder_ / ".writable", ignored);
-  is_fresh_ = !is_there(config_path()) && !is_there(log_path()) &&
+  is_fresh_ = !is_there(folder_ / config_name) && !is_there(folder_ / log_name) &&
               std::filesystem::is_empty(checkpoints(), ignored) && !ignored;
 }
 
-void RunFolder::append_log(const nlohmann::json& report) {
-  if (!log_) log_ = File::open_for_appending(log_path());
+void RunFolder::append(const char* file, const nlohmann::json& line) {
+  auto found = open_.find(file);
+  if (found == open_.end()) found = open_.emplace(file, File::open_for_appending(folder_ / file)).first;
   // Text of doubtful encoding, a path for instance, must not end a training.
-  log_->write(report.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  found->second.write(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 void RunFolder::cut_log_back(std::int64_t step) {
-  if (!is_there(log_path())) return;
-  const std::string text = read_text_file(log_path(), std::numeric_limits<std::int64_t>::max());
+  cut_back(log_name, step);
+  cut_back(metrics_name, step);
+}
+
+void RunFolder::cut_back(const char* file, std::int64_t step) {
+  const std::filesystem::path path = folder_ / file;
+  if (!is_there(path)) return;
+  const std::string text = read_text_file(path, std::numeric_limits<std::int64_t>::max());
   std::string kept;
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
@@ -111,12 +118,12 @@ void RunFolder::cut_log_back(std::int64_t step) {
     if (is_kept(line, step)) kept += line + "\n";
     begin = end + 1;
   }
-  log_.reset();  // else it would go on writing into the file that is replaced
-  if (kept != text) write_file_durably(log_path(), kept);
+  open_.erase(file);  // else it would go on writing into the file that is replaced
+  if (kept != text) write_file_durably(path, kept);
 }
 
 void RunFolder::write_config(std::string_view text) const {
-  write_file_durably(config_path(), text);
+  write_file_durably(folder_ / config_name, text);
 }
 
 }  // namespace ganymede

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -14,7 +14,9 @@ namespace ganymede {
 /// The folder that a run writes, held by one process at a time (rank 0's):
 ///
 ///     config.cfg      resolved options
-///     log.jsonl       one JSON object a line
+///     log.jsonl       one JSON object a report
+///     metrics.jsonl   one JSON object a score: {"step": .., "metrics": {"fid": {"value": ..}}, "protocol": {..}}
+///     starts.jsonl    one JSON object a start: the step it went on from, and on what it ran
 ///     samples/        pictures
 ///     checkpoints/    see CheckpointStore
 ///     .lock           locked while the run lives; tells who holds it
@@ -23,6 +25,9 @@ namespace ganymede {
 class RunFolder {
  public:
   static constexpr const char* config_name = "config.cfg";
+  static constexpr const char* log_name = "log.jsonl";
+  static constexpr const char* metrics_name = "metrics.jsonl";
+  static constexpr const char* starts_name = "starts.jsonl";
 
   /// Makes the folder and its parents, or opens it; locks it; tries whether it can be written. Throws if
   /// `folder` is a symbolic link or a file, cannot be written, or is held by another process, which the
@@ -36,24 +41,26 @@ class RunFolder {
   std::filesystem::path samples() const { return folder_ / "samples"; }
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
 
-  /// Adds one line to log.jsonl in one write: it outlives this process, though not a power loss.
-  void append_log(const nlohmann::json& report);
+  /// Each adds one line to its file in one write: it outlives this process, though not a power loss.
+  void append_log(const nlohmann::json& report) { append(log_name, report); }
+  void append_score(const nlohmann::json& score) { append(metrics_name, score); }
+  void append_start(const nlohmann::json& start) { append(starts_name, start); }
 
-  /// On resume from `step`: durably removes the lines whose "step" is greater, and what is no JSON object,
-  /// such as a last line torn by a kill.
+  /// On resume from `step`: durably removes from log and metrics the lines whose "step" is greater, and what
+  /// is no JSON object, such as a last line torn by a kill.
   void cut_log_back(std::int64_t step);
 
   /// Durably, replacing the old.
   void write_config(std::string_view text) const;
 
  private:
-  std::filesystem::path log_path() const { return folder_ / "log.jsonl"; }
-  std::filesystem::path config_path() const { return folder_ / config_name; }
+  void append(const char* file, const nlohmann::json& line);
+  void cut_back(const char* file, std::int64_t step);
 
   std::filesystem::path folder_;
   File lock_;
   bool is_fresh_ = false;
-  std::optional<File> log_;
+  std::map<std::string, File> open_;  ///< by name, once something was appended
 };
 
 }  // namespace ganymede

@@ -99,14 +99,6 @@ FileRecord write_in_order(const std::filesystem::path& path, const NamedTensors&
   return file.finish();
 }
 
-void check_booleans(const at::Tensor& tensor, const std::string& where) {
-  if (tensor.scalar_type() != at::kBool) return;
-  // Read as bytes: what a C++ bool holds besides 0 and 1 is undefined.
-  const std::span<std::byte> bytes = bytes_of(tensor);
-  if (std::any_of(bytes.begin(), bytes.end(), [](std::byte value) { return value > std::byte{1}; }))
-    fail(ExitCode::checkpoint, "{}: a BOOL that is neither 0 nor 1", where);
-}
-
 std::string where_in(const std::filesystem::path& path, const std::string& name) {
   return fmt::format("{}, tensor {}", path.string(), quote(name));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <string_view>
 
 #include "core/error.h"
@@ -35,6 +36,14 @@ at::ScalarType dtype_of(const nlohmann::json& name, const std::string& where) {
 
 }  // namespace
 
+void check_booleans(const at::Tensor& tensor, const std::string& where) {
+  if (tensor.scalar_type() != at::kBool) return;
+  // Read as bytes: what a C++ bool holds besides 0 and 1 is undefined.
+  const std::span bytes(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes());
+  if (std::any_of(bytes.begin(), bytes.end(), [](std::byte value) { return value > std::byte{1}; }))
+    fail(ExitCode::checkpoint, "{}: a BOOL that is neither 0 nor 1", where);
+}
+
 const nlohmann::json& member(const nlohmann::json& object, const char* key, const std::string& where) {
   if (!object.is_object() || !object.contains(key))
     fail(ExitCode::checkpoint, "{}: \"{}\" is missing", where, key);
@@ -53,14 +62,18 @@ TensorType TensorType::parse(const nlohmann::json& object, const std::string& wh
   type.dtype = dtype_of(member(object, "dtype", where), where);
   const nlohmann::json& shape = member(object, "shape", where);
   if (!shape.is_array()) fail(ExitCode::checkpoint, "{}: \"shape\" is not a list", where);
-  // Zeros count as ones here: the strides of [0, 2^40, 2^40] overflow although its size does not.
-  std::int64_t bytes = type.item_bytes();
-  for (const nlohmann::json& dimension : shape) {
-    type.shape.push_back(parse_count(dimension, where));
-    if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(type.shape.back(), 1), &bytes))
-      fail(ExitCode::checkpoint, "{}: the shape {} overflows", where, quote(shape.dump()));
-  }
+  for (const nlohmann::json& dimension : shape) type.shape.push_back(parse_count(dimension, where));
+  type.check(where);
   return type;
+}
+
+void TensorType::check(const std::string& where) const {
+  // Zeros count as ones here: the strides of [0, 2^40, 2^40] overflow although its size does not.
+  std::int64_t bytes = item_bytes();
+  for (const std::int64_t dimension : shape)
+    if (__builtin_mul_overflow(bytes, std::max<std::int64_t>(dimension, 1), &bytes))
+      fail(ExitCode::checkpoint, "{}: the shape {} overflows", where,
+           quote(fmt::format("[{}]", fmt::join(shape, ","))));
 }
 
 nlohmann::json TensorType::to_json() const {
@@ -71,6 +84,10 @@ std::int64_t TensorType::numel() const {
   std::int64_t count = 1;
   for (const std::int64_t dimension : shape) count *= dimension;
   return count;
+}
+
+std::string TensorType::dtype_text() const {
+  return std::string(name_of(dtype));
 }
 
 std::string TensorType::text() const {

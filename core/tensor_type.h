@@ -22,14 +22,22 @@ struct TensorType {
 
   /// {"dtype": "F32", "shape": [2, 3]}. Throws Error(`checkpoint`) on a dtype outside the list above.
   nlohmann::json to_json() const;
+  /// Throws Error(`checkpoint`), beginning with `where`, if it has more bytes than 63 bits count.
+  void check(const std::string& where) const;
   std::int64_t numel() const;
   std::int64_t item_bytes() const { return static_cast<std::int64_t>(c10::elementSize(dtype)); }
   std::int64_t bytes() const { return numel() * item_bytes(); }
+  /// "F32"
+  std::string dtype_text() const;
   /// "F32 [2,3]", for messages.
   std::string text() const;
 
   bool operator==(const TensorType&) const = default;
 };
+
+/// Throws Error(`checkpoint`), beginning with `where`, if `tensor` is one of booleans, read from a file, that
+/// are not all 0 or 1.
+void check_booleans(const at::Tensor& tensor, const std::string& where);
 
 /// The non-negative integer `value`. Throws Error(`checkpoint`), beginning with `where`, if it is anything
 /// else.

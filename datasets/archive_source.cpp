@@ -35,7 +35,7 @@ ArchiveSource::ArchiveSource(const std::filesystem::path& path, std::string_view
   for (const bool image : is_image) index_of_member_.push_back(image ? *index++ : -1);
 }
 
-void ArchiveSource::read(const Take& take) {
+void ArchiveSource::read_some(const Wanted& wanted, const Take& take) {
   const auto changed = [&] {
     fail(ExitCode::dataset, "{} changed while it was read: pack it again", path_.string());
   };
@@ -46,7 +46,7 @@ void ArchiveSource::read(const Take& take) {
     const std::int64_t index = index_of_member_[members];
     if (index < 0) continue;
     if (!member->name.ends_with(contents_.names[static_cast<std::size_t>(index)])) changed();
-    if (!take(index, archive.read_all(largest_file))) return;
+    if (wanted(index) && !take(index, archive.read_all(largest_file))) return;
   }
   if (members != index_of_member_.size()) changed();
 }

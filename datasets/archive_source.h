@@ -12,7 +12,7 @@ class ArchiveSource : public EncodedSource {
   ArchiveSource(const std::filesystem::path& path, std::string_view subdir);
 
   std::vector<std::byte> first() override { return first_; }
-  void read(const Take& take) override;
+  void read_some(const Wanted& wanted, const Take& take) override;
   std::string name_of_image(std::int64_t index) const override;
 
  private:

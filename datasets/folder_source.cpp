@@ -72,9 +72,9 @@ std::vector<std::byte> FolderSource::first() {
   return load(0);
 }
 
-void FolderSource::read(const Take& take) {
+void FolderSource::read_some(const Wanted& wanted, const Take& take) {
   for (std::int64_t index = 0; index < count(); ++index)
-    if (!take(index, load(index))) return;
+    if (wanted(index) && !take(index, load(index))) return;
 }
 
 std::string FolderSource::name_of_image(std::int64_t index) const {

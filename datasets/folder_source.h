@@ -10,7 +10,7 @@ class FolderSource : public EncodedSource {
   FolderSource(const std::filesystem::path& folder, std::string_view subdir);
 
   std::vector<std::byte> first() override;
-  void read(const Take& take) override;
+  void read_some(const Wanted& wanted, const Take& take) override;
   std::string name_of_image(std::int64_t index) const override;
 
  private:

@@ -16,9 +16,9 @@ Hdf5Source::Hdf5Source(const std::filesystem::path& path)
   contents_.class_names = dataset_.class_names();
 }
 
-void Hdf5Source::read(const Take& take) {
+void Hdf5Source::read_some(const Wanted& wanted, const Take& take) {
   for (std::int64_t index = 0; index < count(); ++index)
-    if (!take(index, load(index))) return;
+    if (wanted(index) && !take(index, load(index))) return;
 }
 
 Picture Hdf5Source::decode(std::int64_t, std::span<const std::byte> stored, int channels) const {

@@ -12,7 +12,7 @@ class Hdf5Source : public ImageSource {
   explicit Hdf5Source(const std::filesystem::path& path);
 
   std::vector<std::byte> first() override { return load(0); }
-  void read(const Take& take) override;
+  void read_some(const Wanted& wanted, const Take& take) override;
   Picture decode(std::int64_t index, std::span<const std::byte> stored, int channels) const override;
   std::optional<ValueRange> scan_range() override;
   std::string name_of_image(std::int64_t index) const override { return dataset_.where(index); }

@@ -23,6 +23,7 @@ class ImageSource {
  public:
   /// Takes the stored bytes of image `index`; returns false to end the reading.
   using Take = std::function<bool(std::int64_t index, std::vector<std::byte> stored)>;
+  using Wanted = std::function<bool(std::int64_t index)>;
 
   virtual ~ImageSource() = default;
 
@@ -33,7 +34,11 @@ class ImageSource {
   virtual std::vector<std::byte> first() = 0;
   /// Hands over every image once, in whatever order the source is read fastest. Throws Error(dataset) or
   /// Error(storage) if the source is damaged or has changed since it was opened.
-  virtual void read(const Take& take) = 0;
+  void read(const Take& take) {
+    read_some([](std::int64_t) { return true; }, take);
+  }
+  /// The same of the images that are wanted alone; the others cost as little as the source allows.
+  virtual void read_some(const Wanted& wanted, const Take& take) = 0;
   /// `channels` 1 or 3 converts, 0 keeps. Throws Error(dataset) naming the image. Any thread.
   virtual Picture decode(std::int64_t index, std::span<const std::byte> stored, int channels) const = 0;
   /// Smallest and largest value of floating point data, read from all of it; none for bytes. Throws

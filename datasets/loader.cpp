@@ -11,7 +11,8 @@
 namespace ganymede {
 namespace {
 
-const LoaderOptions& checked(const LoaderOptions& options) {
+const LoaderOptions& checked(const LoaderOptions& options, ElementType type) {
+  if (options.raw && type != ElementType::uint8) throw std::logic_error("loader: raw images of another type");
   if (options.micro_batch < 1 || options.world_size < 1 || options.rank < 0 ||
       options.rank >= options.world_size || options.position < 0 || options.threads < 0)
     throw std::logic_error("loader: micro-batch, rank, position or threads out of range");
@@ -40,7 +41,7 @@ SampleOrder::Options Loader::order_options(const ImageDataset& dataset) {
 
 Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
     : dataset_(dataset),
-      options_(checked(options)),
+      options_(checked(options, dataset.type())),
       share_(share_of(options.micro_batch, options.rank, options.world_size)),
       order_(dataset.size(), options.seed, order_options(dataset)),
       values_(dataset.type(), dataset.low(), dataset.high()),
@@ -131,6 +132,7 @@ Batch Loader::load(const Task& task) {
   batch.share = share_;
   batch.images = image_memory();
   batch.labels = at::empty({share_.count}, at::kLong);
+  if (options_.raw) batch.flips = at::empty({share_.count}, at::kBool);
   auto* out = static_cast<std::byte*>(batch.images.data_ptr());
   const std::size_t stride =
       static_cast<std::size_t>(dataset_.channels() * dataset_.height() * dataset_.width()) *
@@ -138,8 +140,9 @@ Batch Loader::load(const Task& task) {
   std::vector<std::byte> stored(static_cast<std::size_t>(dataset_.image_bytes()));
   for (std::int64_t row = 0; row < share_.count && !stop_; ++row) {
     const std::int64_t index = task.samples[static_cast<std::size_t>(row)];
-    load_image(index, task.position + share_.first + row, stored,
-               out + static_cast<std::size_t>(row) * stride);
+    const bool flip = is_flipped(task.position + share_.first + row);
+    if (options_.raw) batch.flips.data_ptr<bool>()[row] = flip;
+    load_image(index, flip, stored, out + static_cast<std::size_t>(row) * stride);
     batch.labels.data_ptr<std::int64_t>()[row] = dataset_.labels()[static_cast<std::size_t>(index)];
   }
   return batch;
@@ -153,21 +156,26 @@ at::Tensor Loader::image_memory() {
       std::atomic_thread_fence(std::memory_order_acquire);  // after the last reader's release
       return tensor.detach();
     }
-  at::Tensor fresh =
-      at::empty({share_.count, dataset_.channels(), dataset_.height(), dataset_.width()},
-                at::TensorOptions(options_.dtype).memory_format(at::MemoryFormat::ChannelsLast));
+  at::Tensor fresh = at::empty(
+      {share_.count, dataset_.channels(), dataset_.height(), dataset_.width()},
+      at::TensorOptions(options_.raw ? at::kByte : options_.dtype)
+          .memory_format(options_.raw ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast));
   if (pool_.size() < static_cast<std::size_t>(std::max(1, options_.prefetch) + 2 + threads_))
     pool_.push_back(fresh);
   return fresh.detach();
 }
 
-void Loader::load_image(std::int64_t index, std::int64_t position, std::span<std::byte> stored, void* out) {
+bool Loader::is_flipped(std::int64_t position) const {
+  return options_.flip && flips_.bits(static_cast<std::uint64_t>(position), 0) >> 63;
+}
+
+void Loader::load_image(std::int64_t index, bool flip, std::span<std::byte> stored, std::byte* out) {
   dataset_.verify_block_of(index);
+  if (options_.raw) return dataset_.read(index, {out, stored.size()});
   dataset_.read(index, stored);
   if (const std::int64_t bad = values_.first_bad(stored); bad >= 0)
     fail(ExitCode::dataset, "{} (sample {}) holds {}; expected numbers in [{}, {}]", dataset_.where(index),
          index, values_.value(stored, bad), dataset_.low(), dataset_.high());
-  const bool flip = options_.flip && flips_.bits(static_cast<std::uint64_t>(position), 0) >> 63;
   values_.convert(stored, dataset_.channels(), dataset_.height(), dataset_.width(), flip, options_.dtype,
                   out);
 }

@@ -32,15 +32,17 @@ struct LoaderOptions {
   bool flip = false;          ///< mirror each image left to right with probability one half
   int prefetch = 4;           ///< micro-batches kept ready
   at::ScalarType dtype = at::kFloat;
-  int threads = 0;  ///< that read, decode and convert; 0: one for every four cores, at most four
+  bool raw = false;  ///< images as they are stored, for a GPU to convert; uint8 datasets only
+  int threads = 0;   ///< that read, decode and convert; 0: one for every four cores, at most four
 };
 
 /// One rank's share of a global micro-batch of consecutive positions.
 struct Batch {
-  at::Tensor images;          ///< [n, C, H, W] in [-1, 1], channels_last
+  at::Tensor images;          ///< [n, C, H, W] in [-1, 1], channels_last; raw: uint8, row by row
   at::Tensor labels;          ///< [n] int64, -1 = none
   std::int64_t position = 0;  ///< global position of the micro-batch's first image
   Share share;                ///< this rank's rows within the micro-batch; n = share.count, which may be 0
+  at::Tensor flips = {};      ///< raw: [n] bool, which images are yet to be mirrored left to right
 };
 
 /// Gives one micro-batch after the other, without end. Threads read, decode, check the digest of each block
@@ -71,7 +73,8 @@ class Loader {
   Batch load(const Task& task);
   void put(std::int64_t position, Result result);
   at::Tensor image_memory();
-  void load_image(std::int64_t index, std::int64_t position, std::span<std::byte> stored, void* out);
+  bool is_flipped(std::int64_t position) const;
+  void load_image(std::int64_t index, bool flip, std::span<std::byte> stored, std::byte* out);
 
   const ImageDataset& dataset_;
   const LoaderOptions options_;

@@ -141,7 +141,7 @@ std::vector<std::byte> NpzSource::first() {
   return bytes;
 }
 
-void NpzSource::read(const Take& take) {
+void NpzSource::read_some(const Wanted& wanted, const Take& take) {
   ArchiveFile archive(path_);
   while (const auto member = archive.next()) {
     if (member->name != images_) continue;
@@ -154,7 +154,7 @@ void NpzSource::read(const Take& take) {
       if (archive.read(stored) != stored.size())
         fail(ExitCode::dataset, "{} ends within image {} of {}: save it again", name_of(images_), index,
              count());
-      if (!take(index, std::move(stored))) return;
+      if (wanted(index) && !take(index, std::move(stored))) return;
     }
     if (std::byte more; archive.read({&more, 1}) != 0)
       fail(ExitCode::dataset, "{} goes on after its {} images: save it again", name_of(images_), count());

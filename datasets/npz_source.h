@@ -18,7 +18,7 @@ class NpzSource : public ImageSource {
   explicit NpzSource(const std::filesystem::path& path);
 
   std::vector<std::byte> first() override;
-  void read(const Take& take) override;
+  void read_some(const Wanted& wanted, const Take& take) override;
   Picture decode(std::int64_t index, std::span<const std::byte> stored, int channels) const override;
   std::optional<ValueRange> scan_range() override;
   std::string name_of_image(std::int64_t index) const override;

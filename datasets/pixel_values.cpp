@@ -5,6 +5,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "core/kernels/pixel_arithmetic.h"
 #include "datasets/byte_rows.h"
 
 namespace ganymede {
@@ -22,8 +23,7 @@ template <class Out>
 std::array<Out, 256> byte_table() {
   using Work = std::conditional_t<std::is_same_v<Out, double>, double, float>;
   std::array<Out, 256> table;
-  for (int x = 0; x < 256; ++x)
-    table[static_cast<std::size_t>(x)] = static_cast<Out>(Work(x) / Work(127.5) - Work(1));
+  for (int x = 0; x < 256; ++x) table[static_cast<std::size_t>(x)] = static_cast<Out>(pixel_of_byte<Work>(x));
   return table;
 }
 

@@ -253,7 +253,9 @@ class MpiCommunicator final : public Communicator {
 }  // namespace
 
 MpiSession::MpiSession(std::int64_t piece) : piece_(piece) {
-  // The watchdog's thread may call MPI_Abort while this one waits in MPI.
+  // One thread communicates. The watchdog's may call MPI_Abort while this one waits in MPI, which takes more than
+  // MPI_THREAD_SERIALIZED by the letter; MPI_THREAD_MULTIPLE would lock in every call. end_process() ends the
+  // process without the call where it does not return.
   int provided = 0;
   if (MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
     fail(ExitCode::peer, "MPI_Init_thread failed: start the program with mpirun, or with srun --mpi=pmix");

@@ -4,11 +4,13 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "core/device.h"
+#include "core/kernels/cuda/pixels.h"
 #include "core/trace_range.h"
 
 namespace ganymede {
 
-BatchFeed::BatchFeed(Loader& loader, at::Device device) : loader_(loader), device_(device) {
+BatchFeed::BatchFeed(Loader& loader, at::Device device, at::ScalarType dtype)
+    : loader_(loader), device_(device), dtype_(dtype) {
   if (!device.is_cpu()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
 }
 
@@ -36,6 +38,10 @@ void BatchFeed::stage() {
   const c10::StreamGuard guard(*stream_);
   batch.images = to_device(batch.images, device_);
   batch.labels = to_device(batch.labels, device_);
+  if (batch.flips.defined()) {
+    batch.images = cuda::images_of_bytes(batch.images, to_device(batch.flips, device_), dtype_);
+    batch.flips.reset();
+  }
   staged_.push_back({std::move(batch), c10::Event(device_.type())});
   staged_.back().copied.record(*stream_);
 }

@@ -10,9 +10,12 @@ namespace {
 
 constexpr Command table[] = {
     {"dataset", "pack, inspect and verify HDF5 datasets", dataset_command},
+    {"evaluate", "score images: FID, KID, IS, precision, recall and others", evaluate_command},
     {"models", "list the recipes with their networks' parameter counts", models_command},
+    {"report", "show a run, or have a person judge its images, in an HTML page", report_command},
     {"sample", "draw images from a run or checkpoint", sample_command},
     {"train", "train by a recipe, or go on with a run", train_command},
+    {"weights", "say what a file of weights is", weights_command},
 };
 
 }  // namespace

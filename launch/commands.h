@@ -17,8 +17,11 @@ std::span<const Command> commands();
 const Command& find_command(const std::string& name);
 
 int dataset_command(std::span<const std::string> arguments);
+int evaluate_command(std::span<const std::string> arguments);
 int models_command(std::span<const std::string> arguments);
+int report_command(std::span<const std::string> arguments);
 int sample_command(std::span<const std::string> arguments);
 int train_command(std::span<const std::string> arguments);
+int weights_command(std::span<const std::string> arguments);
 
 }  // namespace ganymede

@@ -8,38 +8,11 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/host_name.h"
 #include "distributed/nccl_communicator.h"
-#include "distributed/socket.h"
 
 namespace ganymede {
 namespace {
-
-/// Whether all ranks see a GPU.
-bool all_see_gpus(Communicator& world) {
-  return world.agree(torch::cuda::is_available() ? 0 : 1) == 0;
-}
-
-void refuse_missing_gpu() {
-  if (!at::globalContext().hasCUDART())
-    fail(ExitCode::options,
-         "train.device = cuda, but this build is for the CPU: build the preset cuda, or give cpu");
-  fail(ExitCode::options,
-       "train.device = cuda, but on {} no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES there, or "
-       "give cpu",
-       host_name());
-}
-
-/// Throws on all ranks if two of them have the same GPU.
-void refuse_shared_gpus(Communicator& world, int index, int visible) {
-  const auto gpus = world.gather_texts(fmt::format("{} {}", host_name(), gpu_identity(index)));
-  const std::set<std::string> different(gpus.begin(), gpus.end());
-  if (different.size() == gpus.size()) return;
-  fail(ExitCode::options,
-       "{} ranks on {} GPUs, but a GPU takes one rank: start fewer ranks on each host (mpirun --map-by "
-       "ppr:{}:node; Slurm: "
-       "--ntasks-per-node), make more GPUs visible, or give train.device = cpu",
-       gpus.size(), different.size(), visible);
-}
 
 /// torch repeats a warning whenever its cause returns: once is enough.
 class WarnOnce final : public c10::WarningHandler {
@@ -63,21 +36,41 @@ bool may_share_gpu() {
   return value != nullptr && std::string_view(value) == "1";
 }
 
-at::Device choose_device(const std::string& choice, Communicator& world) {
-  if (choice == "cpu") return at::kCPU;
-  if (!all_see_gpus(world)) {
-    if (choice == "auto") return at::kCPU;
-    if (!torch::cuda::is_available()) refuse_missing_gpu();
-    fail(ExitCode::options,
-         "train.device = cuda, but other ranks see no GPU: see nvidia-smi on each host, or give cpu");
-  }
+RankGpu own_gpu(int local_rank) {
+  RankGpu own{host_name(), "", 0};
+  if (!torch::cuda::is_available()) return own;
   // A launcher that gives each rank GPUs of its own leaves the others invisible: the number may repeat, the
   // GPU may not.
-  const int visible = torch::cuda::device_count();
-  const int index = world.local_rank() % visible;
-  if (!may_share_gpu()) refuse_shared_gpus(world, index, visible);
-  at::accelerator::setDeviceIndex(static_cast<c10::DeviceIndex>(index));
-  return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
+  own.index = local_rank % static_cast<int>(torch::cuda::device_count());
+  own.identity = gpu_identity(own.index);
+  return own;
+}
+
+DeviceDecision decide_device(const DeviceRequest& request, const std::vector<RankGpu>& ranks) {
+  if (request.choice == "cpu") return {};
+  const bool must = request.choice == "cuda";
+  std::set<std::string> different;
+  for (const RankGpu& rank : ranks) {
+    if (rank.identity.empty()) {
+      if (!must) return {};
+      if (!at::globalContext().hasCUDART())
+        fail(ExitCode::options,
+             "{} = cuda, but this build is for the CPU: build the preset cuda, or give cpu", request.option);
+      fail(ExitCode::options,
+           "{} = cuda, but on {} no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES there, or give "
+           "cpu",
+           request.option, rank.host);
+    }
+    different.insert(rank.host + " " + rank.identity);
+  }
+  if (request.may_share || different.size() == ranks.size()) return {.cuda = true};
+  const std::string text =
+      fmt::format("{} ranks on {} GPUs, but a GPU takes one rank", ranks.size(), different.size());
+  constexpr const char* remedy =
+      "start fewer ranks on each host (mpirun --map-by ppr:N:node; Slurm: --ntasks-per-node), or make more "
+      "GPUs visible";
+  if (must) fail(ExitCode::options, "{} = cuda: {}: {}, or give cpu", request.option, text, remedy);
+  return {.warning = fmt::format("{}: computing on the CPU; to use them, {}", text, remedy)};
 }
 
 void set_arithmetic(const Arithmetic& arithmetic) {

@@ -3,21 +3,37 @@
 #include <torch/types.h>
 
 #include <string>
-
-#include "distributed/communicator.h"
+#include <vector>
 
 namespace ganymede {
 
-/// The device that this rank computes on: `choice` is cpu, cuda, or auto (cuda where this build has it and
-/// every rank sees a GPU). Each rank of a host gets a GPU of its own, by its local rank; GANYMEDE_SHARE_GPU=1
-/// in the environment lets several share one, for tests. Makes it this thread's current device. Collective on
-/// `world`; throws Error(options).
-at::Device choose_device(const std::string& choice, Communicator& world);
+/// The GPU that a rank would take.
+struct RankGpu {
+  std::string host;
+  std::string identity;  ///< what tells it from the host's others; "" where the rank sees none
+  int index = 0;         ///< among those that the rank sees
+};
+/// This rank's: each rank of a host gets one of its own, by its local rank. Throws what CUDA says of a
+/// broken one.
+RankGpu own_gpu(int local_rank);
+
+struct DeviceRequest {
+  std::string choice;  ///< cpu, cuda, or auto: cuda where every rank has a GPU of its own
+  std::string option;  ///< the option that says so, for messages: train.device, --device
+  bool may_share = false;
+};
+struct DeviceDecision {
+  bool cuda = false;
+  std::string warning = {};  ///< for rank 0 to print; may be empty
+};
+/// What all ranks compute on, from every rank's GPU in rank order: the same on all of them. Throws
+/// Error(options) where cuda is asked for and some rank has no GPU, or not one of its own.
+DeviceDecision decide_device(const DeviceRequest& request, const std::vector<RankGpu>& ranks);
 
 /// Whether the device multiplies bfloat16 matrices faster than float32 ones.
 bool has_bf16_units(at::Device device);
 
-/// Whether GANYMEDE_SHARE_GPU allows several ranks a GPU.
+/// Whether GANYMEDE_SHARE_GPU=1 in the environment allows several ranks a GPU, for tests.
 bool may_share_gpu();
 
 struct Arithmetic {

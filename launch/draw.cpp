@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/options.h"
 #include "core/philox.h"
 
 namespace ganymede {
@@ -10,6 +11,16 @@ namespace ganymede {
 std::vector<std::int64_t> every_class(std::int64_t count) {
   std::vector<std::int64_t> classes(static_cast<std::size_t>(count));
   std::iota(classes.begin(), classes.end(), 0);
+  return classes;
+}
+
+std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t count) {
+  if (text.empty()) return {};
+  if (text == "all") return every_class(count);
+  std::vector<std::int64_t> classes;
+  OptionSchema schema;
+  schema.add("--classes", classes, "", {0, static_cast<double>(count - 1)}, "");
+  schema.apply({{"--classes", {text, "command line"}}});
   return classes;
 }
 

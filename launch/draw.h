@@ -15,6 +15,9 @@ struct Drawing {
 };
 
 std::vector<std::int64_t> every_class(std::int64_t count);
+/// What --classes says: "all", "3,7", or nothing for random ones. Throws Error(options) for a class that is
+/// not below `count`.
+std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t count);
 
 /// How many columns a grid of the drawing has: where few classes are drawn in turn, a multiple of their
 /// number, so that each column shows one of them; else about as many as rows.

@@ -1,5 +1,6 @@
 #include "launch/process.h"
 
+#include <ATen/DeviceAccelerator.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -97,8 +98,22 @@ std::string Process::from_root(const std::function<std::string()>& work) {
   return world_->broadcast_text(text, 0);
 }
 
-void Process::use_device(const std::string& choice, bool deterministic) {
-  together([&] { device_ = choose_device(choice, *world_); });
+void Process::use_device(const std::string& choice, const std::string& option, bool deterministic) {
+  RankGpu own;
+  together([&] {
+    if (choice != "cpu") own = own_gpu(world_->local_rank());
+  });
+  const auto hosts = world_->gather_texts(own.host), identities = world_->gather_texts(own.identity);
+  std::vector<RankGpu> ranks;
+  for (std::size_t r = 0; r < hosts.size(); ++r) ranks.push_back({hosts[r], identities[r]});
+  together([&] {
+    const DeviceDecision decision =
+        decide_device({.choice = choice, .option = option, .may_share = may_share_gpu()}, ranks);
+    if (!decision.warning.empty() && is_root()) print_error("warning: " + decision.warning);
+    if (!decision.cuda) return;
+    device_ = {at::kCUDA, static_cast<c10::DeviceIndex>(own.index)};
+    at::accelerator::setDeviceIndex(device_.index());
+  });
   set_arithmetic({.deterministic = deterministic});
   if (mpi_ && device_.is_cuda())
     prepare_nccl({.rank = rank(), .shared_gpu = may_share_gpu(), .deterministic = deterministic});

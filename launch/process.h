@@ -50,8 +50,9 @@ class Process {
   /// Runs `work` on rank 0 and returns its text on all. Collective.
   std::string from_root(const std::function<std::string()>& work);
 
-  /// Chooses what this rank computes on, and how (launch/device.h); until then it is the host. Collective.
-  void use_device(const std::string& choice, bool deterministic);
+  /// Chooses what this rank computes on, and how (launch/device.h); until then it is the host. `option` is the
+  /// one that gave `choice`. Collective.
+  void use_device(const std::string& choice, const std::string& option, bool deterministic);
   at::Device device() const { return device_; }
   /// A group of all ranks for tensors on device(), and on the host too; world() takes host tensors only.
   /// Collective.

@@ -15,8 +15,9 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.batch", batch, "images", {1, 1 << 24}, "global batch, over all ranks and micro-batches");
   schema.add("train.accumulate", accumulate, "micro-batches", {1, 1 << 20},
              "parts the global batch is computed in");
-  schema.add("train.precision", precision, {"auto", "bf16", "fp32", "fp64"},
-             "arithmetic of the convolutions; auto: bf16 where the device has units for it, else fp32");
+  schema.add("train.precision", precision, {"auto", "bf16", "fp16", "fp32", "fp64"},
+             "arithmetic of the convolutions; auto: bf16 where the device has units for it, else fp32; fp16, "
+             "for GPUs without such units, scales the loss");
   schema.add("train.steps", steps, "steps", {0, many}, "length of the run", OnResume::free);
   schema.add("train.kimg", kimg, "thousand images", {0, many},
              "length of the run in real images, 0 for train.steps", OnResume::free);
@@ -40,6 +41,18 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
   schema.add("watchdog.seconds", watchdog_seconds, "s", {0, 1e6},
              "without progress until the job ends, 0 for never", OnResume::free);
+  schema.add("evaluate.every", evaluate_every, "steps", {0, many}, "between scores, 0 for never",
+             OnResume::free);
+  schema.add("evaluate.metrics", evaluate_metrics, {},
+             "scores, by comma: see `ganymede evaluate --help`; by the first the best checkpoint is kept",
+             OnResume::free);
+  schema.add("evaluate.count", evaluate_count, "images", {1, 1e9}, "drawn for a score", OnResume::free);
+  schema.add("evaluate.features", evaluate_features, {},
+             "weights file of the network that looks at images, or random", OnResume::free);
+  schema.add("evaluate.reference", evaluate_reference, {},
+             "what is compared with: data (that of training), other images, or statistics", OnResume::free);
+  schema.add("evaluate.reference_count", evaluate_reference_count, "images", {0, 1e9},
+             "most of the reference that are looked at, a random subset; 0 for all", OnResume::free);
 }
 
 namespace {

@@ -25,12 +25,20 @@ struct TrainOptions {
   std::int64_t sample_count = 64;
   std::int64_t log_every = 10;
   double watchdog_seconds = 300;
+  std::int64_t evaluate_every = 0;
+  std::string evaluate_metrics = "fid";
+  std::int64_t evaluate_count = 10'000;
+  std::string evaluate_features = "random";
+  std::string evaluate_reference = "data";
+  std::int64_t evaluate_reference_count = 50'000;
 
   void describe(OptionSchema& schema);
   /// Of weights and their gradients.
   at::ScalarType dtype() const { return precision == "fp64" ? at::kDouble : at::kFloat; }
   /// Of the maps between convolutions.
-  at::ScalarType activations() const { return precision == "bf16" ? at::kBFloat16 : dtype(); }
+  at::ScalarType activations() const {
+    return precision == "bf16" ? at::kBFloat16 : precision == "fp16" ? at::kHalf : dtype();
+  }
 };
 
 /// A run's options, resolved: what a recipe file, a checkpoint or a command line says, in typed structs.

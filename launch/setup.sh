@@ -3,7 +3,7 @@
 # sudo), and libtorch from the torch wheel into .venv. A second call finds everything in place and changes nothing.
 #   --cpu    what the preset cpu needs: 1.3 GB in .venv; the default
 #   --cuda   what the preset cuda needs: all of torch, 4.6 GB; asks for nvcc, which it does not install
-#   --tests  the compilers' and Python's test libraries, and Slurm; all of torch
+#   --tests  the compilers' and Python's test libraries, Slurm, and Chromium (0.3 GB); all of torch
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 self=setup
@@ -32,7 +32,7 @@ packages=(
 [ $device = cuda ] && wheels=cuda
 if [ $tests = yes ]; then
   wheels=tests
-  packages+=(libgtest-dev slurm-wlm munge)
+  packages+=(libgtest-dev slurm-wlm munge chromium-headless-shell fonts-dejavu-core)
 fi
 
 as_root() {

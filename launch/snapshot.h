@@ -19,6 +19,9 @@ class Snapshots {
   Snapshots(Process& process, std::filesystem::path folder, std::int64_t keep)
       : process_(process), store_(std::move(folder), keep) {}
 
+  /// Keeps this step's checkpoint beyond the newest ones: the best.
+  void protect(std::optional<std::int64_t> step) { store_.protect(step); }
+
   /// Writes a checkpoint: every rank its shard, rank 0 the manifest. `header` is kept beside the progress.
   /// Collective.
   void save(Method& method, const RunProgress& progress, nlohmann::json header);

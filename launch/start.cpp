@@ -112,7 +112,8 @@ std::string take_over(const std::vector<Player*>& players, const SoundCheckpoint
   std::vector<std::string> skipped;
   for (const Player* player : players)
     for (const auto& [name, tensor] : player->state()) {
-      if (name.find("/adam_") != std::string::npos) continue;
+      if (name.find("/adam_") != std::string::npos || name.find("/loss_scale/") != std::string::npos)
+        continue;
       const at::Tensor* source = source_of(name, saved);
       if (source && source->sizes() == tensor.sizes()) {
         check_finite(name, *source, checkpoint.path);

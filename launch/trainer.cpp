@@ -3,6 +3,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cmath>
+#include <utility>
 
 #include "core/image_grid.h"
 #include "core/signals.h"
@@ -10,6 +11,7 @@
 #include "launch/batch_feed.h"
 #include "launch/device.h"
 #include "launch/draw.h"
+#include "launch/environment.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -17,7 +19,11 @@ namespace ganymede {
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
       snapshots_(setting.process, setting.out / "checkpoints", setting.options.train.checkpoint_keep),
-      control_(setting.process.world().duplicate("control")) {}
+      control_(setting.process.world().duplicate("control")) {
+  if (setting.options.train.evaluate_every > 0)
+    scores_.emplace(TrainingScores::Setting{setting.process, setting.options, setting.dataset, setting.method,
+                                            setting.out});
+}
 
 void Trainer::note(std::string_view activity) {
   setting_.process.note(activity);
@@ -27,7 +33,7 @@ bool Trainer::is_due(std::int64_t total) const {
   const TrainOptions& options = setting_.options.train;
   const auto every = [&](std::int64_t period) { return period > 0 && progress_.step % period == 0; };
   return progress_.step == total || every(options.log_every) || every(options.sample_every) ||
-         every(options.checkpoint_every);
+         every(options.checkpoint_every) || every(options.evaluate_every);
 }
 
 void Trainer::send(const StepReport& report) {
@@ -38,8 +44,11 @@ void Trainer::send(const StepReport& report) {
     values.push_back(value);
   }
   // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
-  for (const Player* player : setting_.method.players())
+  for (const Player* player : setting_.method.players()) {
     values.push_back(player->last_gradient_norm().to(at::kDouble));
+    values.push_back(player->loss_scale() ? player->loss_scale()->skipped()
+                                          : at::zeros({}, values.back().options()));
+  }
   const at::Tensor joined = at::stack(values);
   if (joined.is_cpu()) {
     pending.values = joined;
@@ -90,10 +99,21 @@ Trainer::Agreed Trainer::agree(bool now) {
 
 void Trainer::take(const Pending& pending, const double* totals) {
   figures_.clear();
-  for (std::size_t i = 0; i < pending.names.size(); ++i) figures_.emplace_back(pending.names[i], totals[i]);
-  if (std::all_of(totals, totals + pending.values.numel(),
-                  [](double figure) { return std::isfinite(figure); }))
-    return;
+  bool sound = true;
+  double skipped = 0;
+  for (const double* player = totals + pending.names.size(); player < totals + pending.values.numel();
+       player += 2) {
+    sound = sound && std::isfinite(player[0]);
+    skipped += player[1];
+  }
+  // What a skipped update computed may have overflowed: it is left out.
+  const bool skips = skipped != std::exchange(skipped_, skipped);
+  for (std::size_t i = 0; i < pending.names.size(); ++i)
+    if (std::isfinite(totals[i]))
+      figures_.emplace_back(pending.names[i], totals[i]);
+    else
+      sound = sound && skips;
+  if (sound) return;
   line_.finish();
   throw AgreedError(
       ExitCode::diverged,
@@ -107,21 +127,31 @@ ExitCode Trainer::run(const RunProgress& start) {
   progress_ = start;
   saved_step_ = start.step > 0 ? start.step : -1;
   saved_at_ = std::chrono::steady_clock::now();
+  for (const Player* player : setting_.method.players())
+    if (const LossScale* scale = player->loss_scale())
+      skipped_ += scale->skipped().item<double>() * setting_.process.size();
   const TrainOptions& options = setting_.options.train;
   Process& process = setting_.process;
   Method& method = setting_.method;
   const std::int64_t total = setting_.options.total_steps(method.batches_per_step());
-  Loader loader(setting_.dataset, {.micro_batch = options.batch / options.accumulate,
-                                   .rank = process.rank(),
-                                   .world_size = process.size(),
-                                   .seed = static_cast<std::uint64_t>(options.seed),
-                                   .reseed = progress_.reseed,
-                                   .position = progress_.position,
-                                   .flip = options.flip,
-                                   .dtype = options.dtype()});
-  BatchFeed feed(loader, process.device());
+  Loader loader(setting_.dataset,
+                {.micro_batch = options.batch / options.accumulate,
+                 .rank = process.rank(),
+                 .world_size = process.size(),
+                 .seed = static_cast<std::uint64_t>(options.seed),
+                 .reseed = progress_.reseed,
+                 .position = progress_.position,
+                 .flip = options.flip,
+                 .dtype = options.dtype(),
+                 .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8});
+  BatchFeed feed(loader, process.device(), options.dtype());
+  open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
+  if (scores_) {
+    snapshots_.protect(scores_->go_on_from(progress_.step));
+    if (scores_->is_due(progress_.step, total)) score();
+  }
   bool stop = false;
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
@@ -145,6 +175,8 @@ ExitCode Trainer::run(const RunProgress& start) {
     if (grid_due && !stop) write_samples();
     const bool periodic = options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0;
     if (agreed.save || periodic || stop || progress_.step == total) save();
+    // What a stop leaves out the next start makes up for.
+    if (scores_ && !stop && scores_->is_due(progress_.step, total)) score();
     // Who asks to stop may not wait: saved is saved first.
     if (grid_due && stop) write_samples();
   }
@@ -152,16 +184,27 @@ ExitCode Trainer::run(const RunProgress& start) {
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
 
+void Trainer::open_log() {
+  nlohmann::json environment = environment_of(setting_.process);
+  environment["precision"] = setting_.options.train.precision;
+  setting_.process.together([&] {
+    if (!setting_.folder) return;
+    log_.emplace(*setting_.folder, progress_.step);
+    log_->start(setting_.options.schema.to_recipe(), environment);
+  });
+}
+
 void Trainer::report(std::int64_t total) {
-  if (!setting_.folder) return;
+  if (!log_) return;
   std::string text;
   for (const auto& [name, value] : figures_) text += fmt::format("{} {:.4g}  ", name, value);
+  if (scores_) text += scores_->text();
   line_.advance(progress_.step, total);
   const double images_per_second =
       line_.rate() * static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
                          duration_text(line_.seconds_left()), text));
-  setting_.folder->append_log(log_entry(images_per_second));
+  log_->report(log_entry(images_per_second));
 }
 
 nlohmann::json Trainer::log_entry(double images_per_second) const {
@@ -174,6 +217,10 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
   for (const Player* player : setting_.method.players()) {
     entry[player->name() + "_lr"] = player->learning_rate();
     entry[player->name() + "_gradient_norm"] = player->gradient_norm();
+    if (const LossScale* scale = player->loss_scale()) {
+      entry[player->name() + "_loss_scale"] = scale->scale().item<double>();
+      entry[player->name() + "_skipped_updates"] = scale->skipped().item<double>();
+    }
     const GradientReducer::Traffic traffic = player->reducer().traffic();
     sum.collectives += traffic.collectives;
     sum.bytes += traffic.bytes;
@@ -187,6 +234,20 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
   entry["reduce_hidden_seconds"] = std::max(0., sum.seconds - sum.exposed);
   if (const std::int64_t peak = peak_memory(setting_.process.device())) entry["gpu_memory_bytes"] = peak;
   return entry;
+}
+
+void Trainer::score() {
+  note("scoring");
+  const TrainingScores::Result result = scores_->evaluate(progress_.step);
+  if (result.is_best) {
+    snapshots_.protect(progress_.step);
+    save();
+  }
+  setting_.process.together([&] {
+    if (log_) log_->score(result.line);
+  });
+  if (setting_.process.is_root())
+    line_.show(fmt::format("step {}: {}{}", progress_.step, scores_->text(), result.is_best ? "  best" : ""));
 }
 
 void Trainer::save() {
@@ -209,9 +270,12 @@ void Trainer::write_samples() {
   draw(setting_.process, *sampler, drawing,
        [&](std::int64_t, const at::Tensor& part, const at::Tensor&) { images.push_back(part); });
   setting_.process.together([&] {
-    if (setting_.folder)
-      write_grid(setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step), at::cat(images),
-                 grid_columns(drawing));
+    if (!log_) return;
+    const auto path = setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step);
+    write_grid(path, at::cat(images), grid_columns(drawing));
+    log_->samples(progress_.step, path);
+    for (const Player* player : setting_.method.players())
+      log_->weights(progress_.step, player->name(), player->weights(/*average=*/false));
   });
 }
 

@@ -4,11 +4,12 @@
 
 #include <deque>
 
-#include "core/run_folder.h"
+#include "core/run_log.h"
 #include "datasets/image_dataset.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
+#include "launch/training_scores.h"
 
 namespace ganymede {
 
@@ -39,7 +40,7 @@ class Trainer {
   struct Pending {
     std::int64_t step;
     std::vector<std::string> names;
-    at::Tensor values;  ///< this rank's parts
+    at::Tensor values;  ///< this rank's parts; then each player's gradient norm and count of skipped updates
     std::optional<c10::Event> arrived;
   };
 
@@ -55,6 +56,8 @@ class Trainer {
   nlohmann::json log_entry(double images_per_second) const;
   void save();
   void write_samples();
+  void open_log();
+  void score();
   void note(std::string_view activity);
 
   Setting setting_;
@@ -62,8 +65,11 @@ class Trainer {
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
   std::deque<Pending> pending_;
-  Figures figures_;  ///< of the newest step that has been agreed on
+  Figures figures_;     ///< of the newest step that has been agreed on
+  double skipped_ = 0;  ///< updates by then, of all players, over all ranks
   ProgressLine line_{stdout};
+  std::optional<RunLog> log_;  ///< rank 0's
+  std::optional<TrainingScores> scores_;
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

@@ -31,6 +31,8 @@ struct MethodContext {
     if (alive) alive(activity);
   }
   std::int64_t micro_batch() const { return batch / accumulate; }
+  /// Whether players scale their loss: the gradients of float16 maps would vanish.
+  bool scale_loss() const { return activations == at::kHalf; }
 };
 
 /// Named figures of a step: this rank's part of each, so that the sum over ranks is the global figure.

@@ -87,7 +87,8 @@ at::Tensor adopt(const NamedTensors& tensors, const ArenaLayout& layout, at::Dev
 }  // namespace
 
 Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
-               at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes)
+               at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes,
+               bool scale_loss)
     : name_(std::move(name)),
       network_(std::move(network)),
       options_(options),
@@ -104,6 +105,7 @@ Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, con
     ema_ = weight_.clone();
     ema_buffer_ = buffer_.clone();
   }
+  if (scale_loss) scale_.emplace(device);
   for (const auto& [parameter_name, parameter] : parameters) {
     parameters_.push_back(parameter);
     parameter_count_ += parameter.numel();
@@ -123,10 +125,40 @@ double Player::learning_rate() const {
   return options_.lr * schedule_.factor(std::max<std::int64_t>(updates_, 1));
 }
 
+void Player::backward(const at::Tensor& loss) {
+  (scale_ ? loss * scale_->scale().to(loss.scalar_type()) : loss).backward();
+}
+
+void Player::finish_gradients() {
+  reducer_->finalize();
+  // An infinite gradient stays infinite, on every rank.
+  if (scale_) gradient_.mul_(scale_->scale().reciprocal());
+}
+
+void Player::keep_buffers() {
+  if (scale_) kept_buffer_ = buffer_.clone();
+}
+
+void Player::restore_buffers(const Player& updated) {
+  if (scale_) buffer_.copy_(at::where(updated.scale_->is_skipped(), kept_buffer_, buffer_));
+}
+
+void Player::judge_gradients() {
+  const at::Tensor norm = gradient_.norm();
+  if (!scale_) {
+    gradient_norm_ = norm;
+    return;
+  }
+  const at::Tensor finite = norm.isfinite(), hopeless = scale_->scale().le(LossScale::least);
+  const at::Tensor before = gradient_norm_.defined() ? gradient_norm_ : at::zeros_like(norm);
+  gradient_norm_ = at::where(finite.logical_or(hopeless), norm, before);
+  scale_->follow(finite);
+}
+
 void Player::update() {
   const at::NoGradGuard no_grad;
   ++updates_;
-  gradient_norm_ = gradient_.norm();
+  judge_gradients();
   // Without a first moment, and so late that its bias is gone, a step of Adam is one of RMSProp.
   const std::int64_t t = options_.optimizer == "rmsprop" ? std::int64_t{1} << 62 : updates_;
   AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, t, 1};
@@ -141,9 +173,12 @@ void Player::update() {
   if (has_average()) {
     const double decay = updates_ <= options_.ema_start ? 0 : options_.ema;
     averages.push_back({ema_, decay});
-    ema_buffer_.lerp_(buffer_, 1 - decay);
+    if (scale_)
+      ema_buffer_.copy_(at::where(scale_->is_skipped(), ema_buffer_, ema_buffer_.lerp(buffer_, 1 - decay)));
+    else
+      ema_buffer_.lerp_(buffer_, 1 - decay);
   }
-  adam_step(step, weight_, gradient_, m_, v_, averages);
+  adam_step(step, weight_, gradient_, m_, v_, averages, scale_ ? scale_->gate() : at::Tensor());
 }
 
 void Player::clamp_weights(double bound) {
@@ -152,7 +187,8 @@ void Player::clamp_weights(double bound) {
 }
 
 void Player::broadcast(Communicator& communicator, int root) {
-  for (const at::Tensor& arena : {weight_, m_, v_, buffer_, ema_, ema_buffer_})
+  const at::Tensor figures = scale_ ? scale_->figures() : at::Tensor();
+  for (const at::Tensor& arena : {weight_, m_, v_, buffer_, ema_, ema_buffer_, figures})
     if (arena.defined() && arena.numel() > 0) communicator.broadcast(arena, root)->wait();
 }
 
@@ -175,6 +211,9 @@ NamedTensors Player::state() const {
   add("adam_v", weight_layout_, v_);
   add("ema", weight_layout_, ema_);
   add("ema_buffer", buffer_layout_, ema_buffer_);
+  if (scale_)
+    for (const auto& [figure, view] : scale_->state())
+      state.emplace_back(fmt::format("{}/loss_scale/{}", name_, figure), view);
   return state;
 }
 

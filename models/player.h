@@ -7,6 +7,7 @@
 #include "core/options.h"
 #include "core/schedule.h"
 #include "distributed/gradient_reducer.h"
+#include "models/loss_scale.h"
 
 namespace ganymede {
 
@@ -43,9 +44,10 @@ struct OptimizerOptions {
 class Player {
  public:
   /// Takes over the network's parameters and buffers (converted to `dtype`, on `device`). Collectives on
-  /// `gradients`.
+  /// `gradients`. With `scale_loss` the loss is scaled dynamically, for float16 maps (models/loss_scale.h).
   Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
-         at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes);
+         at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes,
+         bool scale_loss = false);
 
   const std::string& name() const { return name_; }
 
@@ -53,10 +55,23 @@ class Player {
   void zero_gradients();
   GradientReducer& reducer() { return *reducer_; }
   const GradientReducer& reducer() const { return *reducer_; }
-  /// Clipping, Adam or RMSProp, averages of weights and buffers. The gradients are the sums over ranks.
+  /// Adds the gradients of `loss`, a scalar: times the loss scale, if there is one.
+  void backward(const at::Tensor& loss);
+  /// After the last backward, for which the reducer was armed: the gradients become the sums over ranks,
+  /// without the loss scale. Collective.
+  void finish_gradients();
+  /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where a gradient is
+  /// not finite, on all ranks alike: the scale is halved.
   void update();
   /// Every weight into [-bound, bound]. Averages stay.
   void clamp_weights(double bound);
+
+  /// None in full precision.
+  const LossScale* loss_scale() const { return scale_ ? &*scale_ : nullptr; }
+  /// With a loss scale, around every update that computes with this player's network: the buffers as they are
+  /// now, and back to them where `updated`, the player that learned, skipped its update. Nothing without.
+  void keep_buffers();
+  void restore_buffers(const Player& updated);
 
   /// Root's weights, averages, moments and buffers on every rank. Collective.
   void broadcast(Communicator& communicator, int root);
@@ -64,8 +79,10 @@ class Player {
   void reset_average();
 
   /// All tensors that a checkpoint holds, named "<player>/<kind>/<tensor>"; kinds: weight, buffer, adam_m,
-  /// adam_v, and, with an average, ema, ema_buffer. Views: copying into them restores the player.
+  /// adam_v, and, with an average, ema, ema_buffer; with a loss scale, loss_scale. Views: copying into them
+  /// restores the player.
   NamedTensors state() const;
+  /// Updates so far, those that a loss scale skipped among them.
   std::int64_t updates() const { return updates_; }
   void set_updates(std::int64_t updates) { updates_ = updates; }
 
@@ -78,19 +95,25 @@ class Player {
   std::int64_t memory_bytes() const;
   const at::Tensor& gradient_arena() const { return gradient_; }
   double learning_rate() const;
-  /// Norm of the last update's gradient, before clipping: a scalar on the device.
+  /// Norm of the last update's gradient, before clipping: a scalar on the device. Skipped updates leave that
+  /// of the update before, but for one that overflowed at the least loss scale: it is not finite, and no
+  /// other scale will help.
   const at::Tensor& last_gradient_norm() const { return gradient_norm_; }
   /// The same on the host: waits for the device.
   double gradient_norm() const { return gradient_norm_.defined() ? gradient_norm_.item<double>() : 0; }
 
  private:
+  /// The gradient's norm, and what the loss scale makes of it.
+  void judge_gradients();
+
   std::string name_;
   std::shared_ptr<torch::nn::Module> network_;
   OptimizerOptions options_;
   Schedule schedule_;
   ArenaLayout weight_layout_, buffer_layout_;
   std::vector<at::Tensor> parameters_;
-  at::Tensor weight_, gradient_, m_, v_, ema_, buffer_, ema_buffer_;
+  at::Tensor weight_, gradient_, m_, v_, ema_, buffer_, ema_buffer_, kept_buffer_;
+  std::optional<LossScale> scale_;
   std::unique_ptr<GradientReducer> reducer_;
   std::int64_t updates_ = 0;
   std::int64_t parameter_count_ = 0;

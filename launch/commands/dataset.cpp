@@ -74,17 +74,18 @@ PackOptions pack_options(const CommandLine& line) {
   return options;
 }
 
+/// Two spaces and the name, or nothing where the class has none.
 std::string class_name(std::int64_t label, const std::vector<std::string>& names) {
-  if (label < 0) return "(no class)";
+  if (label < 0) return "  (no class)";
   const auto k = static_cast<std::size_t>(label);
-  return k < names.size() ? names[k] : "";
+  return k < names.size() ? "  " + names[k] : "";
 }
 
 /// One line a class, without end for none.
 void print_classes(const std::map<std::int64_t, std::int64_t>& counts,
                    const std::vector<std::string>& names) {
   for (const auto& [label, count] : counts)
-    fmt::print("  {:>6} {:>12} images  {}\n", label, with_thousands(count), class_name(label, names));
+    fmt::print("  {:>6} {:>12} images{}\n", label, with_thousands(count), class_name(label, names));
 }
 
 int pack_command(const CommandLine& line) {

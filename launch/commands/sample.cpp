@@ -1,10 +1,9 @@
 #include "launch/command_line.h"
 #include "launch/commands.h"
-#include "launch/cost.h"
 #include "launch/draw.h"
 #include "launch/image_sink.h"
+#include "launch/loaded_run.h"
 #include "launch/progress_line.h"
-#include "launch/snapshot.h"
 #include "launch/text.h"
 #include "launch/threads.h"
 
@@ -66,39 +65,21 @@ Request read_request(const CommandLine& line) {
   return request;
 }
 
-std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t count) {
-  if (text.empty()) return {};
-  if (text == "all") return every_class(count);
-  std::vector<std::int64_t> classes;
-  OptionSchema schema;
-  schema.add("--classes", classes, "", {0, static_cast<double>(count - 1)}, "");
-  schema.apply({{"--classes", {text, "command line"}}});
-  return classes;
-}
-
 ExitCode sample(Process& process, const Request& request) {
   set_threads(process, 0);
-  const SoundCheckpoint checkpoint = find_checkpoint(process, request.from);
-  const Manifest& manifest = checkpoint.manifest;
-  const RunOptions options({parse_recipe(manifest.header.at("options").get<std::string>(), "checkpoint")});
-  process.use_device(request.device, options.train.deterministic);
-  const auto group = process.group("sampling");
-  MethodContext context = method_context(options, *group, *group, process.device());
-  context.alive = [&](std::string_view activity) { process.note(activity); };
-  const auto method = options.method->build(context);
+  LoadedRun run(process, request.from, request.device);
   process.together([&] {
-    if (request.asks_for_average && std::ranges::none_of(method->players(), &Player::has_average))
+    if (request.asks_for_average && std::ranges::none_of(run.method().players(), &Player::has_average))
       fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
   });
-  restore(process, *method, checkpoint, *group);
 
-  const ImageSpec spec = options.method->images();
+  const ImageSpec spec = run.images();
   Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};
   process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
-  const auto sampler = method->sampler(request.options);
+  const auto sampler = run.method().sampler(request.options);
   std::unique_ptr<ImageSink> sink;
   process.together([&] {
-    if (process.is_root()) sink = make_image_sink(request.out, drawing, spec, checkpoint.path.string());
+    if (process.is_root()) sink = make_image_sink(request.out, drawing, spec, run.checkpoint().path.string());
   });
   ProgressLine line(stderr, 10);
   draw(process, *sampler, drawing,
@@ -114,7 +95,8 @@ ExitCode sample(Process& process, const Request& request) {
     if (sink) sink->finish();
   });
   if (process.is_root())
-    fmt::print("{} images of step {}: {}\n", request.count, manifest.step, request.out.string());
+    fmt::print("{} images of step {}: {}\n", request.count, run.checkpoint().manifest.step,
+               request.out.string());
   return ExitCode::done;
 }
 

@@ -163,7 +163,7 @@ ExitCode train(Process& process, const Request& request) {
     if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
 
-  process.use_device(options.train.device, options.train.deterministic);
+  process.use_device(options.train.device, "train.device", options.train.deterministic);
   const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   resolve_precision(process, options.train, checkpoint ? &checkpoint->manifest : nullptr);
   const auto gradients = process.group("gradients");

@@ -51,9 +51,9 @@ AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const GanLoss&
       generator_(networks.generator()),
       discriminator_(networks.discriminator()),
       generator_player_("generator", generator_, options.generator, context.dtype, context.device,
-                        context.gradients, context.bucket_bytes),
+                        context.gradients, context.bucket_bytes, context.scale_loss()),
       discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
-                            context.device, context.gradients, context.bucket_bytes),
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()),
       generator_history_(generator_player_, options.historical_average),
       discriminator_history_(discriminator_player_, options.historical_average) {
   if (loss_state_.defined()) loss_state_ = loss_state_.to(context.device);
@@ -145,6 +145,19 @@ ForwardContext AdversarialMethod::forward_context(const Share& share) const {
           context_.activations};
 }
 
+void AdversarialMethod::begin_update(Player& player) {
+  for (Player* each : players()) each->keep_buffers();
+  generator_->begin_phase(true);
+  discriminator_->begin_phase(true);
+  player.zero_gradients();
+}
+
+void AdversarialMethod::finish_update(Player& player) {
+  show_gradients(player);
+  player.update();
+  for (Player* each : players()) each->restore_buffers(player);
+}
+
 void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next,
                                              Losses& losses) {
   const TraceRange range("discriminator");
@@ -157,9 +170,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   at::Tensor logit_sums;
   if (options_.penalty.due(update)) ++losses.penalised;
-  generator_->begin_phase(true);
-  discriminator_->begin_phase(true);
-  discriminator_player_.zero_gradients();
+  begin_update(discriminator_player_);
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
     context_.note("discriminator update");
@@ -209,19 +220,22 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     if (options_.penalty.due(update)) {
       const at::Tensor noise = penalty_noise(options_.penalty, real, draws);
       if (noise.defined()) show("discriminator.penalty_noise", noise);
+      // As small as the loss's own: a larger one would overflow where the scale has found its place.
+      const LossScale* scale = discriminator_player_.loss_scale();
+      const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
       const at::Tensor penalty =
-          gradient_penalty(options_.penalty, *discriminator_, judged, noise, forward).sum() * share_of_batch;
+          gradient_penalty(options_.penalty, *discriminator_, judged, noise, forward, inner).sum() *
+          share_of_batch;
       Losses::add(losses.penalty, penalty);
       show("discriminator.penalty", penalty);
       loss = loss + penalty * static_cast<double>(options_.penalty.every);
     }
     show("discriminator.loss", loss);
-    loss.backward();
+    discriminator_player_.backward(loss);
   }
-  discriminator_player_.reducer().finalize();
+  discriminator_player_.finish_gradients();
   discriminator_history_.add_gradient();
-  show_gradients(discriminator_player_);
-  discriminator_player_.update();
+  finish_update(discriminator_player_);
   if (options_.weight_clip > 0) discriminator_player_.clamp_weights(options_.weight_clip);
   discriminator_history_.advance();
   follow_logits(update, logit_sums);
@@ -257,9 +271,7 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
   const Share share = share_of(context_.micro_batch(), context_.gradients.rank(), context_.gradients.size());
   const ForwardContext forward = forward_context(share);
   const Frozen frozen(*discriminator_);
-  generator_->begin_phase(true);
-  discriminator_->begin_phase(true);
-  generator_player_.zero_gradients();
+  begin_update(generator_player_);
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const std::optional<Batch> batch = generator_sees_real() ? std::optional(next()) : std::nullopt;
     context_.note("generator update");
@@ -296,13 +308,12 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
       loss = loss + part;
     }
     show("generator.loss", loss);
-    loss.backward();
+    generator_player_.backward(loss);
   }
-  generator_player_.reducer().finalize();
+  generator_player_.finish_gradients();
   add_orthogonal_gradient(*generator_, options_.orthogonal);
   generator_history_.add_gradient();
-  show_gradients(generator_player_);
-  generator_player_.update();
+  finish_update(generator_player_);
   generator_history_.advance();
 }
 

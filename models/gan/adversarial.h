@@ -8,7 +8,8 @@ namespace ganymede {
 
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
-/// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own.
+/// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own. An
+/// update that a loss scale skips leaves all buffers as they were.
 ///
 /// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
 class AdversarialMethod final : public Method {
@@ -53,6 +54,9 @@ class AdversarialMethod final : public Method {
   void follow_logits(std::int64_t update, at::Tensor sums);
   /// What depends on the logits of several images.
   CollectiveCost logits_cost() const;
+  /// What surrounds an update of `player`, the buffers of both: see Player::keep_buffers.
+  void begin_update(Player& player);
+  void finish_update(Player& player);
   /// As "<player>.gradient.<parameter>": what update() is about to use.
   void show_gradients(const Player& player) const;
 

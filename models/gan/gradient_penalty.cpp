@@ -40,13 +40,16 @@ at::Tensor points(const GradientPenaltyOptions& options, const JudgedImages& jud
 
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,
                             const JudgedImages& judged, const at::Tensor& noise,
-                            const ForwardContext& context) {
+                            const ForwardContext& context, const at::Tensor& scale) {
   const at::Tensor x = points(options, judged, noise).detach();
   x.requires_grad_(true);
   const at::Tensor& labels = options.kind == "r2" ? judged.fake_labels : judged.real_labels;
   const at::Tensor logits = discriminator.forward(x, labels, context);
-  const at::Tensor gradient = torch::autograd::grad({logits.sum()}, {x}, {}, /*retain_graph=*/true,
-                                                    /*create_graph=*/true)[0];
+  at::Tensor sum = logits.sum();
+  if (scale.defined()) sum = sum * scale.to(sum.scalar_type());
+  at::Tensor gradient = torch::autograd::grad({sum}, {x}, {}, /*retain_graph=*/true,
+                                              /*create_graph=*/true)[0];
+  if (scale.defined()) gradient = gradient / scale.to(gradient.scalar_type());
   if (options.kind == "r1" || options.kind == "r2")
     return options.weight / 2 * gradient.square().flatten(1).sum(1);
   // norm() has a gradient where it is zero, the square root of the squares has none.

@@ -36,8 +36,11 @@ at::Tensor penalty_noise(const GradientPenaltyOptions& options, const at::Tensor
 ///   r2       weight / 2 |grad D(G(z))|^2 (there, equation 10)
 ///
 /// D is conditioned on the real images' labels, by r2 on the fakes'. `noise`: of penalty_noise().
+///
+/// With `scale`, a scalar on the device, D's gradient is computed `scale` times as large and then divided by
+/// it, in the type of `real`: in float16 maps it would vanish otherwise. The penalty is the same.
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,
                             const JudgedImages& judged, const at::Tensor& noise,
-                            const ForwardContext& context);
+                            const ForwardContext& context, const at::Tensor& scale = {});
 
 }  // namespace ganymede

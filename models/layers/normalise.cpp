@@ -3,7 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "core/kernels/cpu/channel_passes.h"
+#include "core/channel_passes.h"
 
 namespace ganymede {
 namespace {
@@ -13,6 +13,11 @@ using torch::autograd::variable_list;
 
 at::ScalarType figure_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// The group of each image; undefined where there is one only: no one asks then.
+at::Tensor groups_of(const at::Tensor& x, const GroupLayout& layout) {
+  return layout.groups() == 1 ? at::Tensor() : group_indices(x.size(0), layout, x.device());
 }
 
 /// Figures of groups [G, C] as rows of images: [1, C] of one group, else [N, C].
@@ -52,14 +57,14 @@ Normalised composed(const at::Tensor& x, const at::Tensor& gain, const at::Tenso
                     const Normalisation& normalisation, const GroupLayout& layout,
                     Communicator& communicator) {
   const Moments moments = synchronised_moments(x.to(figure_type(x)), layout, communicator);
-  const at::Tensor groups = group_indices(x.size(0), layout, x.device());
+  const at::Tensor groups = groups_of(x, layout);
   const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
   return {apply_rows(x, scale_shift_of(rows, gain, bias, normalisation.eps), normalisation.activation),
           {moments.mean.detach(), moments.variance.detach()}};
 }
 
 bool fits_kernels(const at::Tensor& x) {
-  return x.device().is_cpu() && x.dim() == 4;
+  return x.dim() == 4 && (x.is_cpu() || x.is_cuda());
 }
 
 /// The gradient of `figures` from one row an image.
@@ -72,12 +77,12 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gain,
                                const at::Tensor& bias, const Normalisation& normalisation,
                                const GroupLayout& layout, Communicator* communicator) {
-    const at::Tensor groups = group_indices(x.size(0), layout);
+    const at::Tensor groups = groups_of(x, layout);
     const Moments moments = moments_of(x, groups, layout, *communicator);
     const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
     const bool relu = normalisation.activation == Activation::relu;
     const ScaleShift figures = scale_shift_of(rows, gain, bias, normalisation.eps);
-    at::Tensor y = cpu::scale_shift(x, figures.scale, figures.shift, relu);
+    at::Tensor y = scale_shift(x, figures.scale, figures.shift, relu);
     auto& data = context->saved_data;
     data["eps"] = normalisation.eps;
     data["relu"] = relu;
@@ -110,13 +115,12 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
     }
     const at::Tensor g = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
     const Moments moments{saved[3], saved[4]};
-    const at::Tensor groups = group_indices(x.size(0), layout);
+    const at::Tensor groups = groups_of(x, layout);
     const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
     const bool relu = normalisation.activation == Activation::relu;
     const ScaleShift figures = scale_shift_of(rows, gain, bias, normalisation.eps);
     const at::Tensor rstd = at::rsqrt(rows.variance + normalisation.eps);
-    const at::Tensor sums =
-        cpu::gradient_sums(g, x, figures.scale, figures.shift, rows.mean.contiguous(), relu);
+    const at::Tensor sums = gradient_sums(g, x, figures.scale, figures.shift, rows.mean.contiguous(), relu);
     const at::Tensor sum = sums.select(0, 0), product = sums.select(0, 1);  // of g' and of g' (x - mean)
     // Other ranks' losses depend on this rank's images through the moments.
     at::Tensor total = at::stack({sum_groups(-sum * figures.scale, groups, layout.groups()),
@@ -125,8 +129,8 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
     const double count = static_cast<double>(layout.group * (x.numel() / (x.size(0) * x.size(1))));
     const at::Tensor slope = rows_of_images(total.select(0, 1), groups) * (2 / count);
     const at::Tensor constant = rows_of_images(total.select(0, 0), groups) / count - slope * rows.mean;
-    result[0] = cpu::input_gradient(g, x, figures.scale, figures.shift, slope.contiguous(),
-                                    constant.contiguous(), relu);
+    result[0] =
+        input_gradient(g, x, figures.scale, figures.shift, slope.contiguous(), constant.contiguous(), relu);
     result[1] = like_rows(product * rstd, gain);
     result[2] = like_rows(sum, bias);
     return result;
@@ -135,7 +139,7 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
  private:
   static Moments moments_of(const at::Tensor& x, const at::Tensor& groups, const GroupLayout& layout,
                             Communicator& communicator) {
-    const at::Tensor per_image = cpu::image_sums(x);
+    const at::Tensor per_image = image_sums(x);
     at::Tensor sums = at::stack({sum_groups(per_image.select(0, 0), groups, layout.groups()),
                                  sum_groups(per_image.select(0, 1), groups, layout.groups())});
     communicator.all_reduce(sums)->wait();
@@ -163,8 +167,8 @@ at::Tensor normalise_with(const Moments& moments, const at::Tensor& x, const at:
                           const at::Tensor& bias, const Normalisation& normalisation) {
   const ScaleShift rows = scale_shift_of(moments, gain, bias, normalisation.eps);
   if (!at::GradMode::is_enabled() && fits_kernels(x))
-    return cpu::scale_shift(x.contiguous(at::MemoryFormat::ChannelsLast), rows.scale, rows.shift,
-                            normalisation.activation == Activation::relu);
+    return scale_shift(x.contiguous(at::MemoryFormat::ChannelsLast), rows.scale, rows.shift,
+                       normalisation.activation == Activation::relu);
   return apply_rows(x, rows, normalisation.activation);
 }
 

@@ -3,12 +3,11 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "core/kernels/cpu/kernel_taps.h"
+#include "core/tap_map.h"
 
 namespace ganymede {
 namespace {
 
-using cpu::TapMap;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
@@ -92,10 +91,11 @@ at::Tensor weight_gradient(const at::Tensor& g, const at::Tensor& weight, Weight
   const at::Tensor dense = g.dim() == 4 ? g.contiguous(at::MemoryFormat::ChannelsLast) : g.contiguous();
   const at::Tensor like = rows_of(weight, form);
   const at::Tensor g_rows = dense.dim() == 4 ? dense.permute({0, 2, 3, 1}).flatten(1) : dense;
-  auto [rows, product] = cpu::gather_taps(taps_of(form), g_rows, like, 1 / spectral.sigma);
+  const GatheredTaps taps = gather_taps(taps_of(form), g_rows, like, spectral.sigma);
   // d(W / sigma): sigma = u^T W v moves along u v^T.
-  if (spectral.u.defined()) rows.flatten(1).addr_(spectral.u, spectral.v, 1, -product / spectral.sigma);
-  return weight_of_rows(rows, weight.sizes().vec());
+  if (spectral.u.defined())
+    taps.rows.flatten(1).addr_(spectral.u * (-taps.product / spectral.sigma), spectral.v);
+  return weight_of_rows(taps.rows, weight.sizes().vec());
 }
 
 class UseWeight : public torch::autograd::Function<UseWeight> {
@@ -103,27 +103,20 @@ class UseWeight : public torch::autograd::Function<UseWeight> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& weight, WeightForm form,
                             const SpectralFactors& spectral, const at::Tensor& made) {
     context->saved_data["form"] = static_cast<std::int64_t>(form);
-    context->saved_data["sigma"] = spectral.sigma;
-    context->save_for_backward({weight, spectral.u, spectral.v});
+    context->save_for_backward({weight, spectral.u, spectral.v, spectral.sigma});
     return made.detach();
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor& weight = saved[0];
     const auto form = static_cast<WeightForm>(context->saved_data["form"].toInt());
-    const SpectralFactors spectral{saved[1], saved[2], context->saved_data["sigma"].toDouble()};
+    const SpectralFactors spectral{saved[1], saved[2], saved[3]};
     at::Tensor result;
     if (at::GradMode::is_enabled())
       result = torch::autograd::grad({composed(weight, form, spectral, gradients[0].scalar_type())}, {weight},
                                      {gradients[0]}, true, true)[0];
-    else if (weight.device().is_cpu())
+    else
       result = weight_gradient(gradients[0], weight, form, spectral);
-    else {
-      const at::AutoGradMode with_graph(true);
-      const at::Tensor leaf = weight.detach().requires_grad_(true);
-      result = torch::autograd::grad({composed(leaf, form, spectral, gradients[0].scalar_type())}, {leaf},
-                                     {gradients[0]})[0];
-    }
     return {result, {}, {}, {}};
   }
 };
@@ -182,8 +175,7 @@ at::Tensor split_phases(const at::Tensor& image) {
 at::Tensor make_weight(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
                        at::ScalarType type) {
   const at::NoGradGuard no_grad;
-  if (!weight.device().is_cpu()) return composed(weight, form, spectral, type);
-  const at::Tensor rows = cpu::map_taps(taps_of(form), rows_of(weight, form), 1 / spectral.sigma, type);
+  const at::Tensor rows = map_taps(taps_of(form), rows_of(weight, form), spectral.sigma, type);
   return weight_of_rows(rows, shape_of(weight, form));
 }
 

@@ -28,11 +28,14 @@ Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options) : eps_(o
 
 void Weighted::begin_phase(bool update) {
   made_.reset();
+  made_version_ = weight_._version();
   if (!u_.defined()) return;
   const at::NoGradGuard no_grad;
   const at::Tensor w = matrix_of(weight_);
   spectral_.v = normalised(at::mv(w.t(), u_), eps_);
-  spectral_.u = normalised(at::mv(w, spectral_.v), eps_);
+  const at::Tensor product = at::mv(w, spectral_.v);
+  spectral_.u = normalised(product, eps_);
+  spectral_.sigma = at::dot(spectral_.u, product);
   if (update) u_.copy_(spectral_.u);
 }
 
@@ -43,9 +46,9 @@ at::Tensor Weighted::effective_weight(at::ScalarType type, WeightForm form) {
                        made_version_ == weight_._version();
   if (!current) {
     const at::NoGradGuard no_grad;
-    // On other devices the weight is made of sigma there: the host need not wait for it.
-    if (u_.defined() && weight_.is_cpu())
-      spectral_.sigma = at::dot(spectral_.u, at::mv(matrix_of(weight_), spectral_.v)).item<double>();
+    // Of the weight that begin_phase() saw it is known.
+    if (u_.defined() && made_version_ != weight_._version())
+      spectral_.sigma = at::dot(spectral_.u, at::mv(matrix_of(weight_), spectral_.v));
     made_ = make_weight(weight_, form, spectral_, type);
     made_form_ = form;
     made_version_ = weight_._version();

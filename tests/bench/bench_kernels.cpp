@@ -98,7 +98,7 @@ void bench_normalise(Bench& bench, at::ScalarType type) {
 void bench_weight(Bench& bench) {
   const at::Tensor weight =
       at::randn({channels, channels, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_(true);
-  const SpectralFactors spectral{at::randn({channels}), at::randn({channels * 9}), 3.0};
+  const SpectralFactors spectral{at::randn({channels}), at::randn({channels * 9}), at::scalar_tensor(3.f)};
   const at::Tensor g = at::randn(weight.sizes(), at::kBFloat16).contiguous(at::MemoryFormat::ChannelsLast);
   bench.compare(
       "1/sigma with the cast to bfloat16",

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Images a second of BigGAN's CIFAR-10 recipe: this program against PyTorch's DistributedDataParallel over gloo.
 
-    tests/bench/train.py [--ranks 2] [--batch 16] [--pairs 5] [--program build/cpu/ganymede]
+    tests/bench/train.py [--device cpu|cuda] [--ranks 2] [--batch 16] [--pairs 5] [--program build/cpu/ganymede]
 
 The same network and batch on the same number of processes, one thread each, one D and one G update a step. The sides
 take turns, `--pairs` times; a figure is the median over turns of the median step, its first steps left out. The peer
 runs in its default form (float32) and in its best tuning: channels_last, bfloat16 autocast, fused Adam, gradients as
 views of DDP's buckets. Its batch norm is not synchronised, as DDP's is by default on CPUs: less work than ours.
 
-The last line is JSON: "ratio" is our images a second over the best peer's, as the median over turns.
+On GPUs, one a rank, the peer runs eagerly and compiled (torch.compile), both in that tuning, over NCCL if there are
+several; a batch has 256 images a rank, and time is taken every 20 steps, so that no one waits for the GPU in between.
+
+The last line is JSON: "ratio" is our images a second over the best peer's, as the median over turns. On a GPU,
+"fraction_of_peak" is our arithmetic a second over --peak, the dense bfloat16 peak of one.
 """
 
 import argparse
@@ -41,27 +45,32 @@ def write_dataset(path, count=2048):
     subprocess.run([PROGRAM, "dataset", "pack", path.with_suffix(".npz"), path], check=True, capture_output=True)
 
 
-def run_ours(arguments, folder, precision, steps):
-    """Seconds of each step and D's losses."""
+def seconds_a_step(clock, every):
+    """Of each report, from the clock at its end."""
+    return [(b - a) / every for a, b in zip([0] + clock, clock)]
+
+
+def run_ours(arguments, folder, precision, steps, every):
+    """Seconds a step by report, and the losses of D and G."""
     out = folder / f"run-{time.monotonic_ns()}"
-    command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", arguments.ranks, PROGRAM, "train", "--recipe",
-               RECIPE, "--data", folder / "random.h5", "--out", out, "--steps", steps, "--train.batch",
-               arguments.ranks * arguments.batch, "--gan.d_steps", "1", "--train.threads", "1", "--log.every", "1",
+    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", arguments.ranks] if arguments.ranks > 1 else []
+    command = [*launcher, PROGRAM, "train", "--recipe", RECIPE, "--train.device", arguments.device, "--data", folder / "random.h5", "--out", out, "--steps", steps, "--train.batch",
+               arguments.ranks * arguments.batch, "--gan.d_steps", "1", "--train.threads", "1", "--log.every", every,
                "--sample.every", "0", "--checkpoint.every", "0", "--checkpoint.minutes", "0", "--train.precision",
                precision]
     subprocess.run([str(word) for word in command], check=True, capture_output=True, env=ENVIRONMENT, timeout=1200)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    clock = [0] + [entry["seconds"] for entry in log]
-    return [b - a for a, b in zip(clock, clock[1:])], [(entry["loss_d"], entry["loss_g"]) for entry in log]
+    return (seconds_a_step([entry["seconds"] for entry in log], every),
+            [(entry["loss_d"], entry["loss_g"]) for entry in log])
 
 
-def run_peer(arguments, form, steps):
+def run_peer(arguments, form, steps, every):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ranks = [
-        subprocess.Popen([sys.executable, __file__, "--peer", form, "--steps", str(steps), "--batch",
-                          str(arguments.batch)], stdout=subprocess.PIPE, text=True,
+        subprocess.Popen([sys.executable, __file__, "--peer", form, "--steps", str(steps), "--every", str(every),
+                          "--batch", str(arguments.batch), "--device", arguments.device], stdout=subprocess.PIPE, text=True,
                          env=ENVIRONMENT | {"RANK": str(rank), "WORLD_SIZE": str(arguments.ranks),
                                             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
         for rank in range(arguments.ranks)]
@@ -72,16 +81,21 @@ def run_peer(arguments, form, steps):
     return result["seconds"], result["losses"]
 
 
-def peer(form, steps, batch):
-    """One rank of the peer: prints its steps' seconds and losses."""
+def peer(form, steps, every, batch, device):
+    """One rank of the peer: prints its seconds a step and losses."""
     import torch
     import torch.distributed as dist
     from biggan_reference import Discriminator, Generator, Normalised, read_recipe
     from torch.nn.parallel import DistributedDataParallel
 
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    tuned = form == "best"
+    gpu = device == "cuda"
+    if gpu:
+        device = f"cuda:{int(os.environ['RANK']) % torch.cuda.device_count()}"
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+    dist.init_process_group("nccl" if gpu else "gloo")
+    tuned = form != "default"
     torch.manual_seed(0)
     recipe = read_recipe(RECIPE.read_text())
     generator, discriminator = Generator(recipe), Discriminator(recipe)
@@ -91,11 +105,16 @@ def peer(form, steps, batch):
                 torch.nn.init.orthogonal_(tensor)
             elif name.endswith(".u"):
                 tensor.normal_()
-        if tuned:
-            network.to(memory_format=torch.channels_last)
+            elif name.endswith(".bias"):
+                torch.nn.init.zeros_(tensor)
+        network.to(device, memory_format=torch.channels_last if tuned else torch.preserve_format)
     torch.manual_seed(1 + dist.get_rank())
-    wrapped = [DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False)
+    # One GPU alone needs no reducer, and compiles better without.
+    wrapped = [network if gpu and dist.get_world_size() == 1 else
+               DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False)
                for network in (generator, discriminator)]
+    if form == "compiled":
+        wrapped = [torch.compile(network) for network in wrapped]
     parallel_generator, parallel_discriminator = wrapped
     make = lambda name, network: torch.optim.Adam(
         network.parameters(), lr=recipe[name].getfloat("lr"), eps=1e-6, fused=tuned,
@@ -103,6 +122,9 @@ def peer(form, steps, batch):
     generator_adam, discriminator_adam = make("generator", generator), make("discriminator", discriminator)
     ema = [parameter.detach().clone() for parameter in generator.parameters()]
     latent = recipe["biggan"].getint("chunk") * 4
+    kind = "cuda" if gpu else "cpu"
+    # What no gradient is reduced of goes past DDP.
+    no_grad_generator, frozen_discriminator = wrapped if form == "compiled" else (generator, discriminator)
 
     def begin():
         for network in (generator, discriminator):
@@ -111,18 +133,18 @@ def peer(form, steps, batch):
                     module.power_step()
 
     def draw():
-        return torch.randn(batch, latent), torch.randint(10, (batch,))
+        return torch.randn(batch, latent, device=device), torch.randint(10, (batch,), device=device)
 
     def step():
         layout = torch.channels_last if tuned else torch.contiguous_format
-        real = (torch.rand(batch, 3, 32, 32) * 2 - 1).to(memory_format=layout)
-        labels = torch.randint(10, (batch,))
+        real = (torch.rand(batch, 3, 32, 32, device=device) * 2 - 1).to(memory_format=layout)
+        labels = torch.randint(10, (batch,), device=device)
         begin()
         discriminator_adam.zero_grad()
         z, fake_labels = draw()
-        with torch.autocast("cpu", torch.bfloat16, enabled=tuned):
+        with torch.autocast(kind, torch.bfloat16, enabled=tuned):
             with torch.no_grad():
-                fake = generator(z, fake_labels)
+                fake = no_grad_generator(z, fake_labels)
             logits = parallel_discriminator(torch.cat([real, fake]), torch.cat([labels, fake_labels]))
             real_logits, fake_logits = logits.float().split(batch)
             loss_d = torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()
@@ -132,20 +154,22 @@ def peer(form, steps, batch):
         generator_adam.zero_grad()
         discriminator.requires_grad_(False)
         z, fake_labels = draw()
-        with torch.autocast("cpu", torch.bfloat16, enabled=tuned):
-            loss_g = -discriminator(parallel_generator(z, fake_labels), fake_labels).float().mean()
+        with torch.autocast(kind, torch.bfloat16, enabled=tuned):
+            loss_g = -frozen_discriminator(parallel_generator(z, fake_labels), fake_labels).float().mean()
         loss_g.backward()
         discriminator.requires_grad_(True)
         generator_adam.step()
         torch._foreach_lerp_(ema, list(generator.parameters()), 1e-4)
-        return loss_d.item(), loss_g.item()
+        return loss_d.detach(), loss_g.detach()
 
-    seconds, losses = [], []
-    for _ in range(steps):
-        start = time.perf_counter()
+    clock, losses, start = [], [], time.perf_counter()
+    for number in range(1, steps + 1):
         losses.append(step())
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": seconds, "losses": losses}))
+        if number % every == 0:
+            if gpu:
+                torch.cuda.synchronize()
+            clock.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": seconds_a_step(clock, every), "losses": [(d.item(), g.item()) for d, g in losses]}))
     dist.destroy_process_group()
 
 
@@ -189,42 +213,53 @@ def rate(arguments, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=16, help="images a rank")
+    parser.add_argument("--batch", type=int, help="images a rank [16 on CPUs, 256 on GPUs]")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6, help="steps a turn, the first two not timed")
+    parser.add_argument("--steps", type=int, help="steps a turn, the first third or half not timed [6 on CPUs, 80 on GPUs]")
+    parser.add_argument("--every", type=int, help="steps between two readings of the clock [1 on CPUs, 20 on GPUs]")
+    parser.add_argument("--peak", type=float, default=989, help="a GPU's dense bfloat16 peak in 1e12 a second [989: H200]")
     parser.add_argument("--losses", type=int, default=20, help="steps whose losses are printed side by side, 0 for none")
     parser.add_argument("--program", default=str(ROOT / "build/cpu/ganymede"))
-    parser.add_argument("--peer", choices=["default", "best"], help=argparse.SUPPRESS)
+    parser.add_argument("--peer", choices=["default", "best", "eager", "compiled"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    gpu = arguments.device == "cuda"
+    arguments.batch = arguments.batch or (256 if gpu else 16)
+    arguments.steps = arguments.steps or (80 if gpu else 6)
+    arguments.every = arguments.every or (20 if gpu else 1)
     if arguments.peer:
-        return peer(arguments.peer, arguments.steps, arguments.batch)
+        return peer(arguments.peer, arguments.steps, arguments.every, arguments.batch, arguments.device)
     global PROGRAM
     PROGRAM = arguments.program
-    rates = {"ours": [], "ours_fp32": [], "peer_best": [], "peer_default": []}
+    best, other = ("compiled", "eager") if gpu else ("best", "default")
+    rates = {"ours": [], "ours_fp32": [], f"peer_{best}": [], f"peer_{other}": []}
     peer_flops, our_flops = count_flops(arguments.batch)
     print(f"a step and rank: {our_flops:.0f} GFLOP, the peer's {peer_flops:.0f}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         write_dataset(folder / "random.h5")
         for turn in range(arguments.pairs):
-            rates["ours"].append(rate(arguments, run_ours(arguments, folder, "bf16", arguments.steps)[0]))
-            rates["peer_best"].append(rate(arguments, run_peer(arguments, "best", arguments.steps)[0]))
-            rates["ours_fp32"].append(rate(arguments, run_ours(arguments, folder, "fp32", arguments.steps)[0]))
-            rates["peer_default"].append(rate(arguments, run_peer(arguments, "default", arguments.steps)[0]))
+            for precision, side in (("bf16", best), ("fp32", other)):
+                timed = arguments.steps, arguments.every
+                ours = rates["ours" if precision == "bf16" else "ours_fp32"]
+                ours.append(rate(arguments, run_ours(arguments, folder, precision, *timed)[0]))
+                rates[f"peer_{side}"].append(rate(arguments, run_peer(arguments, side, *timed)[0]))
             print(f"turn {turn + 1}: " + "  ".join(f"{side} {values[-1]:.2f}" for side, values in rates.items())
                   + "  images/s", flush=True)
         if arguments.losses:
-            half = run_ours(arguments, folder, "bf16", arguments.losses)[1]
-            full = run_ours(arguments, folder, "fp32", arguments.losses)[1]
-            other = run_peer(arguments, "best", arguments.losses)[1]
-            print("losses of D and G\nstep   ours, bf16         ours, fp32         peer, best tuning (its own noise)")
-            for step, row in enumerate(zip(half, full, other), 1):
+            half = run_ours(arguments, folder, "bf16", arguments.losses, 1)[1]
+            full = run_ours(arguments, folder, "fp32", arguments.losses, 1)[1]
+            theirs = run_peer(arguments, best, arguments.losses, 1)[1]
+            print(f"losses of D and G\nstep   ours, bf16         ours, fp32         peer, {best} (its own noise)")
+            for step, row in enumerate(zip(half, full, theirs), 1):
                 print(f"{step:4}   " + "   ".join(f"{d:7.3f} {g:8.3f}" for d, g in row))
     medians = {side: statistics.median(values) for side, values in rates.items()}
-    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["peer_best"]))
-    default_ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["peer_default"]))
-    print(json.dumps({"bench": "train", "ratio": round(ratio, 3), "ratio_to_default": round(default_ratio, 3),
+    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{best}"]))
+    other_ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{other}"]))
+    steps_a_second = medians["ours"] / (arguments.ranks * arguments.batch)
+    peak = {"fraction_of_peak": round(our_flops * steps_a_second / (arguments.peak * 1e3), 3)} if gpu else {}
+    print(json.dumps({"bench": "train", "ratio": round(ratio, 3), f"ratio_to_{other}": round(other_ratio, 3), **peak,
                       "images_per_second": {side: round(value, 2) for side, value in medians.items()},
                       "gflop_per_step_and_rank": {"ours": round(our_flops, 1), "peer": round(peer_flops, 1)},
                       "ranks": arguments.ranks, "batch_per_rank": arguments.batch, "pairs": arguments.pairs}))

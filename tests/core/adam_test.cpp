@@ -93,6 +93,20 @@ TEST(Adam, ScalesTheGradientFirst) {
   EXPECT_LT(relative_error(adam.w, reference(100, 3, step)), 1e-14);
 }
 
+TEST(Adam, AGateDecidesAndCounts) {
+  Adam gated(100, at::kDouble), plain(100, at::kDouble);
+  const at::Tensor average = draw(100, 20, at::kDouble), before = average.clone();
+  const at::Tensor closed = at::tensor({1., 1.}, at::kDouble), open = at::tensor({0., 1.}, at::kDouble);
+  AdamStep step = step_options;
+  adam_step(step, gated.w, draw(100, 1, at::kDouble), gated.m, gated.v, {{average, 0.9}}, closed);
+  for (const auto& [left, right] : {std::pair(gated.w, plain.w), {gated.m, plain.m}, {average, before}})
+    EXPECT_TRUE(at::equal(left, right));
+  step.t = 2;  // the first that counts
+  adam_step(step, gated.w, draw(100, 1, at::kDouble), gated.m, gated.v, {}, open);
+  plain.run(1);
+  EXPECT_TRUE(at::equal(gated.w, plain.w));
+}
+
 // A padded arena stays zero where it pads.
 TEST(Adam, LeavesZerosWhereTheGradientIsZero) {
   at::Tensor w = at::zeros({64}), m = at::zeros({64}), v = at::zeros({64}), ema = at::zeros({64});

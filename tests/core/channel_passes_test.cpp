@@ -18,7 +18,11 @@ struct Precision {
   double bound;
 };
 constexpr Precision precisions[] = {
-    {at::kDouble, at::kDouble, 1e-13}, {at::kFloat, at::kFloat, 1e-5}, {at::kBFloat16, at::kFloat, 8e-3}};
+    {at::kDouble, at::kDouble, 1e-13},
+    {at::kFloat, at::kFloat, 1e-5},
+    {at::kBFloat16, at::kFloat, 8e-3},
+    {at::kHalf, at::kFloat, 1e-3},
+};
 
 at::Tensor draw(const char* name, at::IntArrayRef shape, at::ScalarType type) {
   const at::Tensor flat = RandomStream({.seed = 1, .phase = "passes", .stream = name})

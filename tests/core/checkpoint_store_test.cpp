@@ -176,6 +176,26 @@ TEST(CheckpointStore, TheNewestStay) {
   expect_error(ExitCode::options, [&] { CheckpointStore(folder.path(), 0); });
 }
 
+TEST(CheckpointStore, TheBestStaysBeyondTheNewest) {
+  const TemporaryFolder folder;
+  CheckpointStore store(folder.path(), 1);
+  const auto steps = [&] {
+    std::vector<std::int64_t> found;
+    for (const auto& checkpoint : store.list()) found.push_back(*step_of(checkpoint));
+    return found;
+  };
+  using Steps = std::vector<std::int64_t>;
+  save(store, 1, some_tensors(1), 1);
+  store.protect(1);
+  for (const std::int64_t step : {2, 3}) save(store, step, some_tensors(1), 1);
+  EXPECT_EQ(steps(), Steps({3, 1}));
+  store.protect(3);
+  save(store, 4, some_tensors(1), 1);
+  EXPECT_EQ(steps(), Steps({4, 3})) << "the best before goes";
+  save(store, 2, some_tensors(1), 1);
+  EXPECT_EQ(steps(), Steps({2})) << "the run went back to before it";
+}
+
 TEST(CheckpointStore, DamagedOnesDoNotCountAmongTheKept) {
   const TemporaryFolder folder;
   const CheckpointStore generous(folder.path(), 9);

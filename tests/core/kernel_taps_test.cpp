@@ -14,15 +14,15 @@ at::Tensor draw(const char* name, at::IntArrayRef shape, at::ScalarType type) {
       .to(type);
 }
 
-const cpu::TapMap plain;
+const TapMap plain;
 /// Two phases of two taps, with one, two and four sources.
-const cpu::TapMap folding{4, 0.5, {{{0}, {1, 2}}, {{0, 1, 2, 3}, {3}}}};
+const TapMap folding{4, 0.5, {{{0}, {1, 2}}, {{0, 1, 2, 3}, {3}}}};
 
 double relative(const at::Tensor& value, const at::Tensor& expected) {
   return ((value.to(at::kDouble) - expected).norm() / expected.norm()).item<double>();
 }
 
-void expect_map_and_adjoint(const cpu::TapMap& map, std::int64_t channels, std::int64_t width,
+void expect_map_and_adjoint(const TapMap& map, std::int64_t channels, std::int64_t width,
                             at::ScalarType weight, at::ScalarType type, double bound) {
   SCOPED_TRACE(fmt::format("{} channels, width {}, {} to {}", channels, width, c10::toString(weight),
                            c10::toString(type)));
@@ -46,15 +46,16 @@ void expect_map_and_adjoint(const cpu::TapMap& map, std::int64_t channels, std::
   const double weight_bound = weight == at::kDouble ? 1e-14 : 1e-6;
   EXPECT_LT(relative(gathered, adjoint), weight_bound);
   const double inner = (adjoint * w.to(at::kDouble)).sum().item<double>();
-  EXPECT_NEAR(product, inner, 10 * weight_bound * (adjoint.norm() * w.norm()).item<double>());
+  EXPECT_NEAR(product.item<double>(), inner, 10 * weight_bound * (adjoint.norm() * w.norm()).item<double>());
 }
 
 TEST(KernelTaps, AreTheirMatrixAndItsTranspose) {
-  for (const cpu::TapMap* map : {&plain, &folding})
+  for (const TapMap* map : {&plain, &folding})
     for (const auto& [channels, width] : {std::pair{1, 1}, {3, 5}, {17, 16}, {9, 100}}) {
       expect_map_and_adjoint(*map, channels, width, at::kDouble, at::kDouble, 1e-14);
       expect_map_and_adjoint(*map, channels, width, at::kFloat, at::kFloat, 1e-6);
       expect_map_and_adjoint(*map, channels, width, at::kFloat, at::kBFloat16, 4e-3);
+      expect_map_and_adjoint(*map, channels, width, at::kFloat, at::kHalf, 5e-4);
     }
 }
 

@@ -112,7 +112,11 @@ TEST(RunFolder, TheLogIsCutBackToTheStepResumedFrom) {
   for (int step = 1; step <= 12; ++step) run.append_log({{"step", step}});
   run.append_log({{"event", "saved"}});
   append(folder / "log.jsonl", "{\"step\":13,\"lo");
+  for (int step : {11, 12}) run.append_score({{"step", step}});
+  run.append_start({{"step", 12}});
   run.cut_log_back(11);
+  EXPECT_EQ(text_in(folder / "metrics.jsonl"), "{\"step\":11}\n");
+  EXPECT_EQ(text_in(folder / "starts.jsonl"), "{\"step\":12}\n") << "what has been started has been started";
   run.append_log({{"step", 12}, {"again", true}});
   std::string expected;
   for (int step = 1; step <= 11; ++step) expected += fmt::format("{{\"step\":{}}}\n", step);

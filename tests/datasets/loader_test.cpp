@@ -129,6 +129,23 @@ TEST_F(LoaderTest, FlipsHalfOfTheImages) {
   EXPECT_EQ(patterns.size(), 4u);
 }
 
+// What a GPU makes of raw images is what the loader would have made of them.
+TEST_F(LoaderTest, GivesRawImagesToConvertLater) {
+  const LoaderOptions options{.micro_batch = 20, .seed = 3, .flip = true};
+  LoaderOptions raw = options;
+  raw.raw = true;
+  const std::vector<Batch> converted = take(dataset, options, 8), stored = take(dataset, raw, 8);
+  for (std::size_t b = 0; b < 8; ++b) {
+    EXPECT_FALSE(converted[b].flips.defined());
+    ASSERT_EQ(stored[b].images.scalar_type(), at::kByte);
+    EXPECT_TRUE(stored[b].images.is_contiguous());
+    const at::Tensor images = stored[b].images.to(at::kFloat) / 127.5 - 1;
+    const at::Tensor flips = stored[b].flips.view({20, 1, 1, 1});
+    EXPECT_TRUE(at::equal(at::where(flips, images.flip({3}), images), converted[b].images));
+    EXPECT_TRUE(at::equal(stored[b].labels, converted[b].labels));
+  }
+}
+
 // Memory is used again, but only when neither a batch nor a view of it is left.
 TEST_F(LoaderTest, LeavesKeptBatchesAlone) {
   Loader loader(dataset, {.micro_batch = 10, .prefetch = 1});

@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Time = StatusChannel::Time;
-constexpr Time kDeadline = 10s;
+constexpr Time patience = 10s;
 
 RankStatus status(int rank, std::uint64_t sequence) {
   RankStatus own;
@@ -31,8 +31,8 @@ void serve(StatusChannel& channel, Time now) {
 // Both ends in one thread, on a clock of their own: `now` passes as the test says, the kernel's loopback
 // needs its moment.
 struct Pair {
-  StatusServer server{2, kDeadline};
-  StatusClient client{server.address(), 1, kDeadline};
+  StatusServer server{2, patience};
+  StatusClient client{server.address(), 1, patience};
   Time now{0};
   std::uint64_t sequence = 1;
 
@@ -65,7 +65,7 @@ TEST(ChannelAddress, ComesBackFromItsText) {
 }
 
 TEST(ChannelAddress, HasAnUnforeseeableToken) {
-  EXPECT_NE(StatusServer(2, kDeadline).address().token, StatusServer(2, kDeadline).address().token);
+  EXPECT_NE(StatusServer(2, patience).address().token, StatusServer(2, patience).address().token);
 }
 
 TEST(StatusChannel, BothEndsLearnOfEachOther) {
@@ -93,8 +93,8 @@ TEST(StatusChannel, ServerSeesTheEndOfAClient) {
 }
 
 TEST(StatusChannel, ClientSeesTheEndOfTheServer) {
-  auto server = std::make_unique<StatusServer>(2, kDeadline);
-  StatusClient client(server->address(), 1, kDeadline);
+  auto server = std::make_unique<StatusServer>(2, patience);
+  StatusClient client(server->address(), 1, patience);
   Time now{0};
   for (int i = 0; i < 10; ++i, now += 100ms) {
     serve(client, now);
@@ -127,7 +127,7 @@ TEST(StatusChannel, ClientTellsASilentServerFromAClosedOne) {
 
 TEST(StatusChannel, ClientTriesAnewWhenAnswersStayOut) {
   const Listener mute;
-  StatusClient client({host_name(), mute.port(), {1, 2}, {"127.0.0.1"}}, 1, kDeadline);
+  StatusClient client({host_name(), mute.port(), {1, 2}, {"127.0.0.1"}}, 1, patience);
   std::vector<Connection> accepted;
   for (Time now{0}; now < 20s; now += 100ms) {
     serve(client, now);
@@ -145,7 +145,7 @@ TEST(StatusChannel, NewConnectionReplacesAHalfOpenOne) {
   pair.run(1s);
   // The old end stays open and says no more, as when its host lost power and came back.
   StatusClient old = std::move(pair.client);
-  pair.client = StatusClient(pair.server.address(), 1, kDeadline);
+  pair.client = StatusClient(pair.server.address(), 1, patience);
   pair.sequence = 5;
   pair.run(1s);
   EXPECT_EQ(pair.seen_by_server().status.sequence, 5u);
@@ -161,7 +161,7 @@ TEST(StatusChannel, DropsPeersWithoutTheToken) {
   Pair pair;
   ChannelAddress forged = pair.server.address();
   forged.token[1] ^= 1;
-  pair.client = StatusClient(forged, 1, kDeadline);
+  pair.client = StatusClient(forged, 1, patience);
   pair.run(2s);
   EXPECT_EQ(pair.seen_by_server().link, Link::never);
   EXPECT_EQ(pair.seen_by_client().link, Link::never);
@@ -170,7 +170,7 @@ TEST(StatusChannel, DropsPeersWithoutTheToken) {
 TEST(StatusChannel, DropsRanksThatCannotBe) {
   for (const int rank : {-1, 0, 2, 1 << 30}) {
     Pair pair;
-    pair.client = StatusClient(pair.server.address(), rank, kDeadline);
+    pair.client = StatusClient(pair.server.address(), rank, patience);
     for (; pair.now < 1s; pair.now += 100ms) {
       serve(pair.client, pair.now);
       pair.client.tell(status(rank, 1), pair.now);
@@ -184,9 +184,9 @@ TEST(StatusChannel, DropsRanksThatCannotBe) {
 }
 
 TEST(StatusChannel, KeepsAPeerThatDoesNotReadFromHoldingUpTheRest) {
-  StatusServer server(3, kDeadline);
-  StatusClient deaf(server.address(), 1, kDeadline);
-  StatusClient client(server.address(), 2, kDeadline);
+  StatusServer server(3, patience);
+  StatusClient deaf(server.address(), 1, patience);
+  StatusClient client(server.address(), 2, patience);
   Time now{0};
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 5000; ++i, now += 1ms) {
@@ -206,9 +206,9 @@ TEST(StatusChannel, KeepsAPeerThatDoesNotReadFromHoldingUpTheRest) {
 
 TEST(StatusChannel, ServesAHundredRanks) {
   constexpr int kRanks = 100;
-  StatusServer server(kRanks, kDeadline);
+  StatusServer server(kRanks, patience);
   std::vector<StatusClient> clients;
-  for (int rank = 1; rank < kRanks; ++rank) clients.emplace_back(server.address(), rank, kDeadline);
+  for (int rank = 1; rank < kRanks; ++rank) clients.emplace_back(server.address(), rank, patience);
   Time now{0};
   for (int i = 0; i < 10; ++i, now += 100ms) {
     for (int rank = 1; rank < kRanks; ++rank) {

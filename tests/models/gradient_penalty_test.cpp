@@ -19,14 +19,24 @@ class Ramp final : public Discriminator {
   at::Tensor slope;
 };
 
+/// The same in float16 maps: the gradient of a map is slope rounded to it.
+class HalfRamp final : public Discriminator {
+ public:
+  explicit HalfRamp(double value) { slope = register_parameter("slope", at::full({}, value)); }
+  at::Tensor forward(const at::Tensor& x, const at::Tensor&, const ForwardContext&) override {
+    return (slope * (at::relu(x.to(at::kHalf)) * 1.0).to(at::kFloat)).flatten(1).sum(1);
+  }
+  at::Tensor slope;
+};
+
 /// With eps = 0.5, and noise 1 before its deviation.
-at::Tensor penalty_of(const GradientPenaltyOptions& options, Ramp& ramp, const at::Tensor& x,
-                      const at::Tensor& fake) {
-  const at::Tensor noise = options.kind == "wgan-gp" ? at::full({x.size(0), 1}, 0.5, at::kDouble)
-                                                     : at::ones({x.size(0), 4}, at::kDouble);
+at::Tensor penalty_of(const GradientPenaltyOptions& options, Discriminator& ramp, const at::Tensor& x,
+                      const at::Tensor& fake, const at::Tensor& scale = {}) {
+  const at::Tensor noise = options.kind == "wgan-gp" ? at::full({x.size(0), 1}, 0.5, x.options())
+                                                     : at::ones({x.size(0), 4}, x.options());
   const at::Tensor labels = at::zeros({x.size(0)}, at::kLong);
   return gradient_penalty(options, ramp, {x, fake, labels, labels, {}, {}}, noise,
-                          {world(), {0, x.size(0), x.size(0)}});
+                          {world(), {0, x.size(0), x.size(0)}}, scale);
 }
 
 at::Tensor images(double value) {
@@ -90,6 +100,22 @@ TEST(GradientPenalty, DrawsNoiseByTheImagesPositions) {
     EXPECT_TRUE(at::equal(whole.narrow(0, 1, 2), penalty_noise(options, images(0), draws(1, 2)))) << kind;
   }
   EXPECT_FALSE(penalty_noise({.weight = 1, .kind = "r1"}, images(0), draws(0, 4)).defined());
+}
+
+TEST(GradientPenalty, InFloat16NeedsTheScale) {
+  const at::Tensor x = at::ones({2, 1, 2, 2});
+  constexpr double slope = 1e-8;  // under float16's least number, 6e-8
+  HalfRamp ramp(slope);
+  const auto r1 = [&](const at::Tensor& scale) {
+    return penalty_of({.weight = 10, .kind = "r1"}, ramp, x, x, scale);
+  };
+  EXPECT_EQ(r1({}).abs().max().item<float>(), 0);
+  const double scale = 65536, expected = 10.0 / 2 * 4 * slope * slope;
+  const at::Tensor scaled = r1(at::scalar_tensor(scale, at::kDouble));
+  EXPECT_NEAR(scaled[0].item<double>(), expected, 1e-3 * expected);
+  // The penalty itself is not scaled, and neither is its gradient: d/ds 20 s^2, for each of two images.
+  (scaled.sum() * 1e9).backward();
+  EXPECT_NEAR(ramp.slope.grad().item<double>(), 2 * 40 * slope * 1e9, 1e-2 * 80 * slope * 1e9);
 }
 
 }  // namespace

@@ -26,17 +26,27 @@ class Net final : public torch::nn::Module {
 };
 
 struct Fixture {
-  explicit Fixture(const OptimizerOptions& options)
-      : net(std::make_shared<Net>()), player("net", net, options, at::kDouble, at::kCPU, world(), 1 << 20) {}
+  explicit Fixture(const OptimizerOptions& options, bool scale_loss = false)
+      : net(std::make_shared<Net>()),
+        player("net", net, options, at::kDouble, at::kCPU, world(), 1 << 20, scale_loss) {}
 
   /// One update with the gradient `scale` everywhere but in the padding, the same on all ranks.
-  void update(double scale) {
+  void update(double scale) { update_by(scale / world().size()); }
+  /// The same, with this rank's part of the gradient.
+  void update_by(double part) {
+    player.keep_buffers();
     player.zero_gradients();
     player.reducer().arm();
-    const double part = scale / world().size();
-    ((net->vector.sum() + net->kernel.sum()) * part).backward();
-    player.reducer().finalize();
+    net->statistic.add_(std::isfinite(part) ? 0.5 : NAN);
+    player.backward((net->vector.sum() + net->kernel.sum()) * part);
+    player.finish_gradients();
     player.update();
+    player.restore_buffers(player);
+  }
+  std::vector<at::Tensor> copies() const {
+    std::vector<at::Tensor> all;
+    for (const auto& [name, tensor] : player.state()) all.push_back(tensor.detach().clone());
+    return all;
   }
   at::Tensor tensor(const std::string& name) const {
     for (const auto& [key, value] : player.state())
@@ -78,8 +88,8 @@ TEST(Player, StateNamesEveryTensorOnce) {
 
 TEST(Player, CopyingTheStateContinuesTheRun) {
   const OptimizerOptions options{.lr = 0.1, .beta1 = 0.9, .warmup = 5, .ema = 0.9, .ema_start = 1};
-  Fixture one(options), other(options);
-  for (const double scale : {1.0, 2.0, -3.0}) one.update(scale);
+  Fixture one(options, true), other(options, true);
+  for (const double scale : {1.0, double{INFINITY}, -3.0}) one.update(scale);
   copy_tensors(one.player.state(), other.player.state());
   other.player.set_updates(one.player.updates());
   one.update(0.5);
@@ -135,16 +145,62 @@ TEST(Player, LearnsAtTheSchedulesRate) {
   EXPECT_EQ(setup.player.updates(), 5);
 }
 
+const OptimizerOptions scaled{.lr = 0.1, .beta1 = 0.9, .clip = 5, .ema = 0.9};
+
+TEST(Player, ALossScaleLeavesTheUpdateAsItIs) {
+  Fixture plain(scaled), setup(scaled, true);
+  for (const double scale : {1.0, -2.0, 0.5}) {
+    plain.update(scale);
+    setup.update(scale);
+    EXPECT_EQ(setup.player.gradient_norm(), plain.player.gradient_norm());
+  }
+  const auto expected = plain.copies(), found = setup.copies();
+  EXPECT_EQ(found.size(), expected.size() + 3);
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+}
+
+// The update is skipped as if it had never been: Adam's t, moments, averages and buffers know nothing of it.
+TEST(Player, AnOverflowOnOneRankSkipsTheUpdateOnAll) {
+  Fixture plain(scaled), setup(scaled, true);
+  const auto expect_same = [&] {
+    const auto expected = plain.copies(), found = setup.copies();
+    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+  };
+  const double overflow = world().rank() == world().size() - 1 ? INFINITY : 1;
+  setup.update_by(overflow);
+  expect_same();
+  EXPECT_EQ(setup.player.gradient_norm(), 0);
+  plain.update(1);
+  setup.update(1);
+  expect_same();
+  const double norm = setup.player.gradient_norm();
+  setup.update_by(overflow);
+  expect_same();
+  EXPECT_EQ(setup.player.gradient_norm(), norm);
+  EXPECT_EQ(setup.player.updates(), 3);
+  EXPECT_EQ(setup.tensor("net/loss_scale/skipped").item<double>(), 2);
+  EXPECT_EQ(setup.tensor("net/loss_scale/scale").item<double>(), LossScale::first / 4);
+  for (const at::Tensor& tensor : setup.copies()) EXPECT_TRUE(test::equal_on_all_ranks(tensor));
+}
+
+TEST(Player, AnOverflowAtTheLeastScaleShows) {
+  Fixture setup(scaled, true);
+  at::Tensor(setup.tensor("net/loss_scale/scale")).fill_(LossScale::least);
+  const at::Tensor before = setup.net->kernel.detach().clone();
+  setup.update_by(INFINITY);
+  EXPECT_FALSE(std::isfinite(setup.player.gradient_norm()));
+  EXPECT_TRUE(at::equal(setup.net->kernel, before));
+}
+
 TEST(Player, TheAverageStartsAsACopy) {
   Fixture setup({.lr = 0.1, .ema = 0.9, .ema_start = 2});
   for (int update = 1; update <= 2; ++update) {
-    setup.net->statistic.add_(1);
     setup.update(1);
     EXPECT_TRUE(at::equal(setup.tensor("net/ema/kernel"), setup.net->kernel));
     EXPECT_TRUE(at::equal(setup.tensor("net/ema_buffer/statistic"), setup.net->statistic));
   }
   const at::Tensor kernel = setup.net->kernel.detach().clone(), statistic = setup.net->statistic.clone();
-  setup.net->statistic.add_(1);
+  setup.net->statistic.add_(0.5);
   setup.update(1);
   EXPECT_LT(
       (setup.tensor("net/ema/kernel") - (0.9 * kernel + 0.1 * setup.net->kernel)).abs().max().item<double>(),

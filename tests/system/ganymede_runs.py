@@ -38,6 +38,12 @@ def training(out, *options, data=(DIGITS,), steps=12, batch=8):
     return ["train", *TINY, "--data", *data, "--out", out, "--steps", steps, "--train.batch", batch, *options]
 
 
+def sampling(every, arguments):
+    """The arguments of a training that writes sample grids."""
+    place = arguments.index("--sample.every") + 1
+    return [*arguments[:place], every, *arguments[place + 1:]]
+
+
 @dataclasses.dataclass
 class Result:
     code: int

@@ -5,15 +5,16 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/kernels/channel_arithmetic.h"
 #include "core/kernels/cpu/vector.h"
 
 namespace ganymede::cpu {
 namespace {
 
-using c10::BFloat16;
+using c10::BFloat16, c10::Half;
 
 /// Positions whose figures are summed in the accumulator's type before they join a float64 sum.
-constexpr std::int64_t block = 32;
+constexpr std::int64_t positions_at_once = 32;
 
 /// One image: `positions` rows of `channels`.
 struct Extent {
@@ -27,7 +28,7 @@ GANYMEDE_INLINE void sum_image(const T* __restrict x, Extent extent, A* __restri
   A* __restrict pivot = scratch;
   A* __restrict first = scratch + channels;
   A* __restrict second = scratch + 2 * channels;
-  const std::int64_t sample = extent.positions < block ? extent.positions : block;
+  const std::int64_t sample = extent.positions < positions_at_once ? extent.positions : positions_at_once;
   for (std::int64_t c = 0; c < channels; ++c) pivot[c] = 0;
   for (std::int64_t p = 0; p < sample; ++p)
     for (std::int64_t c = 0; c < channels; ++c) pivot[c] += load(x + p * channels + c);
@@ -35,8 +36,9 @@ GANYMEDE_INLINE void sum_image(const T* __restrict x, Extent extent, A* __restri
     pivot[c] /= static_cast<A>(sample);
     sum[c] = square[c] = 0;
   }
-  for (std::int64_t begin = 0; begin < extent.positions; begin += block) {
-    const std::int64_t end = begin + block < extent.positions ? begin + block : extent.positions;
+  for (std::int64_t begin = 0; begin < extent.positions; begin += positions_at_once) {
+    const std::int64_t end =
+        begin + positions_at_once < extent.positions ? begin + positions_at_once : extent.positions;
     for (std::int64_t c = 0; c < channels; ++c) first[c] = second[c] = 0;
     for (std::int64_t p = begin; p < end; ++p)
       for (std::int64_t c = 0; c < channels; ++c) {
@@ -49,23 +51,18 @@ GANYMEDE_INLINE void sum_image(const T* __restrict x, Extent extent, A* __restri
       square[c] += static_cast<double>(second[c]);
     }
   }
-  const auto count = static_cast<double>(extent.positions);
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const auto about = static_cast<double>(pivot[c]);
-    square[c] += about * (2 * sum[c] + about * count);
-    sum[c] += about * count;
-  }
+  for (std::int64_t c = 0; c < channels; ++c)
+    move_sums(static_cast<double>(pivot[c]), static_cast<double>(extent.positions), sum[c], square[c]);
 }
 
 template <class T, class A = accumulator_t<T>>
 GANYMEDE_INLINE void scale_shift_image(const T* __restrict x, Extent extent, const A* __restrict scale,
                                        const A* __restrict shift, bool relu, T* __restrict y) {
-  const A floor = relu ? A(0) : -std::numeric_limits<A>::infinity();
+  const A floor = floor_of<A>(relu);
   for (std::int64_t p = 0; p < extent.positions; ++p)
     for (std::int64_t c = 0; c < extent.channels; ++c) {
-      const A value = load(x + p * extent.channels + c) * scale[c] + shift[c];
-      // Written so that NaN passes.
-      store(y + p * extent.channels + c, value < floor ? floor : value);
+      const std::int64_t i = p * extent.channels + c;
+      store(y + i, ganymede::scale_shift(load(x + i), scale[c], shift[c], floor));
     }
 }
 
@@ -75,17 +72,18 @@ GANYMEDE_INLINE void gradient_sums_image(const T* __restrict g, const T* __restr
                                          const A* __restrict mean, bool relu, A* __restrict scratch,
                                          double* __restrict sum, double* __restrict product) {
   const std::int64_t channels = extent.channels;
-  const A floor = relu ? A(0) : -std::numeric_limits<A>::infinity();
+  const A floor = floor_of<A>(relu);
   A* __restrict first = scratch;
   A* __restrict second = scratch + channels;
   for (std::int64_t c = 0; c < channels; ++c) sum[c] = product[c] = 0;
-  for (std::int64_t begin = 0; begin < extent.positions; begin += block) {
-    const std::int64_t end = begin + block < extent.positions ? begin + block : extent.positions;
+  for (std::int64_t begin = 0; begin < extent.positions; begin += positions_at_once) {
+    const std::int64_t end =
+        begin + positions_at_once < extent.positions ? begin + positions_at_once : extent.positions;
     for (std::int64_t c = 0; c < channels; ++c) first[c] = second[c] = 0;
     for (std::int64_t p = begin; p < end; ++p)
       for (std::int64_t c = 0; c < channels; ++c) {
         const A value = load(x + p * channels + c);
-        const A masked = value * scale[c] + shift[c] > floor ? load(g + p * channels + c) : A(0);
+        const A masked = masked_gradient(load(g + p * channels + c), value, scale[c], shift[c], floor);
         first[c] += masked;
         second[c] += masked * (value - mean[c]);
       }
@@ -101,13 +99,13 @@ GANYMEDE_INLINE void input_gradient_image(const T* __restrict g, const T* __rest
                                           const A* __restrict scale, const A* __restrict shift,
                                           const A* __restrict slope, const A* __restrict constant, bool relu,
                                           T* __restrict dx) {
-  const A floor = relu ? A(0) : -std::numeric_limits<A>::infinity();
+  const A floor = floor_of<A>(relu);
   for (std::int64_t p = 0; p < extent.positions; ++p)
     for (std::int64_t c = 0; c < extent.channels; ++c) {
       const std::int64_t i = p * extent.channels + c;
       const A value = load(x + i);
-      const A masked = value * scale[c] + shift[c] > floor ? load(g + i) : A(0);
-      store(dx + i, masked * scale[c] + (value * slope[c] + constant[c]));
+      const A masked = masked_gradient(load(g + i), value, scale[c], shift[c], floor);
+      store(dx + i, ganymede::input_gradient(masked, value, scale[c], slope[c], constant[c]));
     }
 }
 
@@ -134,6 +132,7 @@ GANYMEDE_INLINE void input_gradient_image(const T* __restrict g, const T* __rest
 GANYMEDE_CHANNEL_PASSES(float, float)
 GANYMEDE_CHANNEL_PASSES(double, double)
 GANYMEDE_CHANNEL_PASSES(BFloat16, float)
+GANYMEDE_CHANNEL_PASSES(Half, float)
 #undef GANYMEDE_CHANNEL_PASSES
 
 at::ScalarType figure_type(const at::Tensor& x) {
@@ -191,7 +190,7 @@ at::Tensor image_sums(const at::Tensor& x) {
   const std::int64_t channels = images.extent.channels;
   at::Tensor sums = at::empty({2, images.count, channels}, x.options().dtype(at::kDouble));
   double* out = sums.data_ptr<double>();
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "image_sums", [&] {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x.scalar_type(), "image_sums", [&] {
     const scalar_t* in = x.data_ptr<scalar_t>();
     for_each_image(images, [&](std::int64_t n) {
       std::vector<accumulator_t<scalar_t>> scratch(static_cast<std::size_t>(3 * channels));
@@ -205,7 +204,7 @@ at::Tensor image_sums(const at::Tensor& x) {
 at::Tensor scale_shift(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift, bool relu) {
   const Images images(x);
   at::Tensor y = at::empty_like(x);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "scale_shift", [&] {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x.scalar_type(), "scale_shift", [&] {
     using A = accumulator_t<scalar_t>;
     const Rows<A> scales(scale, images), shifts(shift, images);
     const scalar_t* in = x.data_ptr<scalar_t>();
@@ -224,7 +223,7 @@ at::Tensor gradient_sums(const at::Tensor& g, const at::Tensor& x, const at::Ten
   const std::int64_t channels = images.extent.channels;
   at::Tensor sums = at::empty({2, images.count, channels}, x.options().dtype(at::kDouble));
   double* out = sums.data_ptr<double>();
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "gradient_sums", [&] {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x.scalar_type(), "gradient_sums", [&] {
     using A = accumulator_t<scalar_t>;
     const Rows<A> scales(scale, images), shifts(shift, images), means(mean, images);
     const scalar_t* in = x.data_ptr<scalar_t>();
@@ -245,7 +244,7 @@ at::Tensor input_gradient(const at::Tensor& g, const at::Tensor& x, const at::Te
   const Images images(x);
   expect_like(x, g);
   at::Tensor dx = at::empty_like(x);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "input_gradient", [&] {
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x.scalar_type(), "input_gradient", [&] {
     using A = accumulator_t<scalar_t>;
     const Rows<A> scales(scale, images), shifts(shift, images), slopes(slope, images),
         constants(constant, images);

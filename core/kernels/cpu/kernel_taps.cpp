@@ -7,9 +7,9 @@
 namespace ganymede::cpu {
 namespace {
 
-using c10::BFloat16;
+using c10::BFloat16, c10::Half;
 
-constexpr std::int64_t grain = 8;  // output channels a task
+constexpr std::int64_t channels_a_task = 8;  // of the output
 
 /// out[i] = scale * sum of count rows of w, which begin at w + rows[j].
 template <class W, class T>
@@ -65,6 +65,8 @@ GANYMEDE_TAPS(float, float)
 GANYMEDE_TAPS(float, BFloat16)
 GANYMEDE_TAPS(double, double)
 GANYMEDE_TAPS(double, BFloat16)
+GANYMEDE_TAPS(float, Half)
+GANYMEDE_TAPS(double, Half)
 #undef GANYMEDE_TAPS
 GANYMEDE_VECTOR_CLONES double finish_clone(float* x, const float* w, std::int64_t width, float scale) {
   return finish(x, w, width, scale);
@@ -85,21 +87,14 @@ void dispatch(at::ScalarType weight, at::ScalarType other, const Body& body) {
       body(scalar_t(), scalar_t());
     else if (other == at::kBFloat16)
       body(scalar_t(), BFloat16());
+    else if (other == at::kHalf)
+      body(scalar_t(), Half());
     else
       TORCH_CHECK(false, "kernel taps: ", weight, " and ", other);
   });
 }
 
 }  // namespace
-
-at::Tensor TapMap::matrix(const at::TensorOptions& options) const {
-  at::Tensor result = at::zeros({phases() * outputs(), inputs}, at::kDouble);
-  for (std::int64_t phase = 0; phase < phases(); ++phase)
-    for (std::int64_t t = 0; t < outputs(); ++t)
-      for (const std::int64_t k : sources[static_cast<std::size_t>(phase)][static_cast<std::size_t>(t)])
-        result[phase * outputs() + t][k] = factor;
-  return result.to(options);
-}
 
 at::Tensor map_taps(const TapMap& map, const at::Tensor& w, double scale, at::ScalarType type) {
   check(map, w);
@@ -110,7 +105,7 @@ at::Tensor map_taps(const TapMap& map, const at::Tensor& w, double scale, at::Sc
     using T = decltype(out_type);
     const W* source = w.data_ptr<W>();
     T* target = out.data_ptr<T>();
-    at::parallel_for(0, channels, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, channels, channels_a_task, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t o = begin; o < end; ++o)
         for (std::int64_t phase = 0; phase < map.phases(); ++phase)
           for (std::int64_t t = 0; t < taps; ++t) {
@@ -126,8 +121,7 @@ at::Tensor map_taps(const TapMap& map, const at::Tensor& w, double scale, at::Sc
   return out;
 }
 
-std::pair<at::Tensor, double> gather_taps(const TapMap& map, const at::Tensor& g, const at::Tensor& like,
-                                          double scale) {
+GatheredTaps gather_taps(const TapMap& map, const at::Tensor& g, const at::Tensor& like, double scale) {
   check(map, like);
   const std::int64_t channels = like.size(0), width = like.size(2), taps = map.outputs(),
                      row = map.inputs * width;
@@ -141,7 +135,7 @@ std::pair<at::Tensor, double> gather_taps(const TapMap& map, const at::Tensor& g
     const T* gradient = g.data_ptr<T>();
     const W* weight = like.data_ptr<W>();
     W* target = sum.data_ptr<W>();
-    at::parallel_for(0, channels, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, channels, channels_a_task, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t o = begin; o < end; ++o) {
         for (std::int64_t phase = 0; phase < map.phases(); ++phase)
           for (std::int64_t t = 0; t < taps; ++t)
@@ -156,7 +150,7 @@ std::pair<at::Tensor, double> gather_taps(const TapMap& map, const at::Tensor& g
   });
   double product = 0;
   for (const double p : products) product += p;
-  return {sum, product};
+  return {sum, at::scalar_tensor(product, at::kDouble)};
 }
 
 }  // namespace ganymede::cpu

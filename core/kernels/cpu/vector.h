@@ -1,6 +1,7 @@
 #pragma once
 
 #include <c10/util/BFloat16.h>
+#include <c10/util/Half.h>
 
 #include <bit>
 #include <cstdint>
@@ -21,6 +22,10 @@ template <>
 struct Accumulator<c10::BFloat16> {
   using type = float;
 };
+template <>
+struct Accumulator<c10::Half> {
+  using type = float;
+};
 template <class T>
 using accumulator_t = typename Accumulator<T>::type;
 
@@ -32,6 +37,9 @@ GANYMEDE_INLINE double load(const double* x) {
 }
 GANYMEDE_INLINE float load(const c10::BFloat16* x) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(x->x) << 16);
+}
+GANYMEDE_INLINE float load(const c10::Half* x) {
+  return *x;
 }
 
 GANYMEDE_INLINE void store(float* x, float value) {
@@ -45,6 +53,9 @@ GANYMEDE_INLINE void store(c10::BFloat16* x, float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   x->x = static_cast<std::uint16_t>(value != value ? 0x7fc0u : rounded);
+}
+GANYMEDE_INLINE void store(c10::Half* x, float value) {
+  *x = value;
 }
 
 }  // namespace ganymede::cpu

@@ -10,6 +10,7 @@ namespace ganymede::cuda {
 ///
 /// Throws Error(options) in a build without CUDA (no_cuda.cpp).
 void adam_step(const AdamStep& step, const at::Tensor& weights, const at::Tensor& gradient,
-               const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages);
+               const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages,
+               const at::Tensor& gate);
 
 }  // namespace ganymede::cuda

@@ -6,6 +6,13 @@
 
 namespace ganymede::cuda {
 
+/// adam_step()'s gate, and what size and correction are computed of when t is known. Without figures the
+/// step is taken with the AdamArguments' own.
+struct AdamGate {
+  const double* figures;
+  double lr, beta1, beta2, t;
+};
+
 /// What the kernel knows of a step: adam.cu is compiled without torch's headers, which nvcc takes a minute
 /// for. T is float or double; arrays hold `count` elements each, in device memory.
 template <class T>
@@ -26,6 +33,7 @@ struct AdamArguments {
   int averages;  ///< how many of the following there are
   T* average[most_averages];
   T average_rest[most_averages];  ///< 1 - decay
+  AdamGate gate;
 };
 
 /// Starts the kernel on `stream`, which belongs to the current device, with at most `blocks` blocks.

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <torch/types.h>
+
+namespace ganymede::cuda {
+
+/// The passes of core/channel_passes.h on a CUDA device. Sums are taken in a fixed order: they repeat bit for
+/// bit on one kind of GPU. They throw Error(options) in a build without CUDA (no_cuda.cpp).
+at::Tensor image_sums(const at::Tensor& x);
+at::Tensor scale_shift(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift, bool relu);
+at::Tensor gradient_sums(const at::Tensor& g, const at::Tensor& x, const at::Tensor& scale,
+                         const at::Tensor& shift, const at::Tensor& mean, bool relu);
+at::Tensor input_gradient(const at::Tensor& g, const at::Tensor& x, const at::Tensor& scale,
+                          const at::Tensor& shift, const at::Tensor& slope, const at::Tensor& constant,
+                          bool relu);
+
+}  // namespace ganymede::cuda

@@ -1,0 +1,22 @@
+#include "evaluation/image_set.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace ganymede {
+
+at::Tensor labels_tensor(std::span<const std::int64_t> labels) {
+  if (std::ranges::all_of(labels, [](std::int64_t label) { return label < 0; })) return {};
+  at::Tensor tensor = at::empty({std::ssize(labels)}, at::kLong);
+  std::ranges::copy(labels, tensor.data_ptr<std::int64_t>());
+  return tensor;
+}
+
+void check_channels(const ImageSetDescription& description) {
+  if (description.channels != 1 && description.channels != 3)
+    fail(ExitCode::dataset, "{} has {} channels: scores are computed of images with 1 or 3", description.name,
+         description.channels);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "launch/recipe.h"
+#include "launch/snapshot.h"
+
+namespace ganymede {
+
+/// A run's networks, loaded to draw from: what `sample` and its like begin with.
+class LoadedRun {
+ public:
+  /// Verifies and loads a checkpoint, or a run's newest sound one, on `device` (auto, cpu, cuda). Collective;
+  /// throws AgreedError.
+  LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint, const std::string& device);
+
+  const SoundCheckpoint& checkpoint() const { return checkpoint_; }
+  const RunOptions& options() const { return options_; }
+  ImageSpec images() const { return options_.method->images(); }
+  Method& method() { return *method_; }
+
+ private:
+  SoundCheckpoint checkpoint_;
+  RunOptions options_;
+  std::unique_ptr<Communicator> group_;
+  std::unique_ptr<Method> method_;
+};
+
+}  // namespace ganymede

@@ -1,0 +1,142 @@
+"""`ganymede evaluate` as a user starts it: sources, outputs, other people's statistics, and refusals."""
+
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from ganymede_runs import DIGITS, refusal, run, some_digits, succeed, training  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("ganymede_runs").ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two folders of digits in class folders."""
+    root = tmp_path_factory.mktemp("folders")
+    images, labels = some_digits(240)
+    for name, part in (("a", slice(0, 120)), ("b", slice(120, 240))):
+        for i, (image, label) in enumerate(zip(images[part], labels[part])):
+            folder = root / name / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image[0]).save(folder / f"{i:04}.png")
+    return root
+
+
+def evaluate(out, *options, ranks=1, warnings=True):
+    result = run(ranks, "evaluate", *options, "--json", out)
+    assert result.code == 0, result.err
+    assert not result.errors and bool(result.warnings) == warnings, result.err
+    return json.loads(out.read_text()), result
+
+
+def test_the_same_at_any_rank_count_and_batch(folders, tmp_path):
+    options = ["--from", folders / "a", "--reference", folders / "b", "--metrics", "fid,kid,pr,dc,memorisation,intra-fid",
+               "--subsets", 5, "--subset-size", 50]
+    first, result = evaluate(tmp_path / "a.json", *options)
+    assert "fid" in result.out and "random" in result.out
+    for ranks, batch in [(2, 7), (3, 64)]:
+        other, _ = evaluate(tmp_path / "b.json", *options, "--batch", batch, ranks=ranks)
+        assert other["protocol"]["ranks"] == ranks
+        assert other["protocol"]["images"] == first["protocol"]["images"]
+        for name, metric in first["metrics"].items():
+            assert other["metrics"][name]["value"] == pytest.approx(metric["value"], rel=1e-4, abs=1e-6), name
+    protocol = first["protocol"]
+    assert protocol["images"]["count"] == 120 and protocol["images"]["kind"] == "folder"
+    assert protocol["extractor"]["name"] == "random" and protocol["extractor"]["caveat"]
+    assert any("dimensions" in warning for warning in protocol["warnings"])
+    assert first["metrics"]["fid"]["features"] == "random"
+
+
+def test_one_set_in_four_forms_is_one_set(folders, tmp_path):
+    succeed(0, "dataset", "pack", folders / "a", tmp_path / "a.h5")
+    images = [np.asarray(Image.open(path)) for path in sorted((folders / "a").rglob("*.png"))]
+    np.savez(tmp_path / "a.npz", images=np.stack(images))
+    import shutil
+    shutil.make_archive(tmp_path / "a", "zip", folders / "a")
+    for name in ("a.h5", "a.npz", "a.zip"):
+        scores, _ = evaluate(tmp_path / "s.json", "--from", tmp_path / name, "--reference", folders / "a", ranks=2)
+        assert abs(scores["metrics"]["fid"]["value"]) < 1e-9, name
+
+
+def test_statistics_are_exchanged_with_numpy(folders, tmp_path):
+    made = tmp_path / "b.npz"
+    succeed_with_warnings = run(2, "evaluate", "--from", folders / "b", "--statistics", made)
+    assert succeed_with_warnings.code == 0, succeed_with_warnings.err
+    ours = np.load(made)
+    mu, sigma = ours["mu"], ours["sigma"]
+    assert mu.dtype == sigma.dtype == np.float64 and sigma.shape == (len(mu), len(mu))
+    assert json.loads(ours["protocol"].item())["images"]["count"] == 120
+    by_images, _ = evaluate(tmp_path / "a.json", "--from", folders / "a", "--reference", folders / "b")
+    by_file, _ = evaluate(tmp_path / "b.json", "--from", folders / "a", "--reference", made)
+    np.savez_compressed(tmp_path / "foreign.npz", mu=mu, sigma=sigma)
+    by_foreign, _ = evaluate(tmp_path / "c.json", "--from", folders / "a", "--reference", tmp_path / "foreign.npz")
+    value = by_images["metrics"]["fid"]["value"]
+    assert by_file["metrics"]["fid"]["value"] == pytest.approx(value, rel=1e-9)
+    assert by_foreign["metrics"]["fid"]["value"] == pytest.approx(value, rel=1e-6)
+    assert by_foreign["protocol"]["reference"]["kind"] == "foreign statistics"
+    line = refusal(2, 2, "evaluate", "--from", folders / "a", "--reference", made, "--metrics", "kid")
+    assert "kid needs the reference's images" in line
+    line = refusal(3, 2, "evaluate", "--from", folders / "a", "--reference", made, "--resize", "pytorch")
+    assert "resize" in line and "made otherwise" in line
+
+
+def test_a_run_is_scored_with_the_same_images_at_any_rank_count(tmp_path):
+    out = tmp_path / "run"
+    succeed(2, *training(out, steps=3))
+    options = ["--from", out, "--reference", DIGITS, "--count", 65, "--reference-count", 200]
+    first, _ = evaluate(tmp_path / "a.json", *options)
+    other, _ = evaluate(tmp_path / "b.json", *options, "--batch", 7, ranks=3)
+    assert other["metrics"]["fid"]["value"] == pytest.approx(first["metrics"]["fid"]["value"], rel=1e-2)
+    drawn = first["protocol"]["images"]
+    assert drawn["step"] == 3 and drawn["batch_norm"] == "running" and drawn["count"] == 65
+    assert "ema" in drawn and drawn["truncation"] == 0 and drawn["labels"] == "uniformly random"
+    assert first["protocol"]["reference"]["selection"].startswith("random 200 of")
+    repeated, _ = evaluate(tmp_path / "c.json", *options, "--repeats", 3)
+    assert len(repeated["metrics"]["fid"]["details"]["draws"]) == 3 and repeated["metrics"]["fid"]["error"] > 0
+
+
+@pytest.mark.parametrize("code, options, words", [
+    (2, ["--metrics", "is"], ["is needs class probabilities", "--features"]),
+    (2, ["--metrics", "fdi"], ["'fdi'", "did you mean fid?"]),
+    (2, ["--metrics", "fid,fid"], ["twice"]),
+    (2, ["--reference", None], ["fid compares with a reference"]),
+    (2, ["--resize", "bicubic"], ["--resize", "'bicubic'"]),
+    (2, ["--repeats", "3"], ["--repeats", "run"]),
+    (3, ["--from", "nowhere"], ["nowhere", "does not exist"]),
+    (3, ["--from", "empty"], ["empty"]),
+    (3, ["--from", "mixed"], ["2.png has 9 x 9", "0.png has 8 x 8"]),
+    (3, ["--count", "500"], ["120 images", "500"]),
+    (3, ["--reference", "mixed", "--metrics", "pr"], ["more than 3 images"]),
+    (3, ["--metrics", "kid", "--subset-size", "121"], ["subsets of 121"]),
+    (3, ["--reference", "broken.npz"], ["broken.npz"]),
+    (4, ["--features", "broken.npz"], ["broken.npz"]),
+    (5, ["--json", "nowhere/a.json"], ["nowhere"]),
+], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
+def test_refusals(folders, tmp_path, monkeypatch, code, options, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    for i, side in enumerate((8, 8, 9)):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / "mixed" / f"{i}.png")
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 not really")
+    arguments = {"--from": folders / "a", "--reference": folders / "b", "--json": "out.json"}
+    arguments |= dict(zip(options[::2], options[1::2]))
+    line = refusal(code, 2, "evaluate", *(word for pair in arguments.items() if pair[1] is not None for word in pair))
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(folders, tmp_path):
+    (tmp_path / "file").write_text("")
+    scores, result = evaluate(tmp_path / "a.json", "--from", folders / "a", "--reference", folders / "b", "--cache",
+                              tmp_path / "file")
+    assert any("not kept" in warning for warning in result.warnings) and scores["metrics"]["fid"]["value"] > 0

@@ -1,0 +1,65 @@
+"""`--evaluate.every`: scores during training change nothing in it, survive a stop, and the best checkpoint stays."""
+
+import json
+
+from ganymede_runs import DIGITS, assert_bit_equal, checkpoints, final_tensors, run, tensors_of, training
+
+SCORES = ["--evaluate.every", 2, "--evaluate.count", 33, "--evaluate.reference_count", 100, "--evaluate.metrics", "fid,pr"]
+
+
+def train(ranks, *arguments):
+    result = run(ranks, *arguments)
+    assert result.code == 0 and not result.errors, result.err
+    return result
+
+
+def scores(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_scores_change_nothing(tmp_path):
+    common = ["--train.precision", "fp32"]
+    train(2, *training(tmp_path / "with", *common, *SCORES, steps=7))
+    train(2, *training(tmp_path / "without", *common, steps=7))
+    assert_bit_equal(final_tensors(tmp_path / "with", 7), final_tensors(tmp_path / "without", 7))
+    assert not (tmp_path / "without" / "metrics.jsonl").exists()
+    lines = scores(tmp_path / "with")
+    assert [line["step"] for line in lines] == [2, 4, 6, 7]
+    for line in lines:
+        assert set(line["metrics"]) == {"fid", "precision", "recall"}
+        images, reference = line["protocol"]["images"], line["protocol"]["reference"]
+        assert images["count"] == 33 and images["step"] == line["step"] and images["ema"] in (True, False)
+        assert reference["count"] == 100 and reference["digest"] == lines[0]["protocol"]["reference"]["digest"]
+    assert len({line["protocol"]["images"]["digest"] for line in lines}) == 4
+
+
+def test_a_run_that_goes_on_goes_on_scoring(tmp_path):
+    common = ["--train.precision", "fp32", "--checkpoint.keep", 1, *SCORES]
+    train(2, *training(tmp_path / "once", *common, steps=8))
+    train(2, *training(tmp_path / "twice", *common, steps=4))
+    # A line of a step that the run has not come to.
+    with open(tmp_path / "twice" / "metrics.jsonl", "a") as file:
+        file.write(json.dumps({"step": 6, "metrics": {"fid": {"value": 0}}}) + "\n")
+    train(2, *training(tmp_path / "twice", *common, steps=8))
+    once, twice = scores(tmp_path / "once"), scores(tmp_path / "twice")
+    for line in once + twice:
+        del line["protocol"]["images"]["name"]  # the run folder's
+    assert once == twice
+    best = min(once, key=lambda line: line["metrics"]["fid"]["value"])["step"]
+    for run_folder in ("once", "twice"):
+        kept = [int(path.name[5:]) for path in checkpoints(tmp_path / run_folder)]
+        # A best that the last step itself beats stays until the next save.
+        assert {best, 8} <= set(kept) and len(kept) <= 3 - (best != 8), (kept, best)
+    assert tensors_of(checkpoints(tmp_path / "twice")[0])
+
+
+def test_the_best_is_scored_again_as_it_was(tmp_path):
+    out = tmp_path / "run"
+    train(1, *training(out, *SCORES, steps=4))
+    line = scores(out)[-1]
+    result = run(3, "evaluate", "--from", checkpoints(out)[-1], "--reference", DIGITS, "--count", 33,
+                 "--reference-count", 100, "--metrics", "fid,pr", "--cache", "none", "--json", tmp_path / "a.json")
+    assert result.code == 0, result.err
+    again = json.loads((tmp_path / "a.json").read_text())
+    assert abs(again["metrics"]["fid"]["value"] / line["metrics"]["fid"]["value"] - 1) < 1e-2
+    assert again["protocol"]["extractor"] == line["protocol"]["extractor"]
