@@ -140,7 +140,11 @@ void Player::keep_buffers() {
 }
 
 void Player::restore_buffers(const Player& updated) {
-  if (scale_) buffer_.copy_(at::where(updated.scale_->is_skipped(), kept_buffer_, buffer_));
+  updated.undo_if_skipped(buffer_, kept_buffer_);
+}
+
+void Player::undo_if_skipped(const at::Tensor& state, const at::Tensor& before) const {
+  if (scale_) state.copy_(at::where(scale_->is_skipped(), before, state));
 }
 
 void Player::judge_gradients() {
@@ -183,7 +187,9 @@ void Player::update() {
 
 void Player::clamp_weights(double bound) {
   const at::NoGradGuard no_grad;
+  const at::Tensor before = scale_ ? weight_.clone() : at::Tensor();
   weight_.clamp_(-bound, bound);
+  undo_if_skipped(weight_, before);
 }
 
 void Player::broadcast(Communicator& communicator, int root) {

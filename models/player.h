@@ -60,10 +60,10 @@ class Player {
   /// After the last backward, for which the reducer was armed: the gradients become the sums over ranks,
   /// without the loss scale. Collective.
   void finish_gradients();
-  /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where a gradient is
-  /// not finite, on all ranks alike: the scale is halved.
+  /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where
+  /// a gradient is not finite, on all ranks alike: the scale is halved.
   void update();
-  /// Every weight into [-bound, bound]. Averages stay.
+  /// After an update, every weight into [-bound, bound]. Averages stay.
   void clamp_weights(double bound);
 
   /// None in full precision.
@@ -72,6 +72,9 @@ class Player {
   /// now, and back to them where `updated`, the player that learned, skipped its update. Nothing without.
   void keep_buffers();
   void restore_buffers(const Player& updated);
+  /// `state`, which an update has changed, becomes `before` again where the update was skipped; the host does
+  /// not wait. For what others remember from update to update.
+  void undo_if_skipped(const at::Tensor& state, const at::Tensor& before) const;
 
   /// Root's weights, averages, moments and buffers on every rank. Collective.
   void broadcast(Communicator& communicator, int root);

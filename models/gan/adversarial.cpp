@@ -5,7 +5,6 @@
 #include "models/gan/gan_sampler.h"
 #include "models/gan/regularisers/feature_matching.h"
 #include "models/gan/regularisers/orthogonal.h"
-#include "models/layers/batch_norm.h"
 #include "models/layers/initialise.h"
 
 namespace ganymede {
@@ -78,52 +77,6 @@ NamedTensors AdversarialMethod::state() const {
   return state;
 }
 
-std::vector<CollectiveCost> AdversarialMethod::costs_per_step() const {
-  const auto gradients = [](const Player& player, std::int64_t updates) {
-    const auto& buckets = player.reducer().buckets();
-    return CollectiveCost{player.name() + " gradients", updates * static_cast<std::int64_t>(buckets.size()),
-                          updates * static_cast<std::int64_t>(player.gradient_arena().nbytes())};
-  };
-  CollectiveCost norms{"batch norm", 0, 0};
-  const std::int64_t groups = forward_context({}).layout.groups();
-  // D's updates run G forward, G's own forward and backward.
-  const ConsistencyOptions& consistency = options_.consistency;
-  const std::int64_t backwards = context_.accumulate * (consistency.zcr_g > 0 ? 2 : 1);
-  const std::int64_t forwards =
-      context_.accumulate * options_.d_steps * (consistency.zcr_d > 0 ? 2 : 1) + backwards;
-  for (const auto& module : generator_->modules())
-    if (const auto* norm = dynamic_cast<const BatchNorm*>(module.get())) {
-      norms.count += forwards + backwards;
-      norms.bytes += groups * 2 * norm->channels() *
-                     (forwards * static_cast<std::int64_t>(sizeof(double)) +
-                      backwards * static_cast<std::int64_t>(c10::elementSize(context_.dtype)));
-    }
-  std::vector<CollectiveCost> costs{gradients(discriminator_player_, options_.d_steps),
-                                    gradients(generator_player_, 1), norms};
-  if (CollectiveCost logits = logits_cost(); logits.count > 0) costs.push_back(std::move(logits));
-  return costs;
-}
-
-CollectiveCost AdversarialMethod::logits_cost() const {
-  const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
-  const std::int64_t features = networks_.feature_size();
-  const GanLossNeeds needs = loss_.needs();
-  CollectiveCost cost{"logits", 0, 0};
-  const auto add = [&](bool wanted, std::int64_t count, std::int64_t bytes) {
-    if (!wanted) return;
-    cost.count += count;
-    cost.bytes += count * bytes;
-  };
-  // Forward and backward.
-  add(needs.means, 2 * context_.accumulate * (options_.d_steps + 1), 2 * size);
-  add(needs.features, 2 * context_.accumulate, context_.micro_batch() * features * size);
-  add(options_.feature_matching > 0, 2 * context_.accumulate, 2 * features * size);
-  add(options_.top_k.wanted(), context_.accumulate, context_.micro_batch() * size);
-  add(lecam_.wanted() || loss_state_.defined(), options_.d_steps,
-      2 * static_cast<std::int64_t>(sizeof(double)));
-  return cost;
-}
-
 ImageDraws AdversarialMethod::draws_of(const RandomKey& key, const Share& share,
                                        std::int64_t micro_step) const {
   return {key, micro_step * context_.micro_batch() + share.first, share.count, context_.dtype,
@@ -169,8 +122,8 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   const std::int64_t update = (step - 1) * options_.d_steps + sub_step;
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   at::Tensor logit_sums;
-  if (options_.penalty.due(update)) ++losses.penalised;
   begin_update(discriminator_player_);
+  if (options_.penalty.due(update)) ++losses.penalised;
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
     context_.note("discriminator update");
@@ -207,29 +160,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     show("discriminator.fake", fake);
     show("discriminator.logits", logits);
     const JudgedImages judged{real, fake, labels, latents.labels, real_logits, fake_logits};
-    const auto regularise = [&](const at::Tensor& each) {
-      const at::Tensor part = each.sum() * share_of_batch;
-      Losses::add(losses.regularisers, part);
-      loss = loss + part;
-    };
-    if (options_.drift > 0) regularise(options_.drift * real_logits.square());
-    if (lecam_.due(update)) regularise(lecam_.penalty(real_logits, fake_logits));
-    if (options_.consistency.for_discriminator())
-      regularise(
-          consistency_penalty(options_.consistency, *discriminator_, judged, changed_fake, draws, forward));
-    if (options_.penalty.due(update)) {
-      const at::Tensor noise = penalty_noise(options_.penalty, real, draws);
-      if (noise.defined()) show("discriminator.penalty_noise", noise);
-      // As small as the loss's own: a larger one would overflow where the scale has found its place.
-      const LossScale* scale = discriminator_player_.loss_scale();
-      const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
-      const at::Tensor penalty =
-          gradient_penalty(options_.penalty, *discriminator_, judged, noise, forward, inner).sum() *
-          share_of_batch;
-      Losses::add(losses.penalty, penalty);
-      show("discriminator.penalty", penalty);
-      loss = loss + penalty * static_cast<double>(options_.penalty.every);
-    }
+    loss = loss + discriminator_terms(update, judged, changed_fake, draws, forward, losses);
     show("discriminator.loss", loss);
     discriminator_player_.backward(loss);
   }
@@ -239,6 +170,35 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   if (options_.weight_clip > 0) discriminator_player_.clamp_weights(options_.weight_clip);
   discriminator_history_.advance();
   follow_logits(update, logit_sums);
+}
+
+at::Tensor AdversarialMethod::discriminator_terms(std::int64_t update, const JudgedImages& judged,
+                                                  const at::Tensor& changed_fake, const ImageDraws& draws,
+                                                  const ForwardContext& forward, Losses& losses) {
+  const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
+  at::Tensor sum = at::zeros({}, judged.real_logits.options());
+  const auto regularise = [&](const at::Tensor& each) {
+    const at::Tensor part = each.sum() * share_of_batch;
+    Losses::add(losses.regularisers, part);
+    sum = sum + part;
+  };
+  if (options_.drift > 0) regularise(options_.drift * judged.real_logits.square());
+  if (lecam_.due(update)) regularise(lecam_.penalty(judged.real_logits, judged.fake_logits));
+  if (options_.consistency.for_discriminator())
+    regularise(
+        consistency_penalty(options_.consistency, *discriminator_, judged, changed_fake, draws, forward));
+  if (!options_.penalty.due(update)) return sum;
+  const at::Tensor noise = penalty_noise(options_.penalty, judged.real, draws);
+  if (noise.defined()) show("discriminator.penalty_noise", noise);
+  // As small as the loss's own: a larger one would overflow where the scale has found its place.
+  const LossScale* scale = discriminator_player_.loss_scale();
+  const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
+  const at::Tensor penalty =
+      gradient_penalty(options_.penalty, *discriminator_, judged, noise, forward, inner).sum() *
+      share_of_batch;
+  Losses::add(losses.penalty, penalty);
+  show("discriminator.penalty", penalty);
+  return sum + penalty * static_cast<double>(options_.penalty.every);
 }
 
 at::Tensor AdversarialMethod::generate(const at::Tensor& z, const at::Tensor& labels, const ImageDraws& draws,
@@ -257,8 +217,13 @@ void AdversarialMethod::follow_logits(std::int64_t update, at::Tensor sums) {
   if (!lecam_.wanted() && !loss_state_.defined()) return;
   context_.batch_norm.all_reduce(sums)->wait();
   const at::Tensor means = sums / static_cast<double>(context_.batch);
-  if (lecam_.wanted()) lecam_.advance(update, means);
-  if (loss_state_.defined()) loss_.advance(loss_state_, means);
+  const auto follow = [&](const at::Tensor& memory, const auto& advance) {
+    const at::Tensor before = memory.clone();
+    advance();
+    discriminator_player_.undo_if_skipped(memory, before);
+  };
+  if (lecam_.wanted()) follow(lecam_.anchors(), [&] { lecam_.advance(update, means); });
+  if (loss_state_.defined()) follow(loss_state_, [&] { loss_.advance(loss_state_, means); });
 }
 
 void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& next, Losses& losses) {

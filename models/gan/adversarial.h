@@ -8,8 +8,9 @@ namespace ganymede {
 
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
-/// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own. An
-/// update that a loss scale skips leaves all buffers as they were.
+/// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own.
+/// An update that a loss scale skips changes nothing but the scale: buffers stay, and so does what the loss
+/// and the regularisers remember.
 ///
 /// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
 class AdversarialMethod final : public Method {
@@ -45,6 +46,10 @@ class AdversarialMethod final : public Method {
   ForwardContext forward_context(const Share& share) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, const NextBatch& next, Losses& losses);
+  /// What D's loss has beside its adversarial part, of a micro-batch: regularisers and the gradient penalty.
+  at::Tensor discriminator_terms(std::int64_t update, const JudgedImages& judged,
+                                 const at::Tensor& changed_fake, const ImageDraws& draws,
+                                 const ForwardContext& forward, Losses& losses);
   /// G's images as D sees them.
   at::Tensor generate(const at::Tensor& z, const at::Tensor& labels, const ImageDraws& draws,
                       const ForwardContext& forward);

@@ -40,8 +40,7 @@ void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& net
   if (needs.autoencoder && !networks.autoencodes())
     fail(ExitCode::options,
          "gan.loss = {} needs a reconstruction error, and the discriminator of gan.network is no "
-         "autoencoder: set "
-         "gan.network = autoencoding, or choose another loss",
+         "autoencoder: set gan.network = autoencoding, or choose another loss",
          loss);
   if ((needs.features || feature_matching > 0) && networks.feature_size() == 0)
     fail(ExitCode::options,
@@ -50,8 +49,7 @@ void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& net
   if (top_k.wanted() && needs.real_for_generator)
     fail(ExitCode::options,
          "gan.top_k < 1 with gan.loss = {}: top-k ranks generated images by logits of their own, and this "
-         "loss "
-         "knows only those relative to real images. Set gan.top_k = 1 or choose another loss",
+         "loss knows only those relative to real images. Set gan.top_k = 1 or choose another loss",
          loss);
   if (top_k.wanted() && feature_matching > 0)
     fail(ExitCode::options,

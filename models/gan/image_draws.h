@@ -5,8 +5,8 @@
 
 namespace ganymede {
 
-/// Random numbers for this rank's images of a micro-batch, a row an image: row i depends on the key, the stream and the
-/// image's position in the global batch alone.
+/// Random numbers for this rank's images of a micro-batch, a row an image: row i depends on the key, the
+/// stream and the image's position in the global batch alone.
 struct ImageDraws {
   RandomKey key;
   std::int64_t first = 0;  ///< position of this rank's first image

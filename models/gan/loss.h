@@ -9,8 +9,8 @@
 
 namespace ganymede {
 
-/// D's verdict on this rank's N images of a micro-batch. A discriminator that is an autoencoder gives minus its
-/// reconstruction error as an image's logit.
+/// D's verdict on this rank's N images of a micro-batch. A discriminator that is an autoencoder gives minus
+/// its reconstruction error as an image's logit.
 struct GanLogits {
   at::Tensor real;           ///< [N]; in G's update only where GanLossNeeds::real_for_generator
   at::Tensor fake;           ///< [N]

@@ -237,5 +237,26 @@ TEST(HistoricalAverage, PullsToTheMeanOfThePast) {
   EXPECT_NEAR(history.state()[0].second.item<double>(), (0 + 1 + 4) / 3.0, 1e-12);
 }
 
+TEST(HistoricalAverage, DoesNotCountSkippedUpdates) {
+  const auto net = std::make_shared<One>();
+  Player player("one", net, {}, at::kDouble, at::kCPU, world(), 1024, /*scale_loss=*/true);
+  HistoricalAverage history(player, 0.5);
+  std::vector<double> pulls;
+  for (int i = 0; i < 6; ++i) {
+    player.zero_gradients();
+    history.add_gradient();
+    pulls.push_back(net->w.grad().item<double>());
+    const bool overflows = i == 0 || i == 2 || i == 5;
+    net->w.mutable_grad().fill_(overflows ? INFINITY : 0);
+    player.update();
+    if (!overflows) at::Tensor(net->w.detach()).fill_(i);
+    history.advance();
+  }
+  // 1 alone in updates 2 and 3, 1 and 3 in update 4, 1, 3 and 4 in update 5.
+  const std::vector<double> expected{0, 0, 0, 0, 3 - 2, 4 - 8 / 3.0};
+  for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(pulls[i], expected[i], 1e-12) << i;
+  EXPECT_NEAR(history.state()[0].second.item<double>(), (1 + 3 + 4) / 3.0, 1e-12);
+}
+
 }  // namespace
 }  // namespace ganymede

@@ -4,10 +4,10 @@
 
 namespace ganymede {
 
-/// The non-saturating logistic loss (Goodfellow et al., arXiv 1406.2661, section 3), in nats, sigma the logistic
-/// function:
+/// The non-saturating logistic loss (Goodfellow et al., arXiv 1406.2661, section 3), in nats, sigma the
+/// logistic function:
 /// D: -log sigma(D(x)) - log(1 - sigma(D(G(z)))),  G: -log sigma(D(G(z))).
-/// D is that of the minimax loss, with its logistic.real_target.
+/// D's is that of the minimax loss, with logistic.real_target in the place of its own.
 std::unique_ptr<GanLoss> make_logistic();
 
 }  // namespace ganymede

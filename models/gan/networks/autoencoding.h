@@ -20,8 +20,8 @@ struct AutoencodingOptions {
   std::int64_t levels() const;
 };
 
-/// [N, latent] -> [N, C, H, W]: a linear map to 8x8, at each level two 3x3 convolutions with ELU, nearest upsampling
-/// between levels, and a last convolution to colours, of any size.
+/// [N, latent] -> [N, C, H, W]: a linear map to 8x8, at each level two 3x3 convolutions with ELU, nearest
+/// upsampling between levels, and a last convolution to colours, of any size.
 class Decoder final : public torch::nn::Module {
  public:
   explicit Decoder(const AutoencodingOptions& options);
@@ -34,7 +34,8 @@ class Decoder final : public torch::nn::Module {
   std::shared_ptr<Conv2d> to_image_;
 };
 
-/// The way back: level i has i n channels; each level's second convolution widens, and averages 2x2 positions.
+/// The way back: level i has i n channels; each level's second convolution widens, and averages 2x2
+/// positions.
 class Encoder final : public torch::nn::Module {
  public:
   explicit Encoder(const AutoencodingOptions& options);

@@ -36,13 +36,11 @@ at::Tensor consistency_penalty(const ConsistencyOptions& options, Discriminator&
 }
 
 at::Tensor consistent_image(const at::Tensor& images, const ImageDraws& draws, const std::string& side) {
-  const auto distances = [&](const char* direction, std::int64_t size) {
-    const std::int64_t most = (size + 4) / 8;
-    return draws.integers("consistency." + side + direction, 2 * most + 1) - most;
-  };
-  const at::Tensor mirror = draws.integers("consistency." + side + ".flip", 2).to(at::kBool);
+  const std::string stream = "consistency." + side;
+  const at::Tensor mirror = draws.integers(stream + ".flip", 2).to(at::kBool);
   const at::Tensor x = at::where(mirror.view({-1, 1, 1, 1}), images.flip({3}), images);
-  return shifted(x, distances(".down", x.size(2)), distances(".right", x.size(3)), Beyond::mirror);
+  return shifted(x, small_moves(x.size(2), draws, stream + ".down"),
+                 small_moves(x.size(3), draws, stream + ".right"), Beyond::mirror);
 }
 
 at::Tensor consistent_latent(const ConsistencyOptions& options, const at::Tensor& z,

@@ -25,7 +25,8 @@ struct ConsistencyOptions {
   bool for_discriminator() const { return cr_real > 0 || cr_fake > 0 || zcr_d > 0; }
 };
 
-/// D's terms [N]; call it where options.for_discriminator(). `changed_fake`: G(T(z)) with the fakes' labels, where zcr_d > 0.
+/// D's terms [N]; call it where options.for_discriminator(). `changed_fake`: G(T(z)) with the fakes'
+/// labels, where zcr_d > 0.
 at::Tensor consistency_penalty(const ConsistencyOptions& options, Discriminator& discriminator,
                                const JudgedImages& judged, const at::Tensor& changed_fake,
                                const ImageDraws& draws, const ForwardContext& context);

@@ -15,11 +15,6 @@ at::Tensor an_image(const at::Tensor& figures) {
   return figures.view({-1, 1, 1, 1});
 }
 
-/// u [N] in [0, 1) -> whole numbers 0 .. choices - 1.
-at::Tensor choice(const at::Tensor& u, std::int64_t choices) {
-  return (u * static_cast<double>(choices)).floor().clamp_max(choices - 1).to(at::kLong);
-}
-
 at::Tensor recoloured(const at::Tensor& images, const at::Tensor& u) {
   at::Tensor x = images + an_image(u.select(1, 0) - 0.5);
   const at::Tensor grey = x.mean({1}, /*keepdim=*/true);
@@ -33,23 +28,20 @@ at::Tensor positions(const at::Tensor& images, std::int64_t dimension) {
 }
 
 /// Where `dimension` lies within a square of half the side about a random centre: bool [N, size].
-at::Tensor cut(const at::Tensor& images, std::int64_t dimension, const at::Tensor& u) {
+at::Tensor cut(const at::Tensor& images, std::int64_t dimension, const ImageDraws& draws,
+               const std::string& stream) {
   const std::int64_t side = images.size(dimension), size = (side + 1) / 2;
-  const at::Tensor begin = choice(u, side + (size % 2 == 0 ? 1 : 0)).unsqueeze(1) - size / 2;
+  const std::int64_t centres = side + (size % 2 == 0 ? 1 : 0);
+  const at::Tensor begin = draws.integers(stream, centres).unsqueeze(1) - size / 2;
   const at::Tensor at = positions(images, dimension);
   return at.ge(begin).logical_and(at.lt(begin + size));
 }
 
-at::Tensor with_hole(const at::Tensor& images, const at::Tensor& u) {
-  const at::Tensor rows = cut(images, 2, u.select(1, 0)), columns = cut(images, 3, u.select(1, 1));
+at::Tensor with_hole(const at::Tensor& images, const ImageDraws& draws, const std::string& stream) {
+  const at::Tensor rows = cut(images, 2, draws, stream + ".down"),
+                   columns = cut(images, 3, draws, stream + ".right");
   const at::Tensor hole = rows.unsqueeze(2).logical_and(columns.unsqueeze(1)).unsqueeze(1);
   return images.masked_fill(hole, 0);
-}
-
-/// Whole pixels up to an eighth of the side, either way.
-at::Tensor distance(const at::Tensor& images, std::int64_t dimension, const at::Tensor& u) {
-  const std::int64_t most = (images.size(dimension) + 4) / 8;
-  return choice(u, 2 * most + 1) - most;
 }
 
 at::Tensor shifted_along(const at::Tensor& images, std::int64_t dimension, const at::Tensor& by,
@@ -66,6 +58,11 @@ at::Tensor shifted_along(const at::Tensor& images, std::int64_t dimension, const
 
 }  // namespace
 
+at::Tensor small_moves(std::int64_t side, const ImageDraws& draws, const std::string& stream) {
+  const std::int64_t most = (side + 4) / 8;
+  return draws.integers(stream, 2 * most + 1) - most;
+}
+
 at::Tensor shifted(const at::Tensor& images, const at::Tensor& down, const at::Tensor& right, Beyond beyond) {
   return shifted_along(shifted_along(images, 2, down, beyond), 3, right, beyond);
 }
@@ -75,10 +72,11 @@ at::Tensor diff_augment(const DiffAugmentOptions& options, const at::Tensor& ima
   at::Tensor x = images;
   if (options.color) x = recoloured(x, draws.uniform("augment.color." + side, 3));
   if (options.translation) {
-    const at::Tensor u = draws.uniform("augment.translation." + side, 2);
-    x = shifted(x, distance(x, 2, u.select(1, 0)), distance(x, 3, u.select(1, 1)), Beyond::zero);
+    const std::string stream = "augment.translation." + side;
+    x = shifted(x, small_moves(x.size(2), draws, stream + ".down"),
+                small_moves(x.size(3), draws, stream + ".right"), Beyond::zero);
   }
-  if (options.cutout) x = with_hole(x, draws.uniform("augment.cutout." + side, 2));
+  if (options.cutout) x = with_hole(x, draws, "augment.cutout." + side);
   return x;
 }
 

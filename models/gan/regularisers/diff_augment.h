@@ -20,6 +20,9 @@ struct DiffAugmentOptions {
 at::Tensor diff_augment(const DiffAugmentOptions& options, const at::Tensor& images, const ImageDraws& draws,
                         const std::string& side);
 
+/// Whole pixels [N] up to an eighth of the side, either way.
+at::Tensor small_moves(std::int64_t side, const ImageDraws& draws, const std::string& stream);
+
 /// Images moved by whole pixels [N] down and to the right, zeros or the mirror image beyond the edge (the
 /// edge itself is not repeated). Differentiable.
 enum class Beyond { zero, mirror };
