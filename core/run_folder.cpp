@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/host_name.h"
+#include "core/strict_json.h"
 
 namespace ganymede {
 namespace {
@@ -98,8 +99,7 @@ RunFolder::RunFolder(const std::filesystem::path& folder)
 void RunFolder::append(const char* file, const nlohmann::json& line) {
   auto found = open_.find(file);
   if (found == open_.end()) found = open_.emplace(file, File::open_for_appending(folder_ / file)).first;
-  // Text of doubtful encoding, a path for instance, must not end a training.
-  found->second.write(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  found->second.write(json_text(line) + "\n");
 }
 
 void RunFolder::cut_log_back(std::int64_t step) {

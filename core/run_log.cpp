@@ -1,5 +1,7 @@
 #include "core/run_log.h"
 
+#include "core/strict_json.h"
+
 namespace ganymede {
 namespace {
 
@@ -40,7 +42,7 @@ void RunLog::start(const std::string& options, const nlohmann::json& environment
   line.update(environment);
   folder_.append_start(line);
   events_.write_text(step_, "options", as_code(options));
-  events_.write_text(step_, "environment", as_code(environment.dump(2)));
+  events_.write_text(step_, "environment", as_code(json_text(environment, 2)));
 }
 
 void RunLog::report(const nlohmann::json& report) {

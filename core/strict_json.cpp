@@ -11,10 +11,14 @@ constexpr std::size_t longest_quote = 200;
 
 }  // namespace
 
+std::string json_text(const nlohmann::json& value, int indent) {
+  return value.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::string quote(std::string_view text) {
   const bool is_long = text.size() > longest_quote;
   const std::string shown = std::string(text.substr(0, longest_quote)) + (is_long ? "..." : "");
-  return nlohmann::json(shown).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return json_text(shown);
 }
 
 nlohmann::json parse_strictly(std::string_view text, ExitCode code, std::string_view where) {

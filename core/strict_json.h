@@ -13,6 +13,10 @@ namespace ganymede {
 /// with a message that begins with `where`.
 nlohmann::json parse_strictly(std::string_view text, ExitCode code, std::string_view where);
 
+/// JSON text of `value`, on one line or indented. Bytes that are no UTF-8, of a path for instance, become the replacement
+/// character: they must not end a run.
+std::string json_text(const nlohmann::json& value, int indent = -1);
+
 /// `text` in quotes with control characters escaped, cut after 200 bytes: a hostile name stays on one short
 /// line.
 std::string quote(std::string_view text);

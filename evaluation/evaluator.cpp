@@ -5,6 +5,7 @@
 
 #include "core/files.h"
 #include "core/hash.h"
+#include "core/strict_json.h"
 #include "evaluation/shared_error.h"
 #include "evaluation/statistics_file.h"
 
@@ -72,6 +73,8 @@ PassOptions Evaluator::pass_options(std::string_view what, std::int64_t count, s
 }
 
 void Evaluator::check(const ImageSet& images, std::int64_t count) const {
+  check_count(images.description().name, images.size(), count);
+  if (reference_) check_count(reference_->description().name, reference_->size(), options_.reference_count);
   for (const Metric* metric : options_.metrics)
     check_metric(*metric, images, count > 0 ? count : images.size());
 }
@@ -138,12 +141,13 @@ std::string Evaluator::cache_key() const {
   if (images.key.empty() || options_.cache.empty()) return {};
   nlohmann::json extractor = extractor_protocol(extractor_.description());
   extractor.erase("origin");
-  return nlohmann::json{{"images", images.key},
-                        {"count", options_.reference_count},
-                        {"seed", options_.reference_count > 0 ? options_.seed : 0},
-                        {"spatial", reference_request().spatial_moments},
-                        {"extractor", extractor}}
-      .dump();
+  const PassRequest request = reference_request();
+  return json_text({{"images", images.key},
+                    {"count", options_.reference_count},
+                    {"seed", options_.reference_count > 0 ? options_.seed : 0},
+                    {"moments", request.moments},
+                    {"spatial", request.spatial_moments},
+                    {"extractor", extractor}});
 }
 
 namespace {
@@ -164,7 +168,10 @@ bool Evaluator::read_cache(const std::string& key) {
       found = {};  // made anew
     }
   if (found.protocol.value("key", "") != key) found = {};
-  if (ranks_.agree(found.pool || found.spatial ? 1 : 0) == 0) return false;
+  const PassRequest request = reference_request();
+  const bool is_whole = (found.pool || found.spatial) && (found.pool || !request.moments) &&
+                        (found.spatial || !request.spatial_moments);
+  if (ranks_.agree(is_whole ? 1 : 0) == 0) return false;
   broadcast_statistics(ranks_, found);
   statistics_ = std::move(found);
   return true;

@@ -2,6 +2,8 @@
 
 #include <fmt/ranges.h>
 
+#include "core/strict_json.h"
+
 namespace ganymede {
 
 nlohmann::json images_protocol(const ImageSet& set, const ImageFeatures& features, std::uint64_t seed) {
@@ -31,7 +33,8 @@ std::string extractor_differences(const nlohmann::json& there, const nlohmann::j
   for (const char* key : {"name", "digest", "resize", "precision", "dimensions"}) {
     const auto found = there.find(key);
     if (found != there.end() && *found != here.at(key))
-      differences.push_back(fmt::format("{} is {} there, {} here", key, found->dump(), here.at(key).dump()));
+      differences.push_back(
+          fmt::format("{} is {} there, {} here", key, json_text(*found), json_text(here.at(key))));
   }
   return fmt::format("{}", fmt::join(differences, "; "));
 }

@@ -8,10 +8,14 @@
 
 namespace ganymede {
 
+void check_count(const std::string& name, std::int64_t size, std::int64_t count) {
+  if (size < count || size < 1)
+    fail(ExitCode::dataset, "{} holds {} images, {} are asked for: lower the count", name, size, count);
+}
+
 std::vector<std::int64_t> select_images(std::int64_t size, std::int64_t count, std::uint64_t seed,
                                         const std::string& name) {
-  if (size < count || count < 1)
-    fail(ExitCode::dataset, "{} holds {} images, {} are asked for: lower the count", name, size, count);
+  check_count(name, size, count);
   std::vector<std::int64_t> indices(static_cast<std::size_t>(count));
   if (count == size) {
     std::iota(indices.begin(), indices.end(), 0);

@@ -8,9 +8,11 @@
 
 namespace ganymede {
 
+/// Throws Error(dataset) if `name` holds fewer images than asked for, or none.
+void check_count(const std::string& name, std::int64_t size, std::int64_t count);
+
 /// The `count` of `size` images that a score looks at, ascending: all of them, or a random subset by `seed`,
-/// the same on every rank. A place in this list is an image's position. Throws Error(dataset) if there are
-/// fewer images than asked for, or none.
+/// the same on every rank. A place in this list is an image's position. Throws as check_count().
 std::vector<std::int64_t> select_images(std::int64_t size, std::int64_t count, std::uint64_t seed,
                                         const std::string& name);
 

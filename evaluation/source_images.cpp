@@ -1,6 +1,10 @@
 #include "evaluation/source_images.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -16,18 +20,24 @@ std::string kind_of(const fs::path& path) {
   return path.extension() == ".npz" ? "npz" : "archive";
 }
 
-/// Sizes and times of what the images are read from: pixels that changed unseen by these are not expected.
+/// Where the images are read from, and each file's size, inode and times: pixels that changed unseen by these are not
+/// expected.
 std::string key_of(const fs::path& path, const ImageSource& source) {
   Xxh3 hash;
   const auto add = [&](const std::string& name, const fs::path& file) {
-    const std::string line = fmt::format("{}\n{} {}\n", name, fs::file_size(file),
-                                         fs::last_write_time(file).time_since_epoch().count());
+    struct stat now {};
+    if (::stat(file.c_str(), &now) != 0)
+      fail(ExitCode::dataset, "{} cannot be read: {}", file.string(), std::strerror(errno));
+    const std::string line =
+        fmt::format("{}\n{} {} {}.{} {}.{}\n", name, now.st_size, now.st_ino, now.st_mtim.tv_sec,
+                    now.st_mtim.tv_nsec, now.st_ctim.tv_sec, now.st_ctim.tv_nsec);
     hash.update(std::as_bytes(std::span(line)));
   };
   if (fs::is_directory(path))
-    for (const std::string& name : source.contents().names) add(name, path / name);
+    for (const std::string& name : source.contents().names)
+      add(fs::absolute(path / name).lexically_normal().string(), path / name);
   else
-    add("", path);
+    add(fs::absolute(path).lexically_normal().string(), path);
   return fmt::format("{} {}", kind_of(path), hex(hash.digest()));
 }
 

@@ -1,5 +1,6 @@
 #include "evaluation/statistics.h"
 
+#include "core/strict_json.h"
 #include "evaluation/shared_error.h"
 
 namespace ganymede {
@@ -61,7 +62,7 @@ ReferenceStatistics statistics_of(Communicator& ranks, ImageFeatures& features, 
 void broadcast_statistics(Communicator& ranks, ReferenceStatistics& statistics) {
   broadcast_part(ranks, statistics.pool);
   broadcast_part(ranks, statistics.spatial);
-  statistics.protocol = nlohmann::json::parse(ranks.broadcast_text(statistics.protocol.dump(), 0));
+  statistics.protocol = nlohmann::json::parse(ranks.broadcast_text(json_text(statistics.protocol), 0));
 }
 
 }  // namespace ganymede

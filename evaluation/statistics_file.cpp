@@ -63,7 +63,7 @@ void write_statistics(const std::filesystem::path& path, const ReferenceStatisti
   NpzContents contents;
   if (statistics.pool) put(contents, *statistics.pool, "");
   if (statistics.spatial) put(contents, *statistics.spatial, "_s");
-  contents.texts["protocol"] = statistics.protocol.dump();
+  contents.texts["protocol"] = json_text(statistics.protocol);
   write_npz(path, contents);
 }
 

@@ -1,11 +1,12 @@
 #include "evaluation/zip_writer.h"
 
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <limits>
 #include <system_error>
+
+#include "core/stored_zip.h"
 
 namespace ganymede {
 namespace {
@@ -32,10 +33,6 @@ class Bytes {
   std::string text_;
 };
 
-std::uint32_t crc_of(std::uint32_t crc, std::span<const std::byte> bytes) {
-  return static_cast<std::uint32_t>(crc32_z(crc, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
-}
-
 }  // namespace
 
 ZipWriter::ZipWriter(std::filesystem::path path)
@@ -54,7 +51,7 @@ void ZipWriter::write(std::string_view bytes) {
 }
 
 void ZipWriter::add(std::string_view name, std::string_view head, std::span<const std::byte> body) {
-  Member member{std::string(name), crc_of(crc_of(0, std::as_bytes(std::span(head))), body),
+  Member member{std::string(name), crc32_of(body, crc32_of(std::as_bytes(std::span(head)))),
                 head.size() + body.size(), written_};
   Bytes header;
   header.put<std::uint32_t>(0x04034b50).put(version).put<std::uint16_t>(0).put<std::uint16_t>(0);

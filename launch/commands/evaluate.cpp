@@ -2,9 +2,10 @@
 
 #include "core/files.h"
 #include "core/metrics/error_bars.h"
+#include "core/strict_json.h"
 #include "evaluation/statistics_file.h"
-#include "launch/command_line.h"
 #include "launch/commands.h"
+#include "launch/flag_command.h"
 #include "launch/loaded_run.h"
 #include "launch/progress_line.h"
 #include "launch/scoring.h"
@@ -213,6 +214,7 @@ void check_output(const fs::path& path) {
 }
 
 ExitCode evaluate(Process& process, Request request) {
+  process.watch(request.watchdog_seconds);
   set_threads(process, 0);
   process.together([&] {
     check_output(request.json);
@@ -285,8 +287,10 @@ ExitCode evaluate(Process& process, Request request) {
   const Evaluation evaluation = averaged(draws);
   process.together([&] {
     if (!process.is_root()) return;
-    if (!request.json.empty()) write_file_durably(request.json, evaluation.to_json().dump(2) + "\n");
+    // First on the terminal: a disk that is full by now costs no scores.
     print_result(evaluation);
+    std::fflush(stdout);
+    if (!request.json.empty()) write_file_durably(request.json, json_text(evaluation.to_json(), 2) + "\n");
   });
   return ExitCode::done;
 }
@@ -300,20 +304,8 @@ std::string metric_help() {
 }  // namespace
 
 int evaluate_command(std::span<const std::string> arguments) {
-  return run_as_rank([&](Process& process) {
-    CommandLine line;
-    Request request;
-    process.together([&] {
-      line = parse_command_line(arguments, flags, {});
-      if (!line.has("help")) request = read_request(line);
-    });
-    if (line.has("help")) {
-      if (process.is_root()) fmt::print("{}{}{}", usage, flag_help(flags), metric_help());
-      return ExitCode::done;
-    }
-    process.watch(request.watchdog_seconds);
-    return evaluate(process, std::move(request));
-  });
+  return run_flag_command(
+      arguments, flags, [] { return usage + flag_help(flags) + metric_help(); }, read_request, evaluate);
 }
 
 }  // namespace ganymede

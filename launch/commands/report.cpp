@@ -1,8 +1,8 @@
 #include "core/image_grid.h"
 #include "core/run_folder.h"
-#include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/draw.h"
+#include "launch/flag_command.h"
 #include "launch/loaded_run.h"
 #include "launch/report/comparison.h"
 #include "launch/report/page.h"
@@ -119,28 +119,21 @@ ExitCode compare(Process& process, const Request& request) {
   return ExitCode::done;
 }
 
+ExitCode report(Process& process, const Request& request) {
+  if (!request.compare.empty()) return compare(process, request);
+  process.together([&] {
+    if (!process.is_root()) return;
+    const nlohmann::json data = run_report(request.run);
+    write_page(request.out, page_text(Page::report, data["name"].get<std::string>() + " – Ganymede", data));
+  });
+  return ExitCode::done;
+}
+
 }  // namespace
 
 int report_command(std::span<const std::string> arguments) {
-  return run_as_rank([&](Process& process) {
-    CommandLine line;
-    Request request;
-    process.together([&] {
-      line = parse_command_line(arguments, flags, {});
-      if (!line.has("help")) request = read_request(line);
-    });
-    if (line.has("help")) {
-      if (process.is_root()) fmt::print("{}{}", usage, flag_help(flags));
-      return ExitCode::done;
-    }
-    if (!request.compare.empty()) return compare(process, request);
-    process.together([&] {
-      if (!process.is_root()) return;
-      const nlohmann::json data = run_report(request.run);
-      write_page(request.out, page_text(Page::report, data["name"].get<std::string>() + " – Ganymede", data));
-    });
-    return ExitCode::done;
-  });
+  return run_flag_command(
+      arguments, flags, [] { return usage + flag_help(flags); }, read_request, report);
 }
 
 }  // namespace ganymede

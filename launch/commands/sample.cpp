@@ -1,6 +1,6 @@
-#include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/draw.h"
+#include "launch/flag_command.h"
 #include "launch/image_sink.h"
 #include "launch/loaded_run.h"
 #include "launch/progress_line.h"
@@ -66,6 +66,7 @@ Request read_request(const CommandLine& line) {
 }
 
 ExitCode sample(Process& process, const Request& request) {
+  process.watch(request.watchdog_seconds);
   set_threads(process, 0);
   LoadedRun run(process, request.from, request.device);
   process.together([&] {
@@ -103,20 +104,8 @@ ExitCode sample(Process& process, const Request& request) {
 }  // namespace
 
 int sample_command(std::span<const std::string> arguments) {
-  return run_as_rank([&](Process& process) {
-    CommandLine line;
-    Request request;
-    process.together([&] {
-      line = parse_command_line(arguments, flags, {});
-      if (!line.has("help")) request = read_request(line);
-    });
-    if (line.has("help")) {
-      if (process.is_root()) fmt::print("{}{}", usage, flag_help(flags));
-      return ExitCode::done;
-    }
-    process.watch(request.watchdog_seconds);
-    return sample(process, request);
-  });
+  return run_flag_command(
+      arguments, flags, [] { return usage + flag_help(flags); }, read_request, sample);
 }
 
 }  // namespace ganymede

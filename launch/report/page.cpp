@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "core/strict_json.h"
 #include "report_parts.h"
 
 namespace ganymede {
@@ -23,7 +24,7 @@ std::string filled(std::string_view text, const std::map<std::string_view, std::
 /// JSON that may stand in a script element: "<" occurs within texts alone, where it can be escaped.
 std::string script_data(const nlohmann::json& data) {
   std::string result;
-  for (const char letter : data.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))
+  for (const char letter : json_text(data))
     if (letter == '<')
       result += "\\u003c";
     else

@@ -198,6 +198,20 @@ TEST(Evaluator, KeepsTheReferencesStatistics) {
   EXPECT_EQ(score().second, 600);
 }
 
+TEST(Evaluator, KeepsWhatEachMetricNeeds) {
+  const TemporaryFolder folder;
+  LinearExtractor extractor;
+  TensorImages scored(test::patterned_images(300, 1)), real(test::patterned_images(200, 2));
+  real.set_key("some dataset");
+  const auto score = [&](const std::vector<std::string>& names) {
+    Evaluator evaluator(world(), extractor, {.metrics = named(names), .cache = folder / "cache"});
+    evaluator.set_reference(real);
+    return evaluator.evaluate(scored, 0).scores.front().value;
+  };
+  score({"sfid"});
+  EXPECT_NEAR(score({"fid", "sfid"}) / score({"fid"}), 1, 1e-12);
+}
+
 TEST(Evaluator, StatisticsStandForImages) {
   const TemporaryFolder folder;
   LinearExtractor extractor;
@@ -240,6 +254,9 @@ TEST(Evaluator, RefusesWhatDoesNotFit) {
   mentions(refusal("dc", ExitCode::dataset, true), "5 nearest");
   mentions(refusal("kid", ExitCode::dataset, true, {.kid_subset_size = 5}), "subsets of 5");
   mentions(refusal("intra-fid", ExitCode::dataset, true), "labels");
+  Evaluator counts(world(), extractor, {.metrics = named({"fid"})});
+  counts.set_reference(real);
+  mentions(expect_error(ExitCode::dataset, [&] { counts.check(scored, 301); }), "301 are asked for");
   mentions(expect_error(ExitCode::options, [] { find_metric("fidd"); }), "did you mean fid?");
 }
 

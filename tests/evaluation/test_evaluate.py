@@ -67,6 +67,18 @@ def test_one_set_in_four_forms_is_one_set(folders, tmp_path):
         assert abs(scores["metrics"]["fid"]["value"]) < 1e-9, name
 
 
+def test_files_of_one_size_and_time_have_statistics_of_their_own(tmp_path):
+    """As unpacked from an archive: their cached statistics must not be taken for each other's."""
+    images, _ = some_digits(120)
+    for name, part in (("a", images[:60]), ("b", 255 - images[60:])):
+        np.savez(tmp_path / f"{name}.npz", images=part.reshape(60, 32, 32, 1))
+        os.utime(tmp_path / f"{name}.npz", (1e9, 1e9))
+    assert (tmp_path / "a.npz").stat().st_size == (tmp_path / "b.npz").stat().st_size
+    scores = [evaluate(tmp_path / "s.json", "--from", tmp_path / "a.npz", "--reference", tmp_path / f"{name}.npz")[0]
+              for name in "ab"]
+    assert abs(scores[0]["metrics"]["fid"]["value"]) < 1e-9 < 1 < scores[1]["metrics"]["fid"]["value"]
+
+
 def test_statistics_are_exchanged_with_numpy(folders, tmp_path):
     made = tmp_path / "b.npz"
     succeed_with_warnings = run(2, "evaluate", "--from", folders / "b", "--statistics", made)
