@@ -14,6 +14,7 @@ NamedTensors state_of(Method& method) {
     const NamedTensors tensors = player->state();
     state.insert(state.end(), tensors.begin(), tensors.end());
   }
+  for (const auto& item : method.state()) state.push_back(item);
   return state;
 }
 
@@ -154,6 +155,7 @@ void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint
       fail(ExitCode::checkpoint, "{} holds other networks{}: resume with the recipe it was made with",
            checkpoint.path.string(), differences.substr(0, 300));
   });
+  for (const auto& [name, tensor] : method.state()) group.broadcast(tensor, 0)->wait();
   for (Player* player : method.players()) {
     player->broadcast(group, 0);
     player->set_updates(checkpoint.manifest.header.at("updates").at(player->name()).get<std::int64_t>());

@@ -58,7 +58,7 @@ void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint
 /// RunProgress out of a manifest.
 RunProgress progress_of(const Manifest& manifest);
 
-/// All tensors of all players.
+/// All tensors of the players, and the method's own.
 NamedTensors state_of(Method& method);
 
 }  // namespace ganymede

@@ -3,7 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
-#include "models/gan/adversarial.h"
+#include "models/gan/adversarial_recipe.h"
 
 namespace ganymede {
 namespace {

@@ -76,6 +76,9 @@ class Method {
  public:
   virtual ~Method() = default;
   virtual std::vector<Player*> players() = 0;
+  /// What a checkpoint holds beside the players' tensors, named "<method or player>/<kind>/<tensor>": views
+  /// that copying into restores, dense, the same on every rank.
+  virtual NamedTensors state() const { return {}; }
   /// Global batches of real images that a step takes: the trainer's position moves by batch times this.
   virtual std::int64_t batches_per_step() const = 0;
   /// The collectives of one step, exactly.

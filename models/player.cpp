@@ -9,10 +9,11 @@ namespace ganymede {
 
 void OptimizerOptions::describe(OptionSchema& schema, const std::string& section) {
   const std::string s = section + ".";
-  schema.add(s + "lr", lr, "", {0, 10}, "Adam's learning rate");
-  schema.add(s + "beta1", beta1, "", {0, 0.999999}, "Adam's decay of the first moment");
-  schema.add(s + "beta2", beta2, "", {0, 0.99999999}, "Adam's decay of the second moment");
-  schema.add(s + "eps", eps, "", {1e-20, 1}, "Adam's epsilon");
+  schema.add(s + "optimizer", optimizer, {"adam", "rmsprop"}, "how weights follow gradients");
+  schema.add(s + "lr", lr, "", {0, 10}, "learning rate");
+  schema.add(s + "beta1", beta1, "", {0, 0.999999}, "Adam's decay of the first moment, 0 with rmsprop");
+  schema.add(s + "beta2", beta2, "", {0, 0.99999999}, "decay of the second moment");
+  schema.add(s + "eps", eps, "", {1e-20, 1}, "epsilon beside the second moment's root");
   schema.add(s + "warmup", warmup, "updates", {0, 1e9}, "linear warm-up of the learning rate");
   schema.add(s + "decay", decay, {"constant", "linear", "cosine"}, "the learning rate after the warm-up");
   schema.add(s + "decay_from", decay_from, "updates", {0, 1e9}, "where the decay begins");
@@ -29,6 +30,9 @@ void OptimizerOptions::describe_average(OptionSchema& schema, const std::string&
 }
 
 void OptimizerOptions::check(const std::string& section) const {
+  if (optimizer == "rmsprop" && beta1 != 0)
+    fail(ExitCode::options, "{0}.optimizer = rmsprop has no first moment: set {0}.beta1 = 0 instead of {1}",
+         section, beta1);
   if (decay != "constant" && decay_until <= decay_from)
     fail(ExitCode::options,
          "{0}.decay_until = {1} is not after {0}.decay_from = {2}: say where the {3} decay ends", section,
@@ -136,7 +140,11 @@ void Player::keep_buffers() {
 }
 
 void Player::restore_buffers(const Player& updated) {
-  if (scale_) buffer_.copy_(at::where(updated.scale_->is_skipped(), kept_buffer_, buffer_));
+  updated.undo_if_skipped(buffer_, kept_buffer_);
+}
+
+void Player::undo_if_skipped(const at::Tensor& state, const at::Tensor& before) const {
+  if (scale_) state.copy_(at::where(scale_->is_skipped(), before, state));
 }
 
 void Player::judge_gradients() {
@@ -155,7 +163,9 @@ void Player::update() {
   const at::NoGradGuard no_grad;
   ++updates_;
   judge_gradients();
-  AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, updates_, 1};
+  // Without a first moment, and so late that its bias is gone, a step of Adam is one of RMSProp.
+  const std::int64_t t = options_.optimizer == "rmsprop" ? std::int64_t{1} << 62 : updates_;
+  AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, t, 1};
   if (options_.clip > 0) {
     // The host does not wait for a GPU's norm.
     if (!gradient_.is_cpu())
@@ -173,6 +183,13 @@ void Player::update() {
       ema_buffer_.lerp_(buffer_, 1 - decay);
   }
   adam_step(step, weight_, gradient_, m_, v_, averages, scale_ ? scale_->gate() : at::Tensor());
+}
+
+void Player::clamp_weights(double bound) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor before = scale_ ? weight_.clone() : at::Tensor();
+  weight_.clamp_(-bound, bound);
+  undo_if_skipped(weight_, before);
 }
 
 void Player::broadcast(Communicator& communicator, int root) {

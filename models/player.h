@@ -13,6 +13,9 @@ namespace ganymede {
 
 /// How one player learns.
 struct OptimizerOptions {
+  /// adam, or rmsprop: w = w - lr g / (sqrt(v) + eps), v = beta2 v + (1 - beta2) g^2 (Tieleman and Hinton,
+  /// lecture 6.5 of "Neural networks for machine learning", 2012), with beta1 = 0.
+  std::string optimizer = "adam";
   double lr = 2e-4;
   double beta1 = 0.0;
   double beta2 = 0.999;
@@ -30,7 +33,7 @@ struct OptimizerOptions {
   void describe(OptionSchema& schema, const std::string& section);
   /// Adds "<section>.ema" and "<section>.ema_start", for players whose average someone reads.
   void describe_average(OptionSchema& schema, const std::string& section);
-  /// Throws Error(options) where a decay ends before it begins.
+  /// Throws Error(options) where a decay ends before it begins, or rmsprop is given a first moment.
   void check(const std::string& section) const;
   /// A sentence where a run of so many updates outlasts its learning rate, else "".
   std::string warning(const std::string& section, std::int64_t updates) const;
@@ -57,9 +60,11 @@ class Player {
   /// After the last backward, for which the reducer was armed: the gradients become the sums over ranks,
   /// without the loss scale. Collective.
   void finish_gradients();
-  /// Clipping, Adam, averages of weights and buffers. With a loss scale, nothing of these where a gradient is
-  /// not finite, on all ranks alike: the scale is halved.
+  /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where
+  /// a gradient is not finite, on all ranks alike: the scale is halved.
   void update();
+  /// After an update, every weight into [-bound, bound]. Averages stay.
+  void clamp_weights(double bound);
 
   /// None in full precision.
   const LossScale* loss_scale() const { return scale_ ? &*scale_ : nullptr; }
@@ -67,6 +72,9 @@ class Player {
   /// now, and back to them where `updated`, the player that learned, skipped its update. Nothing without.
   void keep_buffers();
   void restore_buffers(const Player& updated);
+  /// `state`, which an update has changed, becomes `before` again where the update was skipped; the host does
+  /// not wait. For what others remember from update to update.
+  void undo_if_skipped(const at::Tensor& state, const at::Tensor& before) const;
 
   /// Root's weights, averages, moments and buffers on every rank. Collective.
   void broadcast(Communicator& communicator, int root);

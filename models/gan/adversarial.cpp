@@ -1,17 +1,17 @@
 #include "models/gan/adversarial.h"
 
 #include "core/device.h"
-#include "core/error.h"
 #include "core/trace_range.h"
 #include "models/gan/gan_sampler.h"
-#include "models/layers/batch_norm.h"
+#include "models/gan/regularisers/feature_matching.h"
+#include "models/gan/regularisers/orthogonal.h"
 #include "models/layers/initialise.h"
-#include "models/layers/weighted.h"
 
 namespace ganymede {
 
 struct AdversarialMethod::Losses {
-  at::Tensor discriminator, generator, penalty, real_logit, fake_logit;
+  at::Tensor discriminator, generator, penalty, regularisers, real_logit, fake_logit;
+  std::int64_t penalised = 0;  ///< updates of D
 
   /// sum += part, on the device.
   static void add(at::Tensor& sum, const at::Tensor& part) {
@@ -39,75 +39,52 @@ class Frozen {
 
 }  // namespace
 
-void AdversarialOptions::describe(OptionSchema& schema) {
-  schema.add("gan.loss", loss, gan_loss_names(), "adversarial loss");
-  schema.add("gan.d_steps", d_steps, "updates", {1, 1000}, "discriminator updates a step");
-  schema.add("gan.gradient_penalty", penalty.weight, "", {0, 1e6},
-             "weight of the gradient penalty, 0 for none");
-  schema.add("gan.gradient_penalty_kind", penalty.kind, {"wgan-gp", "r1"},
-             "where and how D's gradient is penalised");
-  schema.add("gan.orthogonal", orthogonal, "", {0, 1e3},
-             "beta of G's orthogonal regulariser beta/2 |W W^T * (1 - I)|^2, 0 for none");
-  schema.add("gan.batch_norm_group", batch_norm_group, "images", {0, 1e9},
-             "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
-  schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
-             "batches averaged for standing statistics when sampling");
-  generator.describe(schema, "generator");
-  generator.describe_average(schema, "generator");
-  discriminator.describe(schema, "discriminator");
-}
-
-AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const AdversarialOptions& options,
-                                     const MethodContext& context)
+AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const GanLoss& loss,
+                                     const AdversarialOptions& options, const MethodContext& context)
     : networks_(networks),
       options_(options),
       context_(context),
-      loss_(gan_loss(options.loss)),
+      loss_(loss),
+      loss_state_(loss.initial_state()),
+      lecam_(options.lecam, context.device),
       generator_(networks.generator()),
       discriminator_(networks.discriminator()),
       generator_player_("generator", generator_, options.generator, context.dtype, context.device,
                         context.gradients, context.bucket_bytes, context.scale_loss()),
       discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
-                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()) {}
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()),
+      generator_history_(generator_player_, options.historical_average),
+      discriminator_history_(discriminator_player_, options.historical_average) {
+  if (loss_state_.defined()) loss_state_ = loss_state_.to(context.device);
+}
 
 void AdversarialMethod::initialise() {
   ganymede::initialise(*generator_, networks_.initialisation(), context_.seed);
   ganymede::initialise(*discriminator_, networks_.initialisation(), context_.seed);
   generator_player_.reset_average();
   discriminator_player_.reset_average();
+  generator_history_.reset();
+  discriminator_history_.reset();
+  lecam_.anchors().zero_();
+  if (loss_state_.defined()) loss_state_.copy_(loss_.initial_state());
 }
 
-std::vector<CollectiveCost> AdversarialMethod::costs_per_step() const {
-  const auto gradients = [](const Player& player, std::int64_t updates) {
-    const auto& buckets = player.reducer().buckets();
-    return CollectiveCost{player.name() + " gradients", updates * static_cast<std::int64_t>(buckets.size()),
-                          updates * static_cast<std::int64_t>(player.gradient_arena().nbytes())};
-  };
-  CollectiveCost norms{"batch norm", 0, 0};
-  const std::int64_t groups = forward_context({}).layout.groups();
-  // D's updates run G forward, G's own forward and backward.
-  const std::int64_t forwards = context_.accumulate * (options_.d_steps + 1);
-  const std::int64_t backwards = context_.accumulate;
-  for (const auto& module : generator_->modules())
-    if (const auto* norm = dynamic_cast<const BatchNorm*>(module.get())) {
-      norms.count += forwards + backwards;
-      norms.bytes += groups * 2 * norm->channels() *
-                     (forwards * static_cast<std::int64_t>(sizeof(double)) +
-                      backwards * static_cast<std::int64_t>(c10::elementSize(context_.dtype)));
-    }
-  return {gradients(discriminator_player_, options_.d_steps), gradients(generator_player_, 1), norms};
+NamedTensors AdversarialMethod::state() const {
+  NamedTensors state = generator_history_.state();
+  for (const auto& item : discriminator_history_.state()) state.push_back(item);
+  if (lecam_.wanted()) state.emplace_back("adversarial/lecam/anchors", lecam_.anchors());
+  if (loss_state_.defined()) state.emplace_back("adversarial/loss/" + options_.loss, loss_state_);
+  return state;
 }
 
-AdversarialMethod::Latents AdversarialMethod::draw_latents(const RandomKey& key, const Share& share,
-                                                           std::int64_t micro_step) const {
-  const std::int64_t first = micro_step * context_.micro_batch() + share.first;
-  RandomKey z_key = key, label_key = key;
-  z_key.stream = "z";
-  label_key.stream = "label";
-  const at::Tensor z =
-      RandomStream(z_key).normal(first, share.count, generator_->latent_size(), context_.dtype);
-  const at::Tensor labels = RandomStream(label_key).integers(first, share.count, networks_.images().classes);
-  return {to_device(z, context_.device), to_device(labels, context_.device)};
+ImageDraws AdversarialMethod::draws_of(const RandomKey& key, const Share& share,
+                                       std::int64_t micro_step) const {
+  return {key, micro_step * context_.micro_batch() + share.first, share.count, context_.dtype,
+          context_.device};
+}
+
+AdversarialMethod::Latents AdversarialMethod::draw_latents(const ImageDraws& draws) const {
+  return {draws.normal("z", generator_->latent_size()), draws.integers("label", networks_.images().classes)};
 }
 
 std::int64_t AdversarialMethod::group() const {
@@ -142,61 +119,114 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
                       .phase = "discriminator",
                       .step = static_cast<std::uint64_t>(step),
                       .sub_step = static_cast<std::uint64_t>(sub_step)};
+  const std::int64_t update = (step - 1) * options_.d_steps + sub_step;
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
+  at::Tensor logit_sums;
   begin_update(discriminator_player_);
+  if (options_.penalty.due(update)) ++losses.penalised;
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
     context_.note("discriminator update");
     const at::Tensor labels = batch.labels.clamp_min(0);
-    const Latents latents = draw_latents(key, batch.share, micro_step);
+    const ImageDraws draws = draws_of(key, batch.share, micro_step);
+    const Latents latents = draw_latents(draws);
     const ForwardContext forward = forward_context(batch.share);
-    at::Tensor fake;
+    const at::Tensor real = diff_augment(options_.augment, batch.images, draws, "real");
+    at::Tensor fake, changed_fake;
     {
       const at::NoGradGuard no_grad;
-      fake = generator_->forward(latents.z, latents.labels, forward);
+      fake = generate(latents.z, latents.labels, draws, forward);
+      if (options_.consistency.zcr_d > 0)
+        changed_fake = generate(consistent_latent(options_.consistency, latents.z, draws), latents.labels,
+                                draws, forward);
     }
     if (micro_step + 1 == context_.accumulate) discriminator_player_.reducer().arm();
     const at::Tensor logits =
-        discriminator_->forward(at::cat({batch.images, fake}), at::cat({labels, latents.labels}), forward);
+        discriminator_->forward(at::cat({real, fake}), at::cat({labels, latents.labels}), forward);
     const std::int64_t count = batch.share.count;
     const at::Tensor real_logits = logits.narrow(0, 0, count), fake_logits = logits.narrow(0, count, count);
-    at::Tensor loss = (loss_.real(real_logits).sum() + loss_.fake(fake_logits).sum()) * share_of_batch;
+    at::Tensor loss =
+        loss_.discriminator({real_logits, fake_logits, {}, loss_state_, context_.batch_norm, forward.layout})
+            .sum() *
+        share_of_batch;
     Losses::add(losses.discriminator, loss);
     Losses::add(losses.real_logit, real_logits.sum() * share_of_batch);
     Losses::add(losses.fake_logit, fake_logits.sum() * share_of_batch);
-    show("discriminator.real", batch.images);
+    Losses::add(logit_sums, at::stack({real_logits.sum(), fake_logits.sum()}));
+    show("discriminator.real", real);
     show("discriminator.labels", labels);
     show("discriminator.z", latents.z);
     show("discriminator.fake_labels", latents.labels);
     show("discriminator.fake", fake);
     show("discriminator.logits", logits);
-    if (options_.penalty.weight > 0) {
-      RandomKey penalty_key = key;
-      penalty_key.stream = "penalty";
-      const at::Tensor eps = to_device(
-          RandomStream(penalty_key)
-              .uniform(micro_step * context_.micro_batch() + batch.share.first, count, 1, context_.dtype),
-          context_.device);
-      // As small as the loss's own: a larger one would overflow where the scale has found its place.
-      const LossScale* scale = discriminator_player_.loss_scale();
-      const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
-      const at::Tensor penalty =
-          gradient_penalty(options_.penalty, *discriminator_, batch.images, fake, labels, eps, forward, inner)
-              .sum() *
-          share_of_batch;
-      Losses::add(losses.penalty, penalty);
-      show("discriminator.penalty_eps", eps);
-      show("discriminator.penalty", penalty);
-      loss = loss + penalty;
-    }
+    const JudgedImages judged{real, fake, labels, latents.labels, real_logits, fake_logits};
+    loss = loss + discriminator_terms(update, judged, changed_fake, draws, forward, losses);
     show("discriminator.loss", loss);
     discriminator_player_.backward(loss);
   }
   discriminator_player_.finish_gradients();
+  discriminator_history_.add_gradient();
   finish_update(discriminator_player_);
+  if (options_.weight_clip > 0) discriminator_player_.clamp_weights(options_.weight_clip);
+  discriminator_history_.advance();
+  follow_logits(update, logit_sums);
 }
 
-void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
+at::Tensor AdversarialMethod::discriminator_terms(std::int64_t update, const JudgedImages& judged,
+                                                  const at::Tensor& changed_fake, const ImageDraws& draws,
+                                                  const ForwardContext& forward, Losses& losses) {
+  const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
+  at::Tensor sum = at::zeros({}, judged.real_logits.options());
+  const auto regularise = [&](const at::Tensor& each) {
+    const at::Tensor part = each.sum() * share_of_batch;
+    Losses::add(losses.regularisers, part);
+    sum = sum + part;
+  };
+  if (options_.drift > 0) regularise(options_.drift * judged.real_logits.square());
+  if (lecam_.due(update)) regularise(lecam_.penalty(judged.real_logits, judged.fake_logits));
+  if (options_.consistency.for_discriminator())
+    regularise(
+        consistency_penalty(options_.consistency, *discriminator_, judged, changed_fake, draws, forward));
+  if (!options_.penalty.due(update)) return sum;
+  const at::Tensor noise = penalty_noise(options_.penalty, judged.real, draws);
+  if (noise.defined()) show("discriminator.penalty_noise", noise);
+  // As small as the loss's own: a larger one would overflow where the scale has found its place.
+  const LossScale* scale = discriminator_player_.loss_scale();
+  const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
+  const at::Tensor penalty =
+      gradient_penalty(options_.penalty, *discriminator_, judged, noise, forward, inner).sum() *
+      share_of_batch;
+  Losses::add(losses.penalty, penalty);
+  show("discriminator.penalty", penalty);
+  return sum + penalty * static_cast<double>(options_.penalty.every);
+}
+
+at::Tensor AdversarialMethod::generate(const at::Tensor& z, const at::Tensor& labels, const ImageDraws& draws,
+                                       const ForwardContext& forward) {
+  return diff_augment(options_.augment, generator_->forward(z, labels, forward), draws, "fake");
+}
+
+at::Tensor AdversarialMethod::judge_real(const Batch& batch, const ImageDraws& draws,
+                                         const ForwardContext& forward) {
+  const at::NoGradGuard no_grad;
+  return discriminator_->forward(diff_augment(options_.augment, batch.images, draws, "real"),
+                                 batch.labels.clamp_min(0), forward);
+}
+
+void AdversarialMethod::follow_logits(std::int64_t update, at::Tensor sums) {
+  if (!lecam_.wanted() && !loss_state_.defined()) return;
+  context_.batch_norm.all_reduce(sums)->wait();
+  const at::Tensor means = sums / static_cast<double>(context_.batch);
+  const auto follow = [&](const at::Tensor& memory, const auto& advance) {
+    const at::Tensor before = memory.clone();
+    advance();
+    discriminator_player_.undo_if_skipped(memory, before);
+  };
+  if (lecam_.wanted()) follow(lecam_.anchors(), [&] { lecam_.advance(update, means); });
+  if (loss_state_.defined()) follow(loss_state_, [&] { loss_.advance(loss_state_, means); });
+}
+
+void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& next, Losses& losses) {
   const TraceRange range("generator");
   const RandomKey key{.seed = context_.seed,
                       .reseed = context_.reseed,
@@ -208,23 +238,48 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
   const Frozen frozen(*discriminator_);
   begin_update(generator_player_);
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
+    const std::optional<Batch> batch = generator_sees_real() ? std::optional(next()) : std::nullopt;
     context_.note("generator update");
-    const Latents latents = draw_latents(key, share, micro_step);
+    const ImageDraws draws = draws_of(key, share, micro_step);
+    const Latents latents = draw_latents(draws);
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
-    const at::Tensor fake = generator_->forward(latents.z, latents.labels, forward);
-    const at::Tensor logits = discriminator_->forward(fake, latents.labels, forward);
-    const at::Tensor loss = loss_.generator(logits).sum() * share_of_batch;
+    const at::Tensor fake = generate(latents.z, latents.labels, draws, forward);
+    at::Tensor fake_features, real_features, real_logits;
+    ForwardContext judging = forward;
+    judging.features = &fake_features;
+    const at::Tensor logits = discriminator_->forward(fake, latents.labels, judging);
+    judging.features = &real_features;
+    if (batch) real_logits = judge_real(*batch, draws, judging);
+    at::Tensor each = options_.feature_matching > 0
+                          ? options_.feature_matching * feature_matching(real_features, fake_features,
+                                                                         forward.layout, context_.batch_norm)
+                          : loss_.generator({real_logits, logits, fake_features, loss_state_,
+                                             context_.batch_norm, forward.layout});
+    if (options_.top_k.wanted())
+      each = each * top_k_weights(logits, options_.top_k.k(step, context_.micro_batch()), forward.layout,
+                                  context_.batch_norm);
+    at::Tensor loss = each.sum() * share_of_batch;
     Losses::add(losses.generator, loss);
     show("generator.z", latents.z);
     show("generator.labels", latents.labels);
     show("generator.fake", fake);
     show("generator.logits", logits);
+    if (options_.consistency.zcr_g > 0) {
+      const at::Tensor changed =
+          generate(consistent_latent(options_.consistency, latents.z, draws), latents.labels, draws, forward);
+      const at::Tensor part =
+          (fake - changed).square().flatten(1).mean(1).sum() * (-options_.consistency.zcr_g * share_of_batch);
+      Losses::add(losses.regularisers, part * static_cast<double>(options_.d_steps));
+      loss = loss + part;
+    }
     show("generator.loss", loss);
     generator_player_.backward(loss);
   }
   generator_player_.finish_gradients();
-  add_orthogonal_gradient();
+  add_orthogonal_gradient(*generator_, options_.orthogonal);
+  generator_history_.add_gradient();
   finish_update(generator_player_);
+  generator_history_.advance();
 }
 
 void AdversarialMethod::show_gradients(const Player& player) const {
@@ -232,31 +287,19 @@ void AdversarialMethod::show_gradients(const Player& player) const {
   for (const auto& [name, gradient] : player.gradients()) show(player.name() + ".gradient." + name, gradient);
 }
 
-void AdversarialMethod::add_orthogonal_gradient() {
-  if (options_.orthogonal == 0) return;
-  const at::NoGradGuard no_grad;
-  for (const auto& module : generator_->modules()) {
-    const auto* layer = dynamic_cast<const Weighted*>(module.get());
-    // The class embedding is a table, not a map: its rows need not be orthogonal.
-    if (!layer || dynamic_cast<const Embedding*>(layer)) continue;
-    const at::Tensor w = layer->weight().flatten(1);
-    at::Tensor products = at::mm(w, w.t());
-    products.fill_diagonal_(0);
-    layer->weight().grad().add_(at::mm(products, w).view(layer->weight().sizes()), 2 * options_.orthogonal);
-  }
-}
-
 StepReport AdversarialMethod::step(std::int64_t step, const NextBatch& next) {
   Losses losses;
   for (std::int64_t sub_step = 0; sub_step < options_.d_steps; ++sub_step)
     update_discriminator(step, sub_step, next, losses);
-  update_generator(step, losses);
+  update_generator(step, next, losses);
   const double updates = static_cast<double>(options_.d_steps);
   StepReport report{{"loss_d", losses.discriminator / updates},
                     {"loss_g", losses.generator},
                     {"real_logit", losses.real_logit / updates},
                     {"fake_logit", losses.fake_logit / updates}};
-  if (options_.penalty.weight > 0) report.emplace_back("penalty", losses.penalty / updates);
+  if (losses.regularisers.defined()) report.emplace_back("regularisers", losses.regularisers / updates);
+  if (losses.penalised > 0)
+    report.emplace_back("penalty", losses.penalty / static_cast<double>(losses.penalised));
   return report;
 }
 
@@ -271,66 +314,6 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
       GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
                           context_.device, context_.alive},
       context_.batch_norm);
-}
-
-namespace {
-
-class AdversarialRecipe final : public MethodRecipe {
- public:
-  explicit AdversarialRecipe(const Settings& settings) {
-    if (const auto setting = settings.find("gan.network"); setting != settings.end())
-      network_ = setting->second.value;
-    networks_ = make_gan_networks(network_);
-  }
-
-  void describe(OptionSchema& schema) override {
-    schema.add("gan.network", network_, gan_network_names(), "pair of networks");
-    options_.describe(schema);
-    networks_->describe(schema);
-  }
-
-  void check(std::int64_t micro_batch) const override {
-    networks_->check();
-    options_.generator.check("generator");
-    options_.discriminator.check("discriminator");
-    if (options_.batch_norm_group > 0 && micro_batch % options_.batch_norm_group != 0)
-      fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
-           options_.batch_norm_group, micro_batch);
-  }
-
-  std::vector<std::string> warnings(std::int64_t steps) const override {
-    std::vector<std::string> all{options_.generator.warning("generator", steps),
-                                 options_.discriminator.warning("discriminator", steps * options_.d_steps)};
-    std::erase(all, "");
-    return all;
-  }
-
-  ImageSpec images() const override { return networks_->images(); }
-
-  std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
-    const auto count = [](const torch::nn::Module& network) {
-      std::int64_t sum = 0;
-      for (const at::Tensor& parameter : network.parameters()) sum += parameter.numel();
-      return sum;
-    };
-    return {{"generator", count(*networks_->generator())},
-            {"discriminator", count(*networks_->discriminator())}};
-  }
-
-  std::unique_ptr<Method> build(const MethodContext& context) const override {
-    return std::make_unique<AdversarialMethod>(*networks_, options_, context);
-  }
-
- private:
-  std::string network_ = "biggan";
-  std::unique_ptr<GanNetworks> networks_;
-  AdversarialOptions options_;
-};
-
-}  // namespace
-
-std::unique_ptr<MethodRecipe> make_adversarial_recipe(const Settings& settings) {
-  return std::make_unique<AdversarialRecipe>(settings);
 }
 
 }  // namespace ganymede

@@ -1,41 +1,29 @@
 #pragma once
 
-#include "models/gan/gradient_penalty.h"
-#include "models/gan/loss.h"
+#include "models/gan/adversarial_options.h"
+#include "models/gan/regularisers/historical_average.h"
 #include "models/method.h"
 
 namespace ganymede {
 
-struct AdversarialOptions {
-  std::string loss = "hinge";
-  std::int64_t d_steps = 1;
-  GradientPenaltyOptions penalty;
-  double orthogonal = 0;  ///< beta of G's regulariser, see AdversarialMethod
-  std::int64_t batch_norm_group = 0;
-  std::int64_t standing_passes = 16;
-  OptimizerOptions generator, discriminator;
-
-  void describe(OptionSchema& schema);
-};
-
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
-/// spectral norm once there. An update that a loss scale skips leaves all buffers as they were.
+/// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own.
+/// An update that a loss scale skips changes nothing but the scale: buffers stay, and so does what the loss
+/// and the regularisers remember.
 ///
-/// With options.orthogonal = beta > 0, the gradient of
-///
-///     beta / 2 |W W^T * (1 - I)|^2   (Frobenius norm, * elementwise, W [out, rest])
-///
-/// is added to that of each of G's weights but the class embedding: 2 beta (W W^T * (1 - I)) W. That is half
-/// of BigGAN's regulariser (Brock et al., arXiv 1809.11096, equation 3), with rows in the place of columns,
-/// as the authors' program computes it.
+/// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
 class AdversarialMethod final : public Method {
  public:
-  AdversarialMethod(const GanNetworks& networks, const AdversarialOptions& options,
+  /// `networks` and `loss` must outlive it.
+  AdversarialMethod(const GanNetworks& networks, const GanLoss& loss, const AdversarialOptions& options,
                     const MethodContext& context);
 
   std::vector<Player*> players() override { return {&generator_player_, &discriminator_player_}; }
-  std::int64_t batches_per_step() const override { return options_.d_steps; }
+  NamedTensors state() const override;
+  std::int64_t batches_per_step() const override {
+    return options_.d_steps + (generator_sees_real() ? 1 : 0);
+  }
   std::vector<CollectiveCost> costs_per_step() const override;
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
@@ -48,13 +36,29 @@ class AdversarialMethod final : public Method {
   /// A micro-batch's part of the losses.
   struct Losses;
 
-  Latents draw_latents(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
+  bool generator_sees_real() const {
+    return loss_.needs().real_for_generator || options_.feature_matching > 0;
+  }
+  ImageDraws draws_of(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
+  Latents draw_latents(const ImageDraws& draws) const;
   /// Images that share batch-norm statistics.
   std::int64_t group() const;
   ForwardContext forward_context(const Share& share) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
-  void update_generator(std::int64_t step, Losses& losses);
-  void add_orthogonal_gradient();
+  void update_generator(std::int64_t step, const NextBatch& next, Losses& losses);
+  /// What D's loss has beside its adversarial part, of a micro-batch: regularisers and the gradient penalty.
+  at::Tensor discriminator_terms(std::int64_t update, const JudgedImages& judged,
+                                 const at::Tensor& changed_fake, const ImageDraws& draws,
+                                 const ForwardContext& forward, Losses& losses);
+  /// G's images as D sees them.
+  at::Tensor generate(const at::Tensor& z, const at::Tensor& labels, const ImageDraws& draws,
+                      const ForwardContext& forward);
+  /// D's logits of a batch of real images in G's update, for which D's weights are constants.
+  at::Tensor judge_real(const Batch& batch, const ImageDraws& draws, const ForwardContext& forward);
+  /// This rank's sums [2] of D's real and fake logits in an update, for what follows their means.
+  void follow_logits(std::int64_t update, at::Tensor sums);
+  /// What depends on the logits of several images.
+  CollectiveCost logits_cost() const;
   /// What surrounds an update of `player`, the buffers of both: see Player::keep_buffers.
   void begin_update(Player& player);
   void finish_update(Player& player);
@@ -65,11 +69,12 @@ class AdversarialMethod final : public Method {
   AdversarialOptions options_;
   MethodContext context_;
   const GanLoss& loss_;
+  at::Tensor loss_state_;  // of the loss; undefined for nothing
+  LeCam lecam_;
   std::shared_ptr<Generator> generator_;
   std::shared_ptr<Discriminator> discriminator_;
   Player generator_player_, discriminator_player_;
+  HistoricalAverage generator_history_, discriminator_history_;
 };
-
-std::unique_ptr<MethodRecipe> make_adversarial_recipe(const Settings& settings);
 
 }  // namespace ganymede

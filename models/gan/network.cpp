@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "models/gan/networks/autoencoding.h"
 #include "models/gan/networks/biggan.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/weighted.h"
@@ -40,6 +41,7 @@ struct Entry {
 
 // One line a pair of networks, each in models/gan/networks/<name>.h.
 constexpr Entry table[] = {
+    {"autoencoding", make_autoencoding},
     {"biggan", make_biggan},
 };
 

@@ -48,6 +48,10 @@ class GanNetworks {
   /// How each network's weights begin (models/layers/initialise.h).
   virtual std::string initialisation() const = 0;
   virtual ImageSpec images() const = 0;
+  /// F, where D leaves features [N, F] in ForwardContext::features; 0 where it does not.
+  virtual std::int64_t feature_size() const { return 0; }
+  /// Whether D is an autoencoder, whose logit of an image is minus its reconstruction error.
+  virtual bool autoencodes() const { return false; }
 };
 
 /// The names in the table.

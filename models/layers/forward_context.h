@@ -21,7 +21,12 @@ struct ForwardContext {
   BatchNormMode batch_norm = BatchNormMode::train;
   /// The type of maps [N, C, H, W] between convolutions; without one, that of the weights.
   std::optional<at::ScalarType> activations = std::nullopt;
+  /// Where a discriminator leaves its last layer's input [N, F], if it has one and someone asks.
+  at::Tensor* features = nullptr;
 
+  void keep_features(const at::Tensor& h) const {
+    if (features) *features = h;
+  }
   /// x as a map: in that type and in channels_last order.
   at::Tensor as_map(const at::Tensor& x) const {
     return x.to(activations.value_or(x.scalar_type()), false, false, at::MemoryFormat::ChannelsLast);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "core/philox.h"
 #include "tests/distributed/world.h"
 
@@ -110,6 +111,26 @@ TEST(Player, ClipsTheGlobalNorm) {
   Fixture below({.beta1 = 0.5, .clip = 2 * norm});
   below.update(3);
   EXPECT_EQ(below.tensor("net/adam_m/vector")[0].item<double>(), 1.5);
+}
+
+// v = 0.1 g^2, then 0.9 v + 0.1 g^2; no bias is corrected.
+TEST(Player, RmspropDividesByTheRootOfTheMeanSquare) {
+  Fixture setup({.optimizer = "rmsprop", .lr = 0.5, .beta2 = 0.9, .eps = 1e-3});
+  const at::Tensor before = setup.tensor("net/weight/kernel").clone();
+  setup.update(2);
+  setup.update(3);
+  const double v1 = 0.1 * 4, v2 = 0.9 * v1 + 0.1 * 9;
+  const double moved = 0.5 * (2 / (std::sqrt(v1) + 1e-3) + 3 / (std::sqrt(v2) + 1e-3));
+  EXPECT_LT((before - setup.tensor("net/weight/kernel") - moved).abs().max().item<double>(), 1e-12);
+  EXPECT_THROW((OptimizerOptions{.optimizer = "rmsprop", .beta1 = 0.5}.check("net")), Error);
+}
+
+TEST(Player, ClampsItsWeights) {
+  Fixture setup({});
+  const at::Tensor before = setup.tensor("net/weight/kernel").clone();
+  setup.player.clamp_weights(0.25);
+  EXPECT_TRUE(at::equal(setup.net->kernel, before.clamp(-0.25, 0.25)));
+  EXPECT_FALSE(at::equal(setup.net->kernel, before));
 }
 
 TEST(Player, LearnsAtTheSchedulesRate) {

@@ -4,8 +4,12 @@
 
 namespace ganymede::test {
 
-/// A run of adversarial training: a narrow BigGAN at 32x32 with attention on synthetic images.
+/// Options of a narrow version of each pair of networks, by its name in the table. Throws where there is none.
+const std::map<std::string, std::string>& narrow_options(const std::string& network);
+
+/// A run of adversarial training on synthetic images: by default a narrow BigGAN at 32x32 with attention.
 struct SmallGanOptions {
+  std::string network = "biggan";
   std::int64_t batch = 8;
   std::int64_t accumulate = 1;
   at::Device device = at::kCPU;
@@ -29,8 +33,10 @@ class SmallGan {
   void change_image(std::int64_t position) { changed_ = position; }
   /// The next steps; collective. Returns the last step's report.
   Figures train(std::int64_t steps);
-  /// A copy of every tensor of every player.
+  /// A copy of every tensor of every player, and of the method's own.
   NamedTensors state();
+  /// As from a checkpoint of a run with the same options.
+  void continue_from(SmallGan& other);
 
  private:
   Batch next();

@@ -17,17 +17,21 @@ LOSSES = {
 }
 
 
-def gradient_penalty(kind, weight, discriminator, real, fake, labels, eps):
-    """One number an image: on D's gradient at mixtures of real and fake images, or at the real ones."""
+def gradient_penalty(kind, weight, discriminator, real, fake, labels, fake_labels, noise):
+    """One number an image: on D's gradient at mixtures of real and fake images, near real ones, or at one side's."""
     if kind == "wgan-gp":
-        eps = eps.view(-1, 1, 1, 1)
+        eps = noise.view(-1, 1, 1, 1)
         x = eps * real + (1 - eps) * fake
+    elif kind == "dragan":
+        x = real + 0.5 * noise.view(real.shape)
+    elif kind == "r2":
+        x, labels = fake, fake_labels
     else:
         x = real
     x = x.detach().clone().requires_grad_(True)
     (gradient,) = torch.autograd.grad(discriminator(x, labels).sum(), x, create_graph=True)
     norm = gradient.flatten(1).norm(dim=1)
-    return weight * (norm - 1) ** 2 if kind == "wgan-gp" else weight / 2 * norm**2
+    return weight * (norm - 1) ** 2 if kind in ("wgan-gp", "dragan") else weight / 2 * norm**2
 
 
 def orthogonal_penalty(generator, strength):
@@ -167,8 +171,10 @@ class Step:
             self.report["real_logit"] += real_logits.detach().sum() / self.batch / self.d_steps
             self.report["fake_logit"] += fake_logits.detach().sum() / self.batch / self.d_steps
             if self.penalty > 0:
-                kind, eps = self.recipe["gan"]["gradient_penalty_kind"], self.input("discriminator.penalty_eps", k)
-                penalty = gradient_penalty(kind, self.penalty, d, real, fake, labels, eps).sum() / self.batch
+                kind = self.recipe["gan"]["gradient_penalty_kind"]
+                noise = self.input("discriminator.penalty_noise", k) if kind in ("wgan-gp", "dragan") else None
+                each = gradient_penalty(kind, self.penalty, d, real, fake, labels, fake_labels, noise)
+                penalty = each.sum() / self.batch
                 self.show("discriminator.penalty", k, penalty)
                 self.report["penalty"] += penalty.detach() / self.d_steps
                 loss = loss + penalty

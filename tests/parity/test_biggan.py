@@ -57,6 +57,8 @@ CASES = {
     "cifar-orthogonal": cifar(f"{NOISE} gan.orthogonal=0.01"),
     "cifar-wgan-gp": cifar(f"{NOISE} {WGAN_GP} train.accumulate=2"),
     "cifar-r1-spectral": cifar(f"{NOISE} gan.gradient_penalty=2 gan.gradient_penalty_kind=r1"),
+    "cifar-r2": cifar(f"{NOISE} gan.gradient_penalty=2 gan.gradient_penalty_kind=r2"),
+    "cifar-dragan": cifar(f"{NOISE} gan.gradient_penalty=2 gan.gradient_penalty_kind=dragan train.accumulate=2"),
     "cifar-groups": cifar(f"{NOISE} gan.batch_norm_group=4"),
     "cifar-no-spectral-norm-in-g": cifar(f"{NOISE} biggan.generator_spectral_norm=false"),
     "cifar-clip-warmup": cifar(
@@ -74,7 +76,7 @@ CASES = {
 SINGLE_PRECISION = ["cifar", "cifar-first-step", "cifar-wgan-gp", "digits", "64"]
 # A pre-activation that rounding carries over zero changes a ReLU's gradient by a finite step; what follows inherits it.
 SINGLE_BOUNDS = {"fake": 1e-5, "buffer": 1e-5, "ema_buffer": 1e-5, "gradient": 5e-2, "adam_m": 5e-2, "adam_v": 5e-2}
-INPUTS = {"real", "labels", "z", "fake_labels", "penalty_eps"}
+INPUTS = {"real", "labels", "z", "fake_labels", "penalty_noise"}
 
 
 def run_ours(case, precision, folder):

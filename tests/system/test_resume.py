@@ -12,7 +12,9 @@ from ganymede_runs import (Job, assert_bit_equal, checkpoints, far_apart, final_
 
 STEPS = 30
 SEED = 7
-OPTIONS = ["--checkpoint.every", 4, "--checkpoint.keep", 2, "--seed", SEED]
+# The last three give the method a state of its own.
+OPTIONS = ["--checkpoint.every", 4, "--checkpoint.keep", 2, "--seed", SEED,
+           "--gan.lecam", 0.1, "--gan.lecam_start", 3, "--gan.historical_average", 1e-3]
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,19 @@
 #include "models/gan/losses/hinge.h"
 
-namespace ganymede::hinge_parts {
+namespace ganymede {
+namespace {
 
-at::Tensor real(const at::Tensor& logits) {
-  return at::relu(1 - logits);
+class Hinge final : public GanLoss {
+  at::Tensor discriminator(const GanLogits& logits) const override {
+    return at::relu(1 - logits.real) + at::relu(1 + logits.fake);
+  }
+  at::Tensor generator(const GanLogits& logits) const override { return -logits.fake; }
+};
+
+}  // namespace
+
+std::unique_ptr<GanLoss> make_hinge() {
+  return std::make_unique<Hinge>();
 }
 
-at::Tensor fake(const at::Tensor& logits) {
-  return at::relu(1 + logits);
-}
-
-at::Tensor generator(const at::Tensor& logits) {
-  return -logits;
-}
-
-}  // namespace ganymede::hinge_parts
+}  // namespace ganymede

@@ -1,18 +1,25 @@
 #include "models/gan/losses/logistic.h"
 
-namespace ganymede::logistic_parts {
+#include "models/gan/cross_entropy.h"
 
-// Not softplus: beyond 20 that is the identity, and its gradient 1 instead of 1 - 2e-9.
-at::Tensor real(const at::Tensor& logits) {
-  return -at::log_sigmoid(logits);
+namespace ganymede {
+namespace {
+
+class Logistic final : public GanLoss {
+  void describe(OptionSchema& schema) override { real_target_.describe(schema, "logistic"); }
+  at::Tensor discriminator(const GanLogits& logits) const override {
+    return cross_entropy(logits, real_target_);
+  }
+  at::Tensor generator(const GanLogits& logits) const override { return -at::log_sigmoid(logits.fake); }
+
+ private:
+  RealTarget real_target_;
+};
+
+}  // namespace
+
+std::unique_ptr<GanLoss> make_logistic() {
+  return std::make_unique<Logistic>();
 }
 
-at::Tensor fake(const at::Tensor& logits) {
-  return -at::log_sigmoid(-logits);
-}
-
-at::Tensor generator(const at::Tensor& logits) {
-  return -at::log_sigmoid(logits);
-}
-
-}  // namespace ganymede::logistic_parts
+}  // namespace ganymede

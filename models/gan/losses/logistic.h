@@ -4,15 +4,10 @@
 
 namespace ganymede {
 
-/// The non-saturating logistic loss (Goodfellow et al., arXiv 1406.2661, section 3), in nats:
-/// D: softplus(-D(x)) + softplus(D(G(z))),  G: softplus(-D(G(z))).
-namespace logistic_parts {
-at::Tensor real(const at::Tensor& logits);
-at::Tensor fake(const at::Tensor& logits);
-at::Tensor generator(const at::Tensor& logits);
-}  // namespace logistic_parts
-
-inline constexpr GanLoss logistic{"logistic", logistic_parts::real, logistic_parts::fake,
-                                  logistic_parts::generator};
+/// The non-saturating logistic loss (Goodfellow et al., arXiv 1406.2661, section 3), in nats, sigma the
+/// logistic function:
+/// D: -log sigma(D(x)) - log(1 - sigma(D(G(z)))),  G: -log sigma(D(G(z))).
+/// D's is that of the minimax loss, with logistic.real_target in the place of its own.
+std::unique_ptr<GanLoss> make_logistic();
 
 }  // namespace ganymede

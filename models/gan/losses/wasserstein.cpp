@@ -1,17 +1,17 @@
 #include "models/gan/losses/wasserstein.h"
 
-namespace ganymede::wasserstein_parts {
+namespace ganymede {
+namespace {
 
-at::Tensor real(const at::Tensor& logits) {
-  return -logits;
+class Wasserstein final : public GanLoss {
+  at::Tensor discriminator(const GanLogits& logits) const override { return logits.fake - logits.real; }
+  at::Tensor generator(const GanLogits& logits) const override { return -logits.fake; }
+};
+
+}  // namespace
+
+std::unique_ptr<GanLoss> make_wasserstein() {
+  return std::make_unique<Wasserstein>();
 }
 
-at::Tensor fake(const at::Tensor& logits) {
-  return logits;
-}
-
-at::Tensor generator(const at::Tensor& logits) {
-  return -logits;
-}
-
-}  // namespace ganymede::wasserstein_parts
+}  // namespace ganymede

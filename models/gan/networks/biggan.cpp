@@ -165,6 +165,7 @@ at::Tensor BigGanDiscriminator::forward(const at::Tensor& x, const at::Tensor& l
     if (attention_[i]) h = attention_[i]->forward(h);
   }
   h = at::relu(h).sum({2, 3}, /*keepdim=*/false, linear_->weight().scalar_type());  // [N, C]
+  context.keep_features(h);
   return linear_->forward(h).squeeze(1) + (embed_->forward(labels) * h).sum(1);
 }
 
@@ -217,6 +218,9 @@ class BigGan final : public GanNetworks {
     return std::make_shared<BigGanDiscriminator>(options_);
   }
   std::string initialisation() const override { return options_.init; }
+  std::int64_t feature_size() const override {
+    return plan_of(options_.resolution).discriminator.back() * options_.discriminator_channels;
+  }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

@@ -1,0 +1,60 @@
+#include "models/gan/adversarial_options.h"
+
+#include "core/error.h"
+
+namespace ganymede {
+
+void AdversarialOptions::describe(OptionSchema& schema) {
+  schema.add("gan.loss", loss, gan_loss_names(), "adversarial loss");
+  schema.add("gan.d_steps", d_steps, "updates", {1, 1000}, "discriminator updates a step");
+  penalty.describe(schema);
+  schema.add("gan.drift", drift, "", {0, 1e6}, "weight of the mean square of D's logits on real images");
+  schema.add("gan.weight_clip", weight_clip, "", {0, 1e6},
+             "largest size of each of D's weights, 0 for none: WGAN's clipping, 0.01 there");
+  lecam.describe(schema);
+  consistency.describe(schema);
+  augment.describe(schema);
+  top_k.describe(schema);
+  schema.add("gan.feature_matching", feature_matching, "", {0, 1e6},
+             "weight of feature matching in the place of G's loss, 0 for G's loss");
+  schema.add("gan.historical_average", historical_average, "", {0, 1e6},
+             "weight of both players' distance from the mean of their weights so far, 0 for none");
+  schema.add("gan.orthogonal", orthogonal, "", {0, 1e3},
+             "beta of G's orthogonal regulariser beta/2 |W W^T * (1 - I)|^2, 0 for none");
+  schema.add("gan.batch_norm_group", batch_norm_group, "images", {0, 1e9},
+             "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
+  schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
+             "batches averaged for standing statistics when sampling");
+  generator.describe(schema, "generator");
+  generator.describe_average(schema, "generator");
+  discriminator.describe(schema, "discriminator");
+}
+
+void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& networks,
+                               std::int64_t micro_batch) const {
+  generator.check("generator");
+  discriminator.check("discriminator");
+  if (batch_norm_group > 0 && micro_batch % batch_norm_group != 0)
+    fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
+         batch_norm_group, micro_batch);
+  if (needs.autoencoder && !networks.autoencodes())
+    fail(ExitCode::options,
+         "gan.loss = {} needs a reconstruction error, and the discriminator of gan.network is no "
+         "autoencoder: set gan.network = autoencoding, or choose another loss",
+         loss);
+  if ((needs.features || feature_matching > 0) && networks.feature_size() == 0)
+    fail(ExitCode::options,
+         "{} needs the discriminator's features, and that of gan.network shows none: choose another network",
+         needs.features ? "gan.loss = " + loss : "gan.feature_matching");
+  if (top_k.wanted() && needs.real_for_generator)
+    fail(ExitCode::options,
+         "gan.top_k < 1 with gan.loss = {}: top-k ranks generated images by logits of their own, and this "
+         "loss knows only those relative to real images. Set gan.top_k = 1 or choose another loss",
+         loss);
+  if (top_k.wanted() && feature_matching > 0)
+    fail(ExitCode::options,
+         "gan.top_k < 1 with gan.feature_matching: that compares whole batches. Set one of them to its "
+         "default");
+}
+
+}  // namespace ganymede

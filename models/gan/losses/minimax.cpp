@@ -1,0 +1,25 @@
+#include "models/gan/losses/minimax.h"
+
+#include "models/gan/cross_entropy.h"
+
+namespace ganymede {
+namespace {
+
+class Minimax final : public GanLoss {
+  void describe(OptionSchema& schema) override { real_target_.describe(schema, "minimax"); }
+  at::Tensor discriminator(const GanLogits& logits) const override {
+    return cross_entropy(logits, real_target_);
+  }
+  at::Tensor generator(const GanLogits& logits) const override { return at::log_sigmoid(-logits.fake); }
+
+ private:
+  RealTarget real_target_;
+};
+
+}  // namespace
+
+std::unique_ptr<GanLoss> make_minimax() {
+  return std::make_unique<Minimax>();
+}
+
+}  // namespace ganymede

@@ -1,0 +1,21 @@
+#include "models/gan/regularisers/orthogonal.h"
+
+#include "models/layers/weighted.h"
+
+namespace ganymede {
+
+void add_orthogonal_gradient(Network& network, double beta) {
+  if (beta == 0) return;
+  const at::NoGradGuard no_grad;
+  for (const auto& module : network.modules()) {
+    const auto* layer = dynamic_cast<const Weighted*>(module.get());
+    // The class embedding is a table, not a map: its rows need not be orthogonal.
+    if (!layer || dynamic_cast<const Embedding*>(layer)) continue;
+    const at::Tensor w = layer->weight().flatten(1);
+    at::Tensor products = at::mm(w, w.t());
+    products.fill_diagonal_(0);
+    layer->weight().grad().add_(at::mm(products, w).view(layer->weight().sizes()), 2 * beta);
+  }
+}
+
+}  // namespace ganymede

@@ -1,0 +1,188 @@
+// Every loss and every regulariser in one step: any number of ranks, twice the same, continued from what a checkpoint holds.
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "models/gan/loss.h"
+#include "tests/distributed/world.h"
+#include "tests/models/small_gan.h"
+
+namespace ganymede {
+namespace {
+
+using test::SmallGan;
+using test::SmallGanOptions;
+using test::world;
+
+using Options = std::map<std::string, std::string>;
+
+// Where a true gradient is zero, Adam's eps of everyday makes steps of its rounding errors.
+const Options steady = {{"generator.eps", "1e-3"}, {"discriminator.eps", "1e-3"}};
+
+struct Variant {
+  std::string name;
+  Options options;
+  std::int64_t accumulate = 1;
+  std::string network = "biggan";
+};
+
+void PrintTo(const Variant& variant, std::ostream* out) {
+  *out << variant.name;
+}
+
+std::vector<Variant> variants() {
+  std::vector<Variant> all;
+  for (const std::string& loss : gan_loss_names()) {
+    const GanLossNeeds needs = make_gan_loss(loss)->needs();
+    const std::string network = needs.autoencoder ? "autoencoding" : "biggan";
+    all.push_back({"loss_" + loss, {{"gan.loss", loss}}, 1, network});
+    if (needs.means || needs.features || needs.autoencoder)
+      all.push_back({"accumulated_" + loss, {{"gan.loss", loss}}, 2, network});
+  }
+  const std::vector<Variant> regularisers{
+      {"ebgan_alone",
+       {{"gan.loss", "ebgan"}, {"ebgan.margin", "0.01"}, {"ebgan.pull_away", "0"}},
+       1,
+       "autoencoding"},
+      {"autoencoding_l2", {{"gan.loss", "ebgan"}, {"autoencoding.error", "l2"}}, 1, "autoencoding"},
+      {"smooth_logistic", {{"gan.loss", "logistic"}, {"logistic.real_target", "0.9"}}},
+      {"smooth_minimax", {{"gan.loss", "minimax"}, {"minimax.real_target", "0.9"}}},
+      {"lsgan_pearson", {{"gan.loss", "lsgan"}, {"lsgan.a", "-1"}, {"lsgan.c", "0"}}},
+      {"wgan_gp", {{"gan.gradient_penalty", "10"}}},
+      {"target", {{"gan.gradient_penalty", "10"}, {"gan.gradient_penalty_target", "2"}}},
+      {"dragan", {{"gan.gradient_penalty", "10"}, {"gan.gradient_penalty_kind", "dragan"}}, 2},
+      {"r1", {{"gan.gradient_penalty", "1"}, {"gan.gradient_penalty_kind", "r1"}}},
+      {"r2", {{"gan.gradient_penalty", "1"}, {"gan.gradient_penalty_kind", "r2"}}},
+      {"lazy_r1",
+       {{"gan.gradient_penalty", "1"},
+        {"gan.gradient_penalty_kind", "r1"},
+        {"gan.gradient_penalty_every", "2"}}},
+      {"drift", {{"gan.drift", "0.1"}}},
+      {"clip", {{"gan.loss", "wasserstein"}, {"gan.weight_clip", "0.05"}}},
+      {"rmsprop",
+       {{"generator.optimizer", "rmsprop"},
+        {"discriminator.optimizer", "rmsprop"},
+        {"discriminator.beta1", "0"}}},
+      {"lecam", {{"gan.lecam", "0.3"}, {"gan.lecam_start", "1"}}, 2},
+      {"cr", {{"gan.cr_real", "10"}}},
+      {"bcr", {{"gan.cr_real", "10"}, {"gan.cr_fake", "10"}}, 2},
+      {"zcr_d", {{"gan.zcr_d", "20"}}},
+      {"zcr_g", {{"gan.zcr_g", "0.5"}}},
+      {"color", {{"gan.diff_augment_color", "true"}}},
+      {"translation", {{"gan.diff_augment_translation", "true"}}},
+      {"cutout", {{"gan.diff_augment_cutout", "true"}}, 2},
+      {"top_k", {{"gan.top_k", "0.5"}, {"gan.top_k_decay", "0"}, {"gan.top_k_every", "1"}}, 2},
+      {"feature_matching", {{"gan.feature_matching", "1"}}},
+      {"historical_average", {{"gan.historical_average", "0.1"}}},
+  };
+  all.insert(all.end(), regularisers.begin(), regularisers.end());
+  return all;
+}
+
+SmallGanOptions setting(const Variant& variant) {
+  SmallGanOptions options{
+      .network = variant.network, .batch = 5 * variant.accumulate, .accumulate = variant.accumulate};
+  options.options = steady;
+  for (const auto& [key, value] : variant.options) options.options[key] = value;
+  return options;
+}
+
+double difference(const NamedTensors& state, const NamedTensors& expected, std::string& where) {
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double off = (state[i].second - expected[i].second).norm().item<double>() /
+                       (1e-3 + expected[i].second.norm().item<double>());
+    if (!(off <= worst)) {
+      worst = off;
+      where = expected[i].first;
+    }
+  }
+  return worst;
+}
+
+bool same(const NamedTensors& a, const NamedTensors& b) {
+  return std::ranges::equal(
+      a, b, [](const auto& x, const auto& y) { return x.first == y.first && at::equal(x.second, y.second); });
+}
+
+constexpr std::int64_t steps = 3;
+
+/// What a run on all ranks ends with. Collective at a variant's first call.
+const NamedTensors& trained(const Variant& variant) {
+  static std::map<std::string, NamedTensors> outcomes;
+  const auto found = outcomes.find(variant.name);
+  if (found != outcomes.end()) return found->second;
+  SmallGan run(setting(variant), world(), world());
+  run.train(steps);
+  return outcomes[variant.name] = run.state();
+}
+
+NamedTensors weights(const NamedTensors& state) {
+  NamedTensors found;
+  std::ranges::copy_if(state, std::back_inserter(found),
+                       [](const auto& item) { return item.first.find("/weight/") != item.first.npos; });
+  return found;
+}
+
+class Zoo : public testing::TestWithParam<Variant> {};
+
+TEST_P(Zoo, TrainsTheSameOnAnyNumberOfRanks) {
+  const NamedTensors& state = trained(GetParam());
+  for (const auto& [name, tensor] : state) EXPECT_TRUE(test::equal_on_all_ranks(tensor)) << name;
+  // One rank's verdict is enough; the others wait.
+  std::string where;
+  double worst = 0;
+  if (world().rank() == 0 && world().size() > 1) {
+    const auto one = make_single_communicator();
+    SmallGan reference(setting(GetParam()), *one, *one);
+    reference.train(steps);
+    worst = difference(state, reference.state(), where);
+  }
+  EXPECT_TRUE(test::everywhere(worst <= 1e-9)) << where << " is off by " << worst;
+}
+
+TEST_P(Zoo, RepeatsAndContinuesBitForBit) {
+  const SmallGanOptions options = setting(GetParam());
+  SmallGan interrupted(options, world(), world()), continued(options, world(), world());
+  interrupted.train(steps - 1);
+  continued.continue_from(interrupted);
+  continued.train(1);
+  EXPECT_TRUE(test::everywhere(same(continued.state(), trained(GetParam()))));
+}
+
+TEST_P(Zoo, IsNotThePlainHingeLoss) {
+  const Variant& variant = GetParam();
+  if (variant.name == "loss_hinge") return;
+  const Variant plain{fmt::format("plain {} {}", variant.network, variant.accumulate),
+                      {},
+                      variant.accumulate,
+                      variant.network};
+  EXPECT_FALSE(same(weights(trained(variant)), weights(trained(plain))));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Zoo, testing::ValuesIn(variants()),
+                         [](const auto& variant) { return variant.param.name; });
+
+TEST(ZooOptions, RefusesWhatDoesNotFitTogether) {
+  const auto refuses = [](const Options& changes, const std::string& word) {
+    try {
+      SmallGan(SmallGanOptions{.options = changes}, world(), world());
+    } catch (const Error& error) {
+      return error.code() == ExitCode::options && std::string(error.what()).find(word) != std::string::npos;
+    }
+    return false;
+  };
+  EXPECT_TRUE(refuses({{"gan.loss", "relativistic"}, {"gan.top_k", "0.5"}}, "top-k"));
+  EXPECT_TRUE(refuses({{"gan.loss", "began"}}, "autoencod"));
+  EXPECT_TRUE(refuses({{"gan.loss", "ebgan"}}, "autoencod"));
+  EXPECT_TRUE(refuses({{"gan.feature_matching", "1"}, {"gan.top_k", "0.5"}}, "gan.feature_matching"));
+  EXPECT_TRUE(refuses({{"gan.loss", "lsgan"}, {"lsgan.a", "1"}}, "lsgan"));
+  EXPECT_TRUE(refuses({{"gan.loss", "logistic"}, {"logistic.real_target", "1.1"}}, "logistic.real_target"));
+  EXPECT_TRUE(refuses({{"gan.gradient_penalty_kind", "r3"}}, "r2"));
+  EXPECT_TRUE(refuses({{"generator.optimizer", "rmsprop"}, {"generator.beta1", "0.5"}}, "beta1"));
+  EXPECT_TRUE(refuses({{"gan.lecam_decay", "1"}}, "gan.lecam_decay"));
+  EXPECT_TRUE(refuses({{"logistic.real_target", "0.9"}}, "logistic.real_target"));  // the loss is hinge
+}
+
+}  // namespace
+}  // namespace ganymede
