@@ -138,15 +138,18 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     context_.note("discriminator update");
     const at::Tensor labels = batch.labels.clamp_min(0);
     const Latents latents = draw_latents(key, batch.share, micro_step);
-    const ForwardContext forward = forward_context(batch.share);
+    ForwardContext forward = forward_context(batch.share);
+    forward.noise = NoiseSource{key, micro_step * context_.micro_batch() + batch.share.first};
     at::Tensor fake;
     {
       const at::NoGradGuard no_grad;
       fake = generator_->forward(latents.z, latents.labels, forward);
     }
     if (micro_step + 1 == context_.accumulate) discriminator_player_.reducer().arm();
+    ForwardContext both = forward;
+    both.parts = 2;
     const at::Tensor logits =
-        discriminator_->forward(at::cat({batch.images, fake}), at::cat({labels, latents.labels}), forward);
+        discriminator_->forward(at::cat({batch.images, fake}), at::cat({labels, latents.labels}), both);
     const std::int64_t count = batch.share.count;
     const at::Tensor real_logits = logits.narrow(0, 0, count), fake_logits = logits.narrow(0, count, count);
     at::Tensor loss = (loss_.real(real_logits).sum() + loss_.fake(fake_logits).sum()) * share_of_batch;
@@ -191,7 +194,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
                       .step = static_cast<std::uint64_t>(step)};
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   const Share share = share_of(context_.micro_batch(), context_.gradients.rank(), context_.gradients.size());
-  const ForwardContext forward = forward_context(share);
+  ForwardContext forward = forward_context(share);
   const Frozen frozen(*discriminator_);
   generator_->begin_phase(true);
   discriminator_->begin_phase(true);
@@ -199,6 +202,7 @@ void AdversarialMethod::update_generator(std::int64_t step, Losses& losses) {
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     context_.note("generator update");
     const Latents latents = draw_latents(key, share, micro_step);
+    forward.noise = NoiseSource{key, micro_step * context_.micro_batch() + share.first};
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
     const at::Tensor fake = generator_->forward(latents.z, latents.labels, forward);
     const at::Tensor logits = discriminator_->forward(fake, latents.labels, forward);

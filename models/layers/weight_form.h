@@ -19,10 +19,10 @@ enum class WeightForm {
 };
 
 /// A spectrally normalised weight's factors: W / sigma, sigma = u^T W v with u [out], v [rest in
-/// channels_last order] constants to autograd. Undefined u and v: no normalisation, sigma 1.
+/// channels_last order] constants to autograd. Undefined u and v: no normalisation, sigma is a constant.
 struct SpectralFactors {
   at::Tensor u, v;
-  double sigma = 1;  ///< what the CPU's kernels divide by; elsewhere it is computed from u and v again
+  double sigma = 1;  ///< what the CPU's kernels divide by; elsewhere it is computed from u and v, if there are any
 };
 
 /// weight (dense; four-dimensional ones in channels_last order) in its form, divided by sigma and converted
