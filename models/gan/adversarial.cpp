@@ -285,6 +285,7 @@ class AdversarialRecipe final : public MethodRecipe {
 
   void check(std::int64_t micro_batch) const override {
     networks_->check();
+    networks_->check_batch(micro_batch);
     options_.generator.check("generator");
     options_.discriminator.check("discriminator");
     if (options_.batch_norm_group > 0 && micro_batch % options_.batch_norm_group != 0)

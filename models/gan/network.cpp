@@ -4,6 +4,12 @@
 
 #include "core/error.h"
 #include "models/gan/networks/biggan.h"
+#include "models/gan/networks/biggan_deep.h"
+#include "models/gan/networks/dcgan.h"
+#include "models/gan/networks/fully_connected.h"
+#include "models/gan/networks/progressive.h"
+#include "models/gan/networks/sngan.h"
+#include "models/gan/networks/stylegan2.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/weighted.h"
 
@@ -41,6 +47,12 @@ struct Entry {
 // One line a pair of networks, each in models/gan/networks/<name>.h.
 constexpr Entry table[] = {
     {"biggan", make_biggan},
+    {"biggan_deep", make_biggan_deep},
+    {"dcgan", make_dcgan},
+    {"fully_connected", make_fully_connected},
+    {"progressive", make_progressive},
+    {"sngan", make_sngan},
+    {"stylegan2", make_stylegan2},
 };
 
 }  // namespace

@@ -43,6 +43,8 @@ class GanNetworks {
   virtual void describe(OptionSchema& schema) = 0;
   /// Throws Error(options) where single options are in range but do not fit together.
   virtual void check() const = 0;
+  /// The same of what mixes images and the size of the micro-batch.
+  virtual void check_batch(std::int64_t /*micro_batch*/) const {}
   virtual std::shared_ptr<Generator> generator() const = 0;
   virtual std::shared_ptr<Discriminator> discriminator() const = 0;
   /// How each network's weights begin (models/layers/initialise.h).

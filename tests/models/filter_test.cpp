@@ -24,7 +24,9 @@ at::Tensor reference(const at::Tensor& x, const Resampling& r) {
       at::tensor({1.0, 3.0, 3.0, 1.0}, x.options()) / 8 * static_cast<double>(r.up) * r.gain;
   const at::Tensor kernel = at::outer(taps, taps).expand({channels, 1, 4, 4});
   const std::int64_t one[] = {1, 1}, none[] = {0, 0};
-  return at::conv2d(spread, kernel, {}, one, none, one, channels).slice(2, 0, {}, r.down).slice(3, 0, {}, r.down);
+  return at::conv2d(spread, kernel, {}, one, none, one, channels)
+      .slice(2, 0, {}, r.down)
+      .slice(3, 0, {}, r.down);
 }
 
 const Resampling cases[] = {

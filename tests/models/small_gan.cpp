@@ -5,19 +5,12 @@
 namespace ganymede::test {
 namespace {
 
-constexpr std::int64_t classes = 5, resolution = 32, channels = 3;
-
-std::unique_ptr<MethodRecipe> recipe_of(const std::map<std::string, std::string>& options) {
+std::unique_ptr<MethodRecipe> recipe_of(const std::string& network,
+                                        const std::map<std::string, std::string>& options) {
   Settings settings;
   const auto set = [&](const std::string& key, const std::string& value) { settings[key] = {value, "test"}; };
-  set("biggan.resolution", std::to_string(resolution));
-  set("biggan.image_channels", std::to_string(channels));
-  set("biggan.classes", std::to_string(classes));
-  set("biggan.generator_channels", "2");
-  set("biggan.discriminator_channels", "2");
-  set("biggan.chunk", "4");
-  set("biggan.shared", "6");
-  set("biggan.attention", "16");
+  set("gan.network", network);
+  for (const auto& [key, value] : narrow_options(network)) set(network + "." + key, value);
   // BigGAN's published rates: larger ones amplify rounding over the steps.
   set("generator.lr", "1e-4");
   set("generator.ema", "0.9");
@@ -34,8 +27,76 @@ std::unique_ptr<MethodRecipe> recipe_of(const std::map<std::string, std::string>
 
 }  // namespace
 
+const std::map<std::string, std::string>& narrow_options(const std::string& network) {
+  static const std::map<std::string, std::map<std::string, std::string>> table{
+      {"biggan",
+       {{"resolution", "32"},
+        {"image_channels", "3"},
+        {"classes", "5"},
+        {"generator_channels", "2"},
+        {"discriminator_channels", "2"},
+        {"chunk", "4"},
+        {"shared", "6"},
+        {"attention", "16"}}},
+      {"biggan_deep",
+       {{"resolution", "32"},
+        {"classes", "5"},
+        {"generator_channels", "4"},
+        {"discriminator_channels", "4"},
+        {"latent", "5"},
+        {"shared", "6"},
+        {"attention", "16"}}},
+      {"dcgan",
+       {{"resolution", "16"},
+        {"variant", "counted"},
+        {"latent", "6"},
+        {"generator_channels", "4"},
+        {"discriminator_channels", "4"}}},
+      {"fully_connected",
+       {{"image_channels", "2"},
+        {"height", "3"},
+        {"width", "4"},
+        {"classes", "5"},
+        {"conditioning", "concatenation"},
+        {"latent", "6"},
+        {"generator_widths", "9, 8"},
+        {"discriminator_widths", "7, 6"},
+        {"pieces", "3"}}},
+      {"progressive",
+       {{"resolution", "16"},
+        {"alpha", "0.6"},
+        {"classes", "5"},
+        {"conditioning", "concatenation"},
+        {"channel_base", "64"},
+        {"most_channels", "12"},
+        {"latent", "6"},
+        {"deviation_group", "3"}}},
+      {"sngan",
+       {{"resolution", "32"},
+        {"classes", "5"},
+        {"conditioning", "projection"},
+        {"generator_channels", "4"},
+        {"discriminator_channels", "4"},
+        {"latent", "6"}}},
+      {"stylegan2",
+       {{"resolution", "16"},
+        {"classes", "5"},
+        {"conditioning", "projection"},
+        {"channel_base", "128"},
+        {"most_channels", "12"},
+        {"latent", "6"},
+        {"style", "7"},
+        {"mapping_layers", "2"},
+        {"style_mixing", "0.5"},
+        {"deviation_group", "3"}}},
+  };
+  const auto found = table.find(network);
+  if (found == table.end()) throw std::logic_error("no narrow version of " + network);
+  return found->second;
+}
+
 SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Communicator& batch_norm)
-    : recipe_(recipe_of(options.options)),
+    : recipe_(recipe_of(options.network, options.options)),
       micro_batch_(options.batch / options.accumulate),
       rank_(gradients.rank()),
       size_(gradients.size()),
@@ -62,15 +123,17 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
 }
 
 Batch SmallGan::next() {
+  const ImageSpec spec = recipe_->images();
   const Share share = share_of(micro_batch_, rank_, size_);
   const std::int64_t first = position_ + share.first;
   const RandomStream pixels({.seed = 6, .phase = "data", .stream = "pixels"});
   const RandomStream labels({.seed = 6, .phase = "data", .stream = "label"});
   at::Tensor images =
-      pixels.uniform(first, share.count, channels * resolution * resolution, at::kDouble) * 2 - 1;
+      pixels.uniform(first, share.count, spec.channels * spec.height * spec.width, at::kDouble) * 2 - 1;
   if (changed_ >= first && changed_ < first + share.count) images[changed_ - first].neg_();
-  Batch batch{images.view({-1, channels, resolution, resolution}).contiguous(at::MemoryFormat::ChannelsLast),
-              labels.integers(first, share.count, classes), position_, share};
+  Batch batch{
+      images.view({-1, spec.channels, spec.height, spec.width}).contiguous(at::MemoryFormat::ChannelsLast),
+      labels.integers(first, share.count, spec.classes), position_, share};
   position_ += micro_batch_;
   batch.images = batch.images.to(device_, dtype_);
   batch.labels = batch.labels.to(device_);

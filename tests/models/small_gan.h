@@ -4,8 +4,12 @@
 
 namespace ganymede::test {
 
-/// A run of adversarial training: a narrow BigGAN at 32x32 with attention on synthetic images.
+/// Options of a narrow version of each pair of networks, by its name in the table. Throws where there is none.
+const std::map<std::string, std::string>& narrow_options(const std::string& network);
+
+/// A run of adversarial training on synthetic images: by default a narrow BigGAN at 32x32 with attention.
 struct SmallGanOptions {
+  std::string network = "biggan";
   std::int64_t batch = 8;
   std::int64_t accumulate = 1;
   at::Device device = at::kCPU;
