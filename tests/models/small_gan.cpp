@@ -48,7 +48,7 @@ const std::map<std::string, std::string>& narrow_options(const std::string& netw
         {"attention", "16"}}},
       {"dcgan",
        {{"resolution", "16"},
-        {"variant", "counted"},
+        {"variant", "paper"},
         {"latent", "6"},
         {"generator_channels", "4"},
         {"discriminator_channels", "4"}}},
