@@ -37,7 +37,7 @@ const Resampling cases[] = {
 
 TEST(Filter, IsItsDefinition) {
   for (const Resampling& resampling : cases)
-    for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf}) {
       const at::Tensor x = draw("x", {2, 5, 8, 6}).to(type);
       const at::Tensor expected = reference(x.to(at::kDouble), resampling), y = filtered(x, resampling);
       EXPECT_EQ(y.scalar_type(), type);

@@ -10,6 +10,7 @@ namespace ganymede::cpu {
 namespace {
 
 using c10::BFloat16;
+using c10::Half;
 
 constexpr double filter[] = {0.125, 0.375, 0.375, 0.125};
 
@@ -67,6 +68,7 @@ GANYMEDE_INLINE void filter_row(const T* __restrict image, const Taps& row, cons
 GANYMEDE_FILTER_ROW(float, float)
 GANYMEDE_FILTER_ROW(double, double)
 GANYMEDE_FILTER_ROW(BFloat16, float)
+GANYMEDE_FILTER_ROW(Half, float)
 #undef GANYMEDE_FILTER_ROW
 
 template <class T>
@@ -106,8 +108,11 @@ at::Tensor resample(const at::Tensor& x, const AxisResampling& rows, const AxisR
     case at::kBFloat16:
       resample_into<BFloat16>(x, row_taps, column_taps, y);
       break;
+    case at::kHalf:
+      resample_into<Half>(x, row_taps, column_taps, y);
+      break;
     default:
-      TORCH_CHECK(false, "resample takes float32, float64 or bfloat16, not ", x.scalar_type());
+      TORCH_CHECK(false, "resample takes float32, float64, bfloat16 or float16, not ", x.scalar_type());
   }
   return y;
 }

@@ -11,8 +11,8 @@ struct AxisResampling {
   double gain = 1;
 };
 
-/// x [N, C, H, W], float32, float64 or bfloat16, on the CPU, in channels_last order (checked), with both axes resampled
-/// alike: [N, C, rows.size, columns.size]. Not an autograd operation.
+/// x [N, C, H, W], float32, float64, bfloat16 or float16, on the CPU, in channels_last order (checked), with both axes
+/// resampled alike: [N, C, rows.size, columns.size]. Not an autograd operation.
 at::Tensor resample(const at::Tensor& x, const AxisResampling& rows, const AxisResampling& columns);
 
 }  // namespace ganymede::cpu
