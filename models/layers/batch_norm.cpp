@@ -7,7 +7,7 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& options) : o
   running_var_ = register_buffer("running_var", at::ones({channels}));
 }
 
-void BatchNorm::remember(const Moments& moments, std::int64_t count, BatchNormMode mode) {
+void BatchNorm::remember(const GroupMoments& moments, std::int64_t count, BatchNormMode mode) {
   if (mode == BatchNormMode::batch) return;
   const at::NoGradGuard no_grad;
   const double unbiased =

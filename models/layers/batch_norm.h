@@ -34,7 +34,7 @@ class BatchNorm : public torch::nn::Module {
   void adopt_standing(const at::Tensor& sums, double passes);
 
  private:
-  void remember(const Moments& moments, std::int64_t count, BatchNormMode mode);
+  void remember(const GroupMoments& moments, std::int64_t count, BatchNormMode mode);
 
   BatchNormOptions options_;
   at::Tensor running_mean_, running_var_, standing_sums_;

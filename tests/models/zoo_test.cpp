@@ -137,8 +137,8 @@ bool same(const NamedTensors& a, const NamedTensors& b) {
 
 constexpr std::int64_t steps = 3;
 
-/// Holds a run on all ranks, which ended with `state`, to the same on one.
-void expect_as_on_one_rank(const SmallGanOptions& options, std::int64_t steps, const NamedTensors& state) {
+/// Holds a run of so many steps on all ranks, which ended with `state`, to the same on one.
+void expect_as_on_one_rank(const SmallGanOptions& options, std::int64_t count, const NamedTensors& state) {
   for (const auto& [name, tensor] : state) EXPECT_TRUE(test::equal_on_all_ranks(tensor)) << name;
   // One rank's verdict is enough; the others wait.
   std::string where;
@@ -146,7 +146,7 @@ void expect_as_on_one_rank(const SmallGanOptions& options, std::int64_t steps, c
   if (world().rank() == 0 && world().size() > 1) {
     const auto one = make_single_communicator();
     SmallGan reference(options, *one, *one);
-    reference.train(steps);
+    reference.train(count);
     worst = difference(state, reference.state(), where);
   }
   EXPECT_TRUE(test::everywhere(worst <= 1e-9)) << where << " is off by " << worst;
