@@ -103,7 +103,8 @@ at::Tensor group_indices(std::int64_t images, const GroupLayout& layout, at::Dev
       .floor_divide(layout.group);
 }
 
-Moments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator) {
+GroupMoments synchronised_moments(const at::Tensor& x, const GroupLayout& layout,
+                                  Communicator& communicator) {
   TORCH_CHECK(layout.group > 0 && layout.total % layout.group == 0, "groups of ", layout.group,
               " images do not divide a micro-batch of ", layout.total);
   const double count = static_cast<double>(layout.group * (x.numel() / (x.size(0) * x.size(1))));

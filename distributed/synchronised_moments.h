@@ -10,7 +10,7 @@ namespace ganymede {
 at::Tensor all_reduce_sum(const at::Tensor& x, Communicator& communicator);
 
 /// Per-channel moments of groups of images that are spread over ranks.
-struct Moments {
+struct GroupMoments {
   at::Tensor mean;      ///< [G, C]
   at::Tensor variance;  ///< [G, C], biased (divided by the count)
 };
@@ -27,7 +27,7 @@ struct GroupLayout {
 /// image's own mean and joined in float64, so that a large mean does not cancel the variance's digits. One
 /// collective of 2 G C float64 numbers forward, one of as many of x's type in each backward; differentiable
 /// to any order. Groups may straddle ranks. Every rank must call it with N >= 1.
-Moments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator);
+GroupMoments synchronised_moments(const at::Tensor& x, const GroupLayout& layout, Communicator& communicator);
 
 /// For each of this rank's N images the index of its group, int64 [N].
 at::Tensor group_indices(std::int64_t images, const GroupLayout& layout, at::Device device = at::kCPU);

@@ -81,8 +81,8 @@ class Method {
   virtual NamedTensors state() const { return {}; }
   /// Global batches of real images that a step takes: the trainer's position moves by batch times this.
   virtual std::int64_t batches_per_step() const = 0;
-  /// The collectives of one step, exactly.
-  virtual std::vector<CollectiveCost> costs_per_step() const = 0;
+  /// The collectives of one step on so many ranks, exactly; what comes every few steps only, spread over them.
+  virtual std::vector<CollectiveCost> costs_per_step(int ranks) const = 0;
   /// Makes weights and averages for step 0, the same on every rank that calls it. No collective.
   virtual void initialise() = 0;
   /// One round: step = 1, 2, ... Collective.

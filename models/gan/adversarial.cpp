@@ -91,11 +91,13 @@ std::int64_t AdversarialMethod::group() const {
   return options_.batch_norm_group > 0 ? options_.batch_norm_group : context_.micro_batch();
 }
 
-ForwardContext AdversarialMethod::forward_context(const Share& share) const {
-  return {context_.batch_norm,
-          {share.first, context_.micro_batch(), group()},
-          BatchNormMode::train,
-          context_.activations};
+ForwardContext AdversarialMethod::forward_context(const Share& share, const ImageDraws& draws) const {
+  ForwardContext context{context_.batch_norm,
+                         {share.first, context_.micro_batch(), group()},
+                         BatchNormMode::train,
+                         context_.activations};
+  context.noise = NoiseSource{draws.key, draws.first};
+  return context;
 }
 
 void AdversarialMethod::begin_update(Player& player) {
@@ -130,7 +132,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     const at::Tensor labels = batch.labels.clamp_min(0);
     const ImageDraws draws = draws_of(key, batch.share, micro_step);
     const Latents latents = draw_latents(draws);
-    const ForwardContext forward = forward_context(batch.share);
+    const ForwardContext forward = forward_context(batch.share, draws);
     const at::Tensor real = diff_augment(options_.augment, batch.images, draws, "real");
     at::Tensor fake, changed_fake;
     {
@@ -141,8 +143,10 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
                                 draws, forward);
     }
     if (micro_step + 1 == context_.accumulate) discriminator_player_.reducer().arm();
+    ForwardContext both = forward;
+    both.parts = 2;
     const at::Tensor logits =
-        discriminator_->forward(at::cat({real, fake}), at::cat({labels, latents.labels}), forward);
+        discriminator_->forward(at::cat({real, fake}), at::cat({labels, latents.labels}), both);
     const std::int64_t count = batch.share.count;
     const at::Tensor real_logits = logits.narrow(0, 0, count), fake_logits = logits.narrow(0, count, count);
     at::Tensor loss =
@@ -234,7 +238,6 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
                       .step = static_cast<std::uint64_t>(step)};
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   const Share share = share_of(context_.micro_batch(), context_.gradients.rank(), context_.gradients.size());
-  const ForwardContext forward = forward_context(share);
   const Frozen frozen(*discriminator_);
   begin_update(generator_player_);
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
@@ -242,6 +245,7 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
     context_.note("generator update");
     const ImageDraws draws = draws_of(key, share, micro_step);
     const Latents latents = draw_latents(draws);
+    const ForwardContext forward = forward_context(share, draws);
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
     const at::Tensor fake = generate(latents.z, latents.labels, draws, forward);
     at::Tensor fake_features, real_features, real_logits;

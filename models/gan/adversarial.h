@@ -24,7 +24,7 @@ class AdversarialMethod final : public Method {
   std::int64_t batches_per_step() const override {
     return options_.d_steps + (generator_sees_real() ? 1 : 0);
   }
-  std::vector<CollectiveCost> costs_per_step() const override;
+  std::vector<CollectiveCost> costs_per_step(int ranks) const override;
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
@@ -43,7 +43,7 @@ class AdversarialMethod final : public Method {
   Latents draw_latents(const ImageDraws& draws) const;
   /// Images that share batch-norm statistics.
   std::int64_t group() const;
-  ForwardContext forward_context(const Share& share) const;
+  ForwardContext forward_context(const Share& share, const ImageDraws& draws) const;
   void update_discriminator(std::int64_t step, std::int64_t sub_step, const NextBatch& next, Losses& losses);
   void update_generator(std::int64_t step, const NextBatch& next, Losses& losses);
   /// What D's loss has beside its adversarial part, of a micro-batch: regularisers and the gradient penalty.
@@ -57,6 +57,8 @@ class AdversarialMethod final : public Method {
   at::Tensor judge_real(const Batch& batch, const ImageDraws& draws, const ForwardContext& forward);
   /// This rank's sums [2] of D's real and fake logits in an update, for what follows their means.
   void follow_logits(std::int64_t update, at::Tensor sums);
+  /// What depends on the maps of several images.
+  CollectiveCost mixing_cost(int ranks) const;
   /// What depends on the logits of several images.
   CollectiveCost logits_cost() const;
   /// What surrounds an update of `player`, the buffers of both: see Player::keep_buffers.

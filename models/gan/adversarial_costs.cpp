@@ -1,32 +1,57 @@
 #include "models/gan/adversarial.h"
-#include "models/layers/batch_norm.h"
 
 namespace ganymede {
 
-std::vector<CollectiveCost> AdversarialMethod::costs_per_step() const {
+namespace {
+
+/// How often a step runs a network in training.
+struct Passes {
+  std::int64_t forwards = 0, backwards = 0;
+  std::int64_t penalties = 0;  ///< forward, its gradient, and the gradient of that
+};
+
+void add(CollectiveCost& cost, const Exchange& exchange, const Passes& passes, std::int64_t size) {
+  // The gradient's own backward passes through what it sent, and through the forward.
+  const std::int64_t exact = passes.forwards + passes.penalties * (exchange.made_again ? 2 : 1);
+  const std::int64_t rounded =
+      exchange.backward ? passes.backwards + passes.penalties * (exchange.made_again ? 4 : 3) : 0;
+  cost.count += exact + rounded;
+  cost.bytes += exchange.numbers * (exact * static_cast<std::int64_t>(sizeof(double)) + rounded * size);
+}
+
+}  // namespace
+
+std::vector<CollectiveCost> AdversarialMethod::costs_per_step(int ranks) const {
   const auto gradients = [](const Player& player, std::int64_t updates) {
     const auto& buckets = player.reducer().buckets();
     return CollectiveCost{player.name() + " gradients", updates * static_cast<std::int64_t>(buckets.size()),
                           updates * static_cast<std::int64_t>(player.gradient_arena().nbytes())};
   };
-  CollectiveCost norms{"batch norm", 0, 0};
-  const std::int64_t groups = forward_context({}).layout.groups();
-  // D's updates run G forward, G's own forward and backward.
-  const ConsistencyOptions& consistency = options_.consistency;
-  const std::int64_t backwards = context_.accumulate * (consistency.zcr_g > 0 ? 2 : 1);
-  const std::int64_t forwards =
-      context_.accumulate * options_.d_steps * (consistency.zcr_d > 0 ? 2 : 1) + backwards;
-  for (const auto& module : generator_->modules())
-    if (const auto* norm = dynamic_cast<const BatchNorm*>(module.get())) {
-      norms.count += forwards + backwards;
-      norms.bytes += groups * 2 * norm->channels() *
-                     (forwards * static_cast<std::int64_t>(sizeof(double)) +
-                      backwards * static_cast<std::int64_t>(c10::elementSize(context_.dtype)));
-    }
   std::vector<CollectiveCost> costs{gradients(discriminator_player_, options_.d_steps),
-                                    gradients(generator_player_, 1), norms};
+                                    gradients(generator_player_, 1), mixing_cost(ranks)};
   if (CollectiveCost logits = logits_cost(); logits.count > 0) costs.push_back(std::move(logits));
   return costs;
+}
+
+CollectiveCost AdversarialMethod::mixing_cost(int ranks) const {
+  const ConsistencyOptions& consistency = options_.consistency;
+  const auto of = [](bool wanted) { return std::int64_t{wanted}; };
+  const std::int64_t d = context_.accumulate * options_.d_steps, g = context_.accumulate;
+  // D's updates run G forward, G's own forward and backward.
+  const std::int64_t own = g * (1 + of(consistency.zcr_g > 0));
+  const Passes generator{d * (1 + of(consistency.zcr_d > 0)) + own, own};
+  // D judges real images and fakes apart.
+  const std::int64_t judged =
+      d * (2 + of(consistency.cr_real > 0) + of(consistency.cr_fake > 0) + of(consistency.zcr_d > 0)) + g;
+  const Passes discriminator{judged + g * of(generator_sees_real()), judged,
+                             options_.penalty.weight > 0 ? d / options_.penalty.every : 0};
+  CollectiveCost cost{"batch norm", 0, 0};
+  const GroupLayout layout{0, context_.micro_batch(), group()};
+  const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
+  for (const Exchange& exchange : generator_->exchanges(layout, ranks)) add(cost, exchange, generator, size);
+  for (const Exchange& exchange : discriminator_->exchanges(layout, ranks))
+    add(cost, exchange, discriminator, size);
+  return cost;
 }
 
 CollectiveCost AdversarialMethod::logits_cost() const {

@@ -25,6 +25,7 @@ class AdversarialRecipe final : public MethodRecipe {
 
   void check(std::int64_t micro_batch) const override {
     networks_->check();
+    networks_->check_batch(micro_batch);
     loss_->check();
     options_.check(loss_->needs(), *networks_, micro_batch);
   }

@@ -25,12 +25,15 @@ at::Tensor GanSampler::latents(std::string_view phase, std::int64_t first, std::
   return at::special_ndtri(u).clamp(-options_.truncation, options_.truncation).to(setting_.dtype);
 }
 
-at::Tensor GanSampler::forward(const at::Tensor& z, const at::Tensor& labels, BatchNormMode mode) {
-  const std::int64_t count = z.size(0);
+at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const at::Tensor& labels,
+                               BatchNormMode mode) {
+  const std::int64_t count = labels.size(0);
   // In batch mode each run of `batch` images is a group of its own.
   const std::int64_t group = mode == BatchNormMode::running ? count : setting_.batch;
-  return network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device),
-                           {*alone_, {0, count, group}, mode});
+  ForwardContext context{*alone_, {0, count, group}, mode};
+  context.noise = NoiseSource{{.seed = options_.seed, .phase = phase}, first};
+  return network_->forward(to_device(latents(phase, first, count), setting_.device),
+                           to_device(labels, setting_.device), context);
 }
 
 void GanSampler::gather_standing_statistics(Communicator& communicator) {
@@ -40,7 +43,7 @@ void GanSampler::gather_standing_statistics(Communicator& communicator) {
     const std::int64_t first = pass * setting_.batch;
     const at::Tensor labels = RandomStream({.seed = options_.seed, .phase = "standing", .stream = "label"})
                                   .integers(first, setting_.batch, setting_.classes);
-    forward(latents("standing", first, setting_.batch), labels, BatchNormMode::standing);
+    forward("standing", first, labels, BatchNormMode::standing);
   }
   at::Tensor sums = network_->standing_sums();
   communicator.all_reduce(sums)->wait();
@@ -50,7 +53,7 @@ void GanSampler::gather_standing_statistics(Communicator& communicator) {
 at::Tensor GanSampler::images(std::int64_t first, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
   const BatchNormMode mode = options_.batch_norm == "batch" ? BatchNormMode::batch : BatchNormMode::running;
-  return forward(latents("sample", first, labels.size(0)), labels, mode).to(at::kFloat);
+  return forward("sample", first, labels, mode).to(at::kFloat);
 }
 
 }  // namespace ganymede

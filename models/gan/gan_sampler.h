@@ -25,7 +25,9 @@ class GanSampler final : public Sampler {
 
  private:
   at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count) const;
-  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels, BatchNormMode mode);
+  /// Images first, first + 1, ... of a phase.
+  at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& labels,
+                     BatchNormMode mode);
   void gather_standing_statistics(Communicator& communicator);
 
   std::shared_ptr<Generator> network_;

@@ -5,6 +5,12 @@
 #include "core/error.h"
 #include "models/gan/networks/autoencoding.h"
 #include "models/gan/networks/biggan.h"
+#include "models/gan/networks/biggan_deep.h"
+#include "models/gan/networks/dcgan.h"
+#include "models/gan/networks/fully_connected.h"
+#include "models/gan/networks/progressive.h"
+#include "models/gan/networks/sngan.h"
+#include "models/gan/networks/stylegan2.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/weighted.h"
 
@@ -13,6 +19,14 @@ namespace ganymede {
 void Network::begin_phase(bool update_buffers) {
   for (const auto& module : modules())
     if (auto* layer = dynamic_cast<Weighted*>(module.get())) layer->begin_phase(update_buffers);
+}
+
+std::vector<Exchange> Network::exchanges(const GroupLayout& layout, int /*ranks*/) const {
+  std::vector<Exchange> all;
+  for (const auto& module : modules())
+    if (const auto* norm = dynamic_cast<const BatchNorm*>(module.get()))
+      all.push_back({.numbers = layout.groups() * 2 * norm->channels(), .made_again = true});
+  return all;
 }
 
 at::Tensor Network::standing_sums() const {
@@ -43,6 +57,12 @@ struct Entry {
 constexpr Entry table[] = {
     {"autoencoding", make_autoencoding},
     {"biggan", make_biggan},
+    {"biggan_deep", make_biggan_deep},
+    {"dcgan", make_dcgan},
+    {"fully_connected", make_fully_connected},
+    {"progressive", make_progressive},
+    {"sngan", make_sngan},
+    {"stylegan2", make_stylegan2},
 };
 
 }  // namespace

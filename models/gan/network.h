@@ -4,6 +4,7 @@
 
 #include "core/options.h"
 #include "models/image_spec.h"
+#include "models/layers/exchange.h"
 #include "models/layers/forward_context.h"
 
 namespace ganymede {
@@ -15,6 +16,8 @@ class Network : public torch::nn::Module {
   /// a round of sampling), before its first forward: spectral norm iterates here, and only here, and what layers made of
   /// their weights before is forgotten. Without `update_buffers` no buffer changes.
   void begin_phase(bool update_buffers);
+  /// Of one forward in training of a micro-batch that `ranks` ranks share, a layer each. Here: its batch norms'.
+  virtual std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const;
   /// The standing statistics of all batch norms in one flat tensor, to be summed over ranks.
   at::Tensor standing_sums() const;
   /// Makes the running averages the mean over `passes` forwards in BatchNormMode::standing.
@@ -43,6 +46,8 @@ class GanNetworks {
   virtual void describe(OptionSchema& schema) = 0;
   /// Throws Error(options) where single options are in range but do not fit together.
   virtual void check() const = 0;
+  /// The same of what mixes images and the size of the micro-batch.
+  virtual void check_batch(std::int64_t /*micro_batch*/) const {}
   virtual std::shared_ptr<Generator> generator() const = 0;
   virtual std::shared_ptr<Discriminator> discriminator() const = 0;
   /// How each network's weights begin (models/layers/initialise.h).

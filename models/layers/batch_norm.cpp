@@ -7,7 +7,7 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& options) : o
   running_var_ = register_buffer("running_var", at::ones({channels}));
 }
 
-void BatchNorm::remember(const Moments& moments, std::int64_t count, BatchNormMode mode) {
+void BatchNorm::remember(const GroupMoments& moments, std::int64_t count, BatchNormMode mode) {
   if (mode == BatchNormMode::batch) return;
   const at::NoGradGuard no_grad;
   const double unbiased =
@@ -35,6 +35,17 @@ void BatchNorm::adopt_standing(const at::Tensor& sums, double passes) {
 
 at::Tensor BatchNorm::normalise(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias,
                                 const ForwardContext& context) {
+  if (context.parts > 1) {
+    const std::int64_t count = x.size(0) / context.parts;
+    std::vector<at::Tensor> parts;
+    for (std::int64_t i = 0; i < context.parts; ++i) {
+      const auto rows = [&](const at::Tensor& all) {
+        return all.size(0) == 1 ? all : all.narrow(0, i * count, count);
+      };
+      parts.push_back(normalise(x.narrow(0, i * count, count), rows(gain), rows(bias), context.of_part()));
+    }
+    return at::cat(parts);
+  }
   const Normalisation normalisation{options_.eps, options_.activation};
   if (context.batch_norm == BatchNormMode::running)
     return normalise_with({running_mean_.unsqueeze(0), running_var_.unsqueeze(0)}, x, gain, bias,
@@ -53,6 +64,17 @@ AffineBatchNorm::AffineBatchNorm(std::int64_t channels, const BatchNormOptions& 
 
 at::Tensor AffineBatchNorm::forward(const at::Tensor& x, const ForwardContext& context) {
   return normalise(x, weight_.unsqueeze(0), bias_.unsqueeze(0), context);
+}
+
+ClassBatchNorm::ClassBatchNorm(std::int64_t channels, std::int64_t classes, const BatchNormOptions& options)
+    : BatchNorm(channels, options) {
+  gain_ = register_parameter("gain", at::ones({classes, channels}));
+  bias_ = register_parameter("bias", at::zeros({classes, channels}));
+}
+
+at::Tensor ClassBatchNorm::forward(const at::Tensor& x, const at::Tensor& labels,
+                                   const ForwardContext& context) {
+  return normalise(x, at::embedding(gain_, labels), at::embedding(bias_, labels), context);
 }
 
 ConditionalBatchNorm::ConditionalBatchNorm(std::int64_t channels, std::int64_t condition,

@@ -22,7 +22,7 @@ class BatchNorm : public torch::nn::Module {
  public:
   BatchNorm(std::int64_t channels, const BatchNormOptions& options);
 
-  /// gain, bias: [1, C] or, one row an image, [N, C].
+  /// gain, bias: [1, C] or, one row an image, [N, C]. The parts of x are normalised one after another.
   at::Tensor normalise(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias,
                        const ForwardContext& context);
 
@@ -34,7 +34,7 @@ class BatchNorm : public torch::nn::Module {
   void adopt_standing(const at::Tensor& sums, double passes);
 
  private:
-  void remember(const Moments& moments, std::int64_t count, BatchNormMode mode);
+  void remember(const GroupMoments& moments, std::int64_t count, BatchNormMode mode);
 
   BatchNormOptions options_;
   at::Tensor running_mean_, running_var_, standing_sums_;
@@ -48,6 +48,17 @@ class AffineBatchNorm : public BatchNorm {
 
  private:
   at::Tensor weight_, bias_;
+};
+
+/// With a gain and a bias for each class (Dumoulin et al., arXiv 1610.07629): "gain" and "bias" [classes, C].
+class ClassBatchNorm : public BatchNorm {
+ public:
+  ClassBatchNorm(std::int64_t channels, std::int64_t classes, const BatchNormOptions& options);
+  /// labels int64 [N].
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context);
+
+ private:
+  at::Tensor gain_, bias_;
 };
 
 /// With gain 1 + A y and bias B y from a condition y [N, D] (de Vries et al., arXiv 1707.00683; BigGAN's

@@ -17,14 +17,17 @@ at::Tensor orthogonal(const RandomStream& random, std::int64_t rows, std::int64_
   return wide ? q.t() : q;
 }
 
-at::Tensor draw(const std::string& kind, const RandomStream& random, const at::Tensor& weight) {
+at::Tensor draw(const std::string& kind, const RandomStream& random, const Weighted& layer) {
+  const at::Tensor& weight = layer.weight();
   const std::int64_t rows = weight.size(0), columns = weight.numel() / rows;
-  if (kind == "orthogonal") return orthogonal(random, rows, columns);
-  if (kind == "n02") return random.normal(0, rows, columns, at::kDouble) * 0.02;
+  const WeightOptions& options = layer.options();
+  if (options.equalised) return random.normal(0, rows, columns, at::kDouble) / options.rate;
+  if (kind == "orthogonal") return orthogonal(random, rows, columns) * options.gain;
+  if (kind == "n02") return random.normal(0, rows, columns, at::kDouble) * (0.02 * options.gain);
   TORCH_CHECK(kind == "xavier", "initialisation ", kind);
   const double receptive = weight.dim() == 4 ? static_cast<double>(weight.size(2) * weight.size(3)) : 1;
   const double fans = receptive * static_cast<double>(weight.size(0) + weight.size(1));
-  return (random.uniform(0, rows, columns, at::kDouble) * 2 - 1) * std::sqrt(6 / fans);
+  return (random.uniform(0, rows, columns, at::kDouble) * 2 - 1) * (options.gain * std::sqrt(6 / fans));
 }
 
 }  // namespace
@@ -35,9 +38,14 @@ void initialise(torch::nn::Module& network, const std::string& kind, std::uint64
     auto* layer = dynamic_cast<Weighted*>(item.value().get());
     if (!layer) continue;
     const RandomKey key{.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "weight"};
-    layer->weight().copy_(draw(kind, RandomStream(key), layer->weight()).view(layer->weight().sizes()));
-    if (layer->bias().defined()) layer->bias().zero_();
+    layer->weight().copy_(draw(kind, RandomStream(key), *layer).view(layer->weight().sizes()));
+    if (layer->bias().defined()) layer->bias().fill_(layer->options().bias_start);
     const auto buffers = layer->named_buffers(/*recurse=*/false);
+    if (const at::Tensor* noise = buffers.find("noise")) {
+      RandomKey buffer_key = key;
+      buffer_key.stream = "noise";
+      noise->copy_(RandomStream(buffer_key).normal(0, 1, noise->numel(), at::kDouble).view(noise->sizes()));
+    }
     if (const at::Tensor* u = buffers.find("u")) {
       RandomKey buffer_key = key;
       buffer_key.stream = "u";

@@ -36,7 +36,8 @@ struct ScaleShift {
   at::Tensor scale, shift;
 };
 
-ScaleShift scale_shift_of(const Moments& rows, const at::Tensor& gain, const at::Tensor& bias, double eps) {
+ScaleShift scale_shift_of(const GroupMoments& rows, const at::Tensor& gain, const at::Tensor& bias,
+                          double eps) {
   const at::Tensor scale = gain * at::rsqrt(rows.variance + eps);
   return {scale.contiguous(), (bias - rows.mean * scale).contiguous()};
 }
@@ -56,9 +57,9 @@ at::Tensor apply_rows(const at::Tensor& x, const ScaleShift& rows, Activation ac
 Normalised composed(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias,
                     const Normalisation& normalisation, const GroupLayout& layout,
                     Communicator& communicator) {
-  const Moments moments = synchronised_moments(x.to(figure_type(x)), layout, communicator);
+  const GroupMoments moments = synchronised_moments(x.to(figure_type(x)), layout, communicator);
   const at::Tensor groups = groups_of(x, layout);
-  const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
+  const GroupMoments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
   return {apply_rows(x, scale_shift_of(rows, gain, bias, normalisation.eps), normalisation.activation),
           {moments.mean.detach(), moments.variance.detach()}};
 }
@@ -78,8 +79,8 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
                                const at::Tensor& bias, const Normalisation& normalisation,
                                const GroupLayout& layout, Communicator* communicator) {
     const at::Tensor groups = groups_of(x, layout);
-    const Moments moments = moments_of(x, groups, layout, *communicator);
-    const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
+    const GroupMoments moments = moments_of(x, groups, layout, *communicator);
+    const GroupMoments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
     const bool relu = normalisation.activation == Activation::relu;
     const ScaleShift figures = scale_shift_of(rows, gain, bias, normalisation.eps);
     at::Tensor y = scale_shift(x, figures.scale, figures.shift, relu);
@@ -114,9 +115,9 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
       return result;
     }
     const at::Tensor g = gradients[0].contiguous(at::MemoryFormat::ChannelsLast);
-    const Moments moments{saved[3], saved[4]};
+    const GroupMoments moments{saved[3], saved[4]};
     const at::Tensor groups = groups_of(x, layout);
-    const Moments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
+    const GroupMoments rows{rows_of_images(moments.mean, groups), rows_of_images(moments.variance, groups)};
     const bool relu = normalisation.activation == Activation::relu;
     const ScaleShift figures = scale_shift_of(rows, gain, bias, normalisation.eps);
     const at::Tensor rstd = at::rsqrt(rows.variance + normalisation.eps);
@@ -137,8 +138,8 @@ class NormaliseBatch : public torch::autograd::Function<NormaliseBatch> {
   }
 
  private:
-  static Moments moments_of(const at::Tensor& x, const at::Tensor& groups, const GroupLayout& layout,
-                            Communicator& communicator) {
+  static GroupMoments moments_of(const at::Tensor& x, const at::Tensor& groups, const GroupLayout& layout,
+                                 Communicator& communicator) {
     const at::Tensor per_image = image_sums(x);
     at::Tensor sums = at::stack({sum_groups(per_image.select(0, 0), groups, layout.groups()),
                                  sum_groups(per_image.select(0, 1), groups, layout.groups())});
@@ -163,7 +164,7 @@ Normalised normalise_batch(const at::Tensor& x, const at::Tensor& gain, const at
   return {result[0], {result[1], result[2]}};
 }
 
-at::Tensor normalise_with(const Moments& moments, const at::Tensor& x, const at::Tensor& gain,
+at::Tensor normalise_with(const GroupMoments& moments, const at::Tensor& x, const at::Tensor& gain,
                           const at::Tensor& bias, const Normalisation& normalisation) {
   const ScaleShift rows = scale_shift_of(moments, gain, bias, normalisation.eps);
   if (!at::GradMode::is_enabled() && fits_kernels(x))

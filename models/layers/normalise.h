@@ -13,8 +13,8 @@ struct Normalisation {
 };
 
 struct Normalised {
-  at::Tensor y;     ///< like x
-  Moments moments;  ///< of the batch, in float32 (float64 for float64), without a graph
+  at::Tensor y;          ///< like x
+  GroupMoments moments;  ///< of the batch, in float32 (float64 for float64), without a graph
 };
 
 /// Batch normalisation of x [N, C, H, W] over the groups of `layout`, wherever their images lie, with a gain
@@ -31,7 +31,7 @@ Normalised normalise_batch(const at::Tensor& x, const at::Tensor& gain, const at
                            Communicator& communicator);
 
 /// The same with given moments [1, C], constants to autograd. No collective.
-at::Tensor normalise_with(const Moments& moments, const at::Tensor& x, const at::Tensor& gain,
+at::Tensor normalise_with(const GroupMoments& moments, const at::Tensor& x, const at::Tensor& gain,
                           const at::Tensor& bias, const Normalisation& normalisation);
 
 }  // namespace ganymede

@@ -76,7 +76,10 @@ at::Tensor weight_of_rows(const at::Tensor& rows, const std::vector<std::int64_t
 at::Tensor composed(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
                     at::ScalarType type) {
   at::Tensor rows = rows_of(weight, form);
-  if (spectral.u.defined()) rows = rows / at::dot(spectral.u, at::mv(rows.flatten(1), spectral.v));
+  if (spectral.u.defined())
+    rows = rows / at::dot(spectral.u, at::mv(rows.flatten(1), spectral.v));
+  else if (spectral.sigma.defined())
+    rows = rows / spectral.sigma;
   if (form != WeightForm::plain) {
     const TapMap& map = taps_of(form);
     rows = at::matmul(map.matrix(rows.options()), rows);  // [O, phases * outputs, I]

@@ -19,7 +19,8 @@ enum class WeightForm {
 };
 
 /// A spectrally normalised weight's factors: W / sigma, sigma = u^T W v with u [out], v [rest in
-/// channels_last order] constants to autograd. All undefined: no normalisation.
+/// channels_last order] constants to autograd. Undefined u and v: no normalisation; an undefined sigma is
+/// 1, a defined one then a constant.
 struct SpectralFactors {
   at::Tensor u, v;
   at::Tensor sigma;  ///< a scalar, of the weight's type and beside it

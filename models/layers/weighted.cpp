@@ -1,5 +1,7 @@
 #include "models/layers/weighted.h"
 
+#include <cmath>
+
 namespace ganymede {
 namespace {
 
@@ -20,10 +22,16 @@ at::Tensor matrix_of(const at::Tensor& weight) {
 
 }  // namespace
 
-Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options) : eps_(options.eps) {
+Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options) : options_(options) {
   weight_ = register_parameter("weight", at::empty(shape));
   if (options.bias) bias_ = register_parameter("bias", at::empty({shape[0]}));
   if (options.spectral_norm) u_ = register_buffer("u", at::empty({shape[0]}));
+  TORCH_CHECK(!(options.equalised && options.spectral_norm), "an equalised weight has no spectral norm");
+}
+
+at::Tensor Weighted::constant_sigma() const {
+  const double fan_in = static_cast<double>(weight_.numel() / weight_.size(0));
+  return at::full({}, std::sqrt(fan_in) / (options_.gain * options_.rate), weight_.options());
 }
 
 void Weighted::begin_phase(bool update) {
@@ -32,15 +40,16 @@ void Weighted::begin_phase(bool update) {
   if (!u_.defined()) return;
   const at::NoGradGuard no_grad;
   const at::Tensor w = matrix_of(weight_);
-  spectral_.v = normalised(at::mv(w.t(), u_), eps_);
+  spectral_.v = normalised(at::mv(w.t(), u_), options_.eps);
   const at::Tensor product = at::mv(w, spectral_.v);
-  spectral_.u = normalised(product, eps_);
+  spectral_.u = normalised(product, options_.eps);
   spectral_.sigma = at::dot(spectral_.u, product);
   if (update) u_.copy_(spectral_.u);
 }
 
 at::Tensor Weighted::effective_weight(at::ScalarType type, WeightForm form) {
-  if (!u_.defined() && form == WeightForm::plain && type == weight_.scalar_type()) return weight_;
+  const bool scaled = u_.defined() || options_.equalised;
+  if (!scaled && form == WeightForm::plain && type == weight_.scalar_type()) return weight_;
   if (u_.defined() && !spectral_.u.defined()) begin_phase(false);
   const bool current = made_.defined() && made_form_ == form && made_.scalar_type() == type &&
                        made_version_ == weight_._version();
@@ -49,6 +58,7 @@ at::Tensor Weighted::effective_weight(at::ScalarType type, WeightForm form) {
     // Of the weight that begin_phase() saw it is known.
     if (u_.defined() && made_version_ != weight_._version())
       spectral_.sigma = at::dot(spectral_.u, at::mv(matrix_of(weight_), spectral_.v));
+    if (options_.equalised) spectral_.sigma = constant_sigma();
     made_ = make_weight(weight_, form, spectral_, type);
     made_form_ = form;
     made_version_ = weight_._version();
@@ -57,7 +67,8 @@ at::Tensor Weighted::effective_weight(at::ScalarType type, WeightForm form) {
 }
 
 at::Tensor Weighted::effective_bias(at::ScalarType type) const {
-  return bias_.defined() ? bias_.to(type) : bias_;
+  if (!bias_.defined()) return bias_;
+  return (options_.rate == 1 ? bias_ : bias_ * options_.rate).to(type);
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const WeightOptions& options)

@@ -10,7 +10,14 @@ namespace ganymede {
 struct WeightOptions {
   bool bias = true;
   bool spectral_norm = false;
-  double eps = 1e-6;  ///< the least norm that is divided by
+  double eps = 1e-6;  ///< spectral norm's least norm that is divided by
+  double gain = 1;    ///< the initial weight is drawn times this
+  /// Equalised learning rate (Karras et al., arXiv 1710.10196, section 4.1): the weight begins as N(0, 1) /
+  /// rate, whatever the network's initialisation, and is used times rate * gain / sqrt(fan in); the bias is used
+  /// times rate. Not together with spectral_norm.
+  bool equalised = false;
+  double bias_start = 0;
+  double rate = 1;  ///< how much slower the layer learns than its network (StyleGAN's mapping: 0.01)
 };
 
 /// A layer with a weight [out, ...], perhaps a bias, and perhaps spectral normalisation (Miyato et al., arXiv
@@ -31,6 +38,7 @@ class Weighted : public torch::nn::Module {
   /// Weight tensors' initialisation, and the regularisers, look at the raw weight.
   const at::Tensor& weight() const { return weight_; }
   const at::Tensor& bias() const { return bias_; }
+  const WeightOptions& options() const { return options_; }
 
  protected:
   Weighted(at::IntArrayRef shape, const WeightOptions& options);
@@ -39,12 +47,15 @@ class Weighted : public torch::nn::Module {
   at::Tensor effective_bias(at::ScalarType type) const;
 
  private:
+  /// What an equalised weight is divided by.
+  at::Tensor constant_sigma() const;
+
   at::Tensor weight_, bias_, u_;
   SpectralFactors spectral_;  // this phase's
   at::Tensor made_;           // the weight of this phase, in the form and type last asked for
   WeightForm made_form_ = WeightForm::plain;
   std::int64_t made_version_ = 0;  // the weight's
-  double eps_;
+  WeightOptions options_;
 };
 
 /// weight [out, in, k, k], k odd, stride 1, padding k / 2. Computes in x's type.

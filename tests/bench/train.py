@@ -85,7 +85,8 @@ def peer(form, steps, every, batch, device):
     """One rank of the peer: prints its seconds a step and losses."""
     import torch
     import torch.distributed as dist
-    from biggan_reference import Discriminator, Generator, Normalised, read_recipe
+    from biggan_reference import Discriminator, Generator
+    from reference_layers import Normalised, read_recipe
     from torch.nn.parallel import DistributedDataParallel
 
     torch.set_num_threads(1)
@@ -177,7 +178,8 @@ def count_flops(batch):
     """Multiplications and additions of a step and rank, in units of 1e9: by PyTorch's counter for the peer. Ours
     differ in the folded kernels alone: 16 products for 36, and in G one row and column of positions more."""
     import torch
-    from biggan_reference import Discriminator, Generator, read_recipe
+    from biggan_reference import Discriminator, Generator
+    from reference_layers import read_recipe
     from torch.utils.flop_counter import FlopCounterMode
 
     recipe = read_recipe(RECIPE.read_text())

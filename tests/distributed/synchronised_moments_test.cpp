@@ -12,7 +12,7 @@ namespace {
 using test::SpreadImages;
 using test::world;
 
-Moments joined_moments(const SpreadImages& images, const at::Tensor& whole) {
+GroupMoments joined_moments(const SpreadImages& images, const at::Tensor& whole) {
   std::vector<at::Tensor> means, variances;
   std::vector<std::int64_t> all_but_channels = {0};
   for (std::int64_t d = 2; d < whole.dim(); ++d) all_but_channels.push_back(d);
@@ -25,7 +25,7 @@ Moments joined_moments(const SpreadImages& images, const at::Tensor& whole) {
 }
 
 /// A loss in which no derivative vanishes: each image's moments, with weights and a curvature of their own.
-at::Tensor loss_of(const Moments& moments, const at::Tensor& groups, const at::Tensor& weights) {
+at::Tensor loss_of(const GroupMoments& moments, const at::Tensor& groups, const at::Tensor& weights) {
   const at::Tensor mean = moments.mean.index_select(0, groups);
   const at::Tensor variance = moments.variance.index_select(0, groups);
   return (weights * ((mean + 0.3).sin() + (variance * mean.exp()).sqrt())).sum();
@@ -36,8 +36,8 @@ TEST(SynchronisedMoments, EqualTheJoinedBatchs) {
     SCOPED_TRACE(fmt::format("{} images in groups of {}", total, group));
     const SpreadImages images(total, group);
     const at::Tensor whole = images.draw({3, 4, 5}, "x") * 2 + 1;
-    const Moments moments = synchronised_moments(images.mine(whole), images.layout(), world());
-    const Moments expected = joined_moments(images, whole);
+    const GroupMoments moments = synchronised_moments(images.mine(whole), images.layout(), world());
+    const GroupMoments expected = joined_moments(images, whole);
     EXPECT_LT(test::relative_error(moments.mean, expected.mean), 1e-12);
     EXPECT_LT(test::relative_error(moments.variance, expected.variance), 1e-12);
     EXPECT_TRUE(test::equal_on_all_ranks(at::stack({moments.mean, moments.variance})));
@@ -81,8 +81,8 @@ TEST(SynchronisedMoments, DerivativesEqualDifferences) {
 TEST(SynchronisedMoments, TakeFeaturesWithoutPositions) {
   const SpreadImages images(8, 4);
   const at::Tensor whole = images.draw({3}, "x");
-  const Moments moments = synchronised_moments(images.mine(whole), images.layout(), world());
-  const Moments expected = joined_moments(images, whole);
+  const GroupMoments moments = synchronised_moments(images.mine(whole), images.layout(), world());
+  const GroupMoments expected = joined_moments(images, whole);
   EXPECT_LT(test::relative_error(moments.mean, expected.mean), 1e-12);
   EXPECT_LT(test::relative_error(moments.variance, expected.variance), 1e-12);
 }
@@ -90,8 +90,8 @@ TEST(SynchronisedMoments, TakeFeaturesWithoutPositions) {
 TEST(SynchronisedMoments, DoNotMindTheMemoryFormat) {
   const SpreadImages images(7, 7);
   const at::Tensor x = images.mine(images.draw({3, 4, 5}, "x"));
-  const Moments rows = synchronised_moments(x, images.layout(), world());
-  const Moments channels =
+  const GroupMoments rows = synchronised_moments(x, images.layout(), world());
+  const GroupMoments channels =
       synchronised_moments(x.contiguous(at::MemoryFormat::ChannelsLast), images.layout(), world());
   EXPECT_LT(test::relative_error(channels.mean, rows.mean), 1e-13);
   EXPECT_LT(test::relative_error(channels.variance, rows.variance), 1e-13);
@@ -102,8 +102,8 @@ TEST(SynchronisedMoments, ALargeMeanDoesNotCancelTheVariance) {
   for (const auto& [total, group] : {test::Cut{8, 8}, test::Cut{8, 2}, test::Cut{64, 64}}) {
     const SpreadImages images(total, group);
     const at::Tensor whole = (images.draw({3, 8, 8}, "x") + 1e4).to(at::kFloat);
-    const Moments moments = synchronised_moments(images.mine(whole), images.layout(), world());
-    const Moments expected = joined_moments(images, whole.to(at::kDouble));
+    const GroupMoments moments = synchronised_moments(images.mine(whole), images.layout(), world());
+    const GroupMoments expected = joined_moments(images, whole.to(at::kDouble));
     EXPECT_EQ(moments.variance.scalar_type(), at::kFloat);
     EXPECT_LT(test::relative_error(moments.mean.to(at::kDouble), expected.mean), 1e-6);
     EXPECT_LT(test::relative_error(moments.variance.to(at::kDouble), expected.variance), 1e-5);

@@ -29,7 +29,7 @@ class OneWeight final : public Method {
 
   std::vector<Player*> players() override { return {&player_}; }
   std::int64_t batches_per_step() const override { return 1; }
-  std::vector<CollectiveCost> costs_per_step() const override { return {}; }
+  std::vector<CollectiveCost> costs_per_step(int) const override { return {}; }
   void initialise() override {}
   StepReport step(std::int64_t step, const NextBatch& next) override {
     next();

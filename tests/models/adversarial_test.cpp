@@ -31,7 +31,20 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
         SmallGanOptions{.batch = 5, .options = {{"gan.top_k", "0.5"}}},
         SmallGanOptions{.network = "autoencoding", .batch = 5, .options = {{"gan.loss", "ebgan"}}},
         SmallGanOptions{.network = "autoencoding", .batch = 4, .options = {{"gan.loss", "began"}}},
-        SmallGanOptions{.batch = 5, .options = {{"gan.feature_matching", "1"}}}}) {
+        SmallGanOptions{.batch = 5, .options = {{"gan.feature_matching", "1"}}},
+        SmallGanOptions{
+            .network = "dcgan", .batch = 5, .options = {{"gan.cr_real", "1"}, {"gan.zcr_d", "1"}}},
+        SmallGanOptions{.network = "dcgan",
+        .batch = 6,
+        .options = {{"gan.gradient_penalty", "10"},
+                    {"gan.loss", "relativistic"},
+                    {"gan.batch_norm_group", "3"}}},
+        SmallGanOptions{.network = "dcgan",
+        .batch = 8,
+        .accumulate = 2,
+        .options = {{"dcgan.variant", "counted"}, {"gan.gradient_penalty", "10"}}},
+        SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},
+        SmallGanOptions{.network = "progressive", .batch = 6, .options = {{"gan.gradient_penalty", "10"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
     SmallGan run(options, gradients, norms);
     run.train(1);
@@ -39,7 +52,7 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
     norms.calls.clear();
     run.train(1);
     CollectiveCost reduced, normalised;
-    for (const CollectiveCost& cost : run.method().costs_per_step()) {
+    for (const CollectiveCost& cost : run.method().costs_per_step(world().size())) {
       CollectiveCost& sum = cost.what.ends_with(" gradients") ? reduced : normalised;
       sum.count += cost.count;
       sum.bytes += cost.bytes;

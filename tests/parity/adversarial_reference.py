@@ -6,7 +6,7 @@ from collections import defaultdict
 import torch
 import torch.nn.functional as F
 
-from biggan_reference import Discriminator, Generator, Normalised
+from reference_layers import Normalised, networks_of
 
 
 # Name: (D's part on real logits, on fake logits, G's).
@@ -89,6 +89,9 @@ class Player:
                 module.power_step()
 
     def gradients(self):
+        for weight in self.weights.values():
+            if weight.grad is None:  # layers that a stage of growth does not use
+                weight.grad = torch.zeros_like(weight)
         return {key: weight.grad.clone() for key, weight in self.weights.items()}
 
     @torch.no_grad()
@@ -132,8 +135,8 @@ class Step:
         self.penalty = gan.getfloat("gradient_penalty", 0)
         self.real_loss, self.fake_loss, self.generator_loss = LOSSES[gan["loss"]]
         make = lambda name, network: Player(name, network, recipe[name], record, updates, dtype)
-        self.generator = make("generator", Generator(recipe))
-        self.discriminator = make("discriminator", Discriminator(recipe))
+        self.generator = make("generator", networks_of(recipe).Generator(recipe))
+        self.discriminator = make("discriminator", networks_of(recipe).Discriminator(recipe))
 
     def input(self, name, k):
         value = self.record[f"observed/{name}/{k}"]

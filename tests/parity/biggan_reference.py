@@ -7,11 +7,11 @@ handed over by name.
 N images, C channels, H height, W width. Images lie in [-1, 1].
 """
 
-import configparser
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from reference_layers import AffineBatchNorm, Attention, ConditionalBatchNorm, Layers, attention_resolutions, double
 
 # Widths in units of ch. G: its first map, then the output of each block, all of which double the resolution.
 GENERATOR_PLAN = {
@@ -29,134 +29,6 @@ DISCRIMINATOR_PLAN = {
     256: ([1, 2, 4, 8, 8, 16, 16], [True] * 6 + [False]),
     512: ([1, 1, 2, 4, 8, 8, 16, 16], [True] * 7 + [False]),
 }
-
-
-def read_recipe(text):
-    recipe = configparser.ConfigParser(inline_comment_prefixes=("#",))
-    recipe.read_string(text)
-    return recipe
-
-
-def attention_resolutions(options):
-    return [int(word) for word in options.get("attention", "").split(",") if word.strip()]
-
-
-class Normalised(nn.Module):
-    """A weight divided by an estimate of its largest singular value, which one power step improves."""
-
-    def __init__(self, shape, bias, spectral_norm, eps):
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(shape))
-        self.bias = nn.Parameter(torch.empty(shape[0])) if bias else None
-        self.spectral_norm, self.eps = spectral_norm, eps
-        if spectral_norm:
-            self.register_buffer("u", torch.empty(shape[0]))
-
-    @torch.no_grad()
-    def power_step(self):
-        if self.spectral_norm:
-            matrix = self.weight.flatten(1)
-            self.v = F.normalize(matrix.t() @ self.u, dim=0, eps=self.eps)
-            self.u.copy_(F.normalize(matrix @ self.v, dim=0, eps=self.eps))
-
-    def normalised_weight(self):
-        if not self.spectral_norm:
-            return self.weight
-        return self.weight / (self.u.clone() @ self.weight.flatten(1) @ self.v)
-
-
-class Layers:
-    """Makes the layers of one network: they share spectral norm's settings."""
-
-    def __init__(self, spectral_norm, eps):
-        self.settings = (spectral_norm, eps)
-
-    def conv(self, inputs, outputs, kernel, bias=True):
-        return Conv((outputs, inputs, kernel, kernel), bias, *self.settings)
-
-    def linear(self, inputs, outputs, bias=True):
-        return Linear((outputs, inputs), bias, *self.settings)
-
-    def embedding(self, count, width):
-        return Embedding((count, width), False, *self.settings)
-
-
-class Conv(Normalised):
-    def forward(self, x):
-        return F.conv2d(x, self.normalised_weight(), self.bias, padding=self.weight.shape[-1] // 2)
-
-
-class Linear(Normalised):
-    def forward(self, x):
-        return F.linear(x, self.normalised_weight(), self.bias)
-
-
-class Embedding(Normalised):
-    def forward(self, labels):
-        return F.embedding(labels, self.normalised_weight())
-
-
-class Attention(nn.Module):
-    """Self-attention over positions; keys and values are max-pooled."""
-
-    def __init__(self, channels, layers):
-        super().__init__()
-        self.theta = layers.conv(channels, channels // 8, 1, bias=False)
-        self.phi = layers.conv(channels, channels // 8, 1, bias=False)
-        self.g = layers.conv(channels, channels // 2, 1, bias=False)
-        self.o = layers.conv(channels // 2, channels, 1, bias=False)
-        self.gamma = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x):
-        query = self.theta(x).flatten(2)
-        key = F.max_pool2d(self.phi(x), 2).flatten(2)
-        value = F.max_pool2d(self.g(x), 2).flatten(2)
-        weights = torch.softmax(torch.einsum("ncq,nck->nqk", query, key), dim=2)
-        mixed = torch.einsum("nck,nqk->ncq", value, weights)
-        return x + self.gamma * self.o(mixed.unflatten(2, x.shape[2:]))
-
-
-class BatchNorm(nn.Module):
-    """Normalisation as torch.nn.BatchNorm2d trains, over groups of consecutive images; gain and bias come after."""
-
-    def __init__(self, channels, eps, group):
-        super().__init__()
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-        self.eps, self.group = eps, group
-
-    def normalise(self, x):
-        parts, means, variances = [], [], []
-        for part in x.split(self.group or len(x)):
-            means.append(self.running_mean.clone())
-            variances.append(self.running_var.clone())
-            parts.append(F.batch_norm(part, means[-1], variances[-1], training=True, momentum=0.1, eps=self.eps))
-        self.running_mean.copy_(torch.stack(means).mean(0))
-        self.running_var.copy_(torch.stack(variances).mean(0))
-        return torch.cat(parts)
-
-
-class AffineBatchNorm(BatchNorm):
-    def __init__(self, channels, eps, group):
-        super().__init__(channels, eps, group)
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x):
-        return self.normalise(x) * self.weight[:, None, None] + self.bias[:, None, None]
-
-
-class ConditionalBatchNorm(BatchNorm):
-    def __init__(self, channels, condition, eps, group, layers):
-        super().__init__(channels, eps, group)
-        self.gain = layers.linear(condition, channels, bias=False)
-        self.bias = layers.linear(condition, channels, bias=False)
-
-    def forward(self, x, condition):
-        return self.normalise(x) * (1 + self.gain(condition))[..., None, None] + self.bias(condition)[..., None, None]
-
-
-def double(x):
-    return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 class GeneratorBlock(nn.Module):
@@ -254,10 +126,3 @@ class Discriminator(nn.Module):
             x = stage(x)
         h = torch.relu(x).sum(dim=(2, 3))
         return self.linear(h).squeeze(1) + torch.einsum("nc,nc->n", self.embed(labels), h)
-
-
-def parameter_counts(recipe):
-    """{"generator": ..., "discriminator": ...}, from networks without memory."""
-    with torch.device("meta"):
-        networks = {"generator": Generator(recipe), "discriminator": Discriminator(recipe)}
-    return {name: sum(weight.numel() for weight in network.parameters()) for name, network in networks.items()}

@@ -1,0 +1,155 @@
+#include "models/gan/networks/dcgan.h"
+
+#include <bit>
+
+#include "core/error.h"
+#include "models/layers/latent.h"
+
+namespace ganymede {
+namespace {
+
+BatchNormOptions norm_of(const DcganOptions& options, Activation activation) {
+  return {.eps = options.batch_norm_eps, .activation = activation};
+}
+
+}  // namespace
+
+std::int64_t DcganOptions::doublings() const {
+  return std::countr_zero(static_cast<std::uint64_t>(resolution)) - 2;
+}
+
+DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) {
+  const bool counted = options.counted();
+  // A bias in front of a batch norm does nothing: the paper variant has none.
+  const WeightOptions weights{.bias = counted};
+  const BatchNormOptions norm = norm_of(options, Activation::relu);
+  const std::int64_t steps = options.doublings() - (counted ? 0 : 1);
+  std::int64_t width = options.generator_channels << steps;
+  linear_ = register_module("linear", std::make_shared<Linear>(options.latent, width * 16, weights));
+  if (!counted) norm_ = register_module("norm", std::make_shared<AffineBatchNorm>(width, norm));
+  for (std::int64_t i = 0; i < steps; ++i, width /= 2) {
+    convs_.push_back(register_module(
+        fmt::format("conv{}", i),
+        std::make_shared<TransposedConv2d>(width, width / 2, options.strided_kernel(), weights)));
+    norms_.push_back(
+        register_module(fmt::format("norm{}", i), std::make_shared<AffineBatchNorm>(width / 2, norm)));
+  }
+  if (counted)
+    to_image_ = register_module("to_image",
+                                std::make_shared<Conv2d>(width, options.image_channels, 3, WeightOptions{}));
+  else
+    to_image_strided_ = register_module(
+        "to_image",
+        std::make_shared<TransposedConv2d>(width, options.image_channels, options.kernel, WeightOptions{}));
+}
+
+at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& /*labels*/,
+                                   const ForwardContext& context) {
+  const at::Tensor latent = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
+  at::Tensor h = context.as_map(linear_->forward(latent).view({z.size(0), -1, 4, 4}));
+  if (norm_) h = norm_->forward(h, context);
+  for (std::size_t i = 0; i < convs_.size(); ++i) h = norms_[i]->forward(convs_[i]->forward(h), context);
+  h = to_image_ ? to_image_->forward(h) : to_image_strided_->forward(h);
+  return at::tanh(h.to(z.scalar_type()));
+}
+
+void DcganDiscriminator::add(const std::string& name, Stage stage, std::int64_t channels, bool norm) {
+  if (stage.plain) register_module("conv" + name, stage.plain);
+  if (stage.strided) register_module("conv" + name, stage.strided);
+  if (norm) {
+    const Activation activation = options_.counted() ? Activation::relu : Activation::none;
+    stage.norm = register_module("norm" + name,
+                                 std::make_shared<AffineBatchNorm>(channels, norm_of(options_, activation)));
+  }
+  stages_.push_back(std::move(stage));
+}
+
+DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(options) {
+  const bool counted = options.counted();
+  const std::int64_t kernel = options.strided_kernel();
+  std::int64_t in = options.image_channels;
+  for (std::int64_t i = 0; i < options.doublings(); ++i) {
+    const std::int64_t out = options.discriminator_channels << i;
+    if (counted) {
+      add(fmt::format("{}a", i), {.plain = std::make_shared<Conv2d>(in, out, 3, WeightOptions{})}, out, true);
+      add(fmt::format("{}b", i),
+          {.strided = std::make_shared<StridedConv2d>(out, out, kernel, WeightOptions{})}, out, true);
+    } else {
+      add(fmt::format("{}", i),
+          {.strided = std::make_shared<StridedConv2d>(in, out, kernel, WeightOptions{.bias = i == 0})}, out,
+          i > 0);
+    }
+    in = out;
+  }
+  if (counted)
+    add("_last", {.plain = std::make_shared<Conv2d>(in, in * 2, 3, WeightOptions{})}, in * 2, true);
+  linear_ = register_module("linear", std::make_shared<Linear>(options.features(), 1, WeightOptions{}));
+}
+
+at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& /*labels*/,
+                                       const ForwardContext& context) {
+  at::Tensor h = context.as_map(x);
+  for (const Stage& stage : stages_) {
+    h = stage.plain ? stage.plain->forward(h) : stage.strided->forward(h);
+    if (stage.norm) h = stage.norm->forward(h, context);
+    if (!options_.counted()) h = at::leaky_relu(h, 0.2);
+  }
+  const at::ScalarType type = linear_->weight().scalar_type();
+  h = options_.counted() ? h.sum({2, 3}, /*keepdim=*/false, type) : h.to(type).contiguous().flatten(1);
+  context.keep_features(h);
+  return linear_->forward(h).squeeze(1);
+}
+
+std::int64_t DcganOptions::features() const {
+  return (discriminator_channels << (doublings() - 1)) * (counted() ? 2 : 16);
+}
+
+void DcganOptions::describe(OptionSchema& schema) {
+  schema.add("dcgan.variant", variant, {"paper", "counted"},
+             "the paper's networks, or PyTorch-StudioGAN's of the same name");
+  schema.add("dcgan.resolution", resolution, "pixels", {8, 512}, "width and height: a power of two");
+  schema.add("dcgan.image_channels", image_channels, "", {1, 64}, "channels of an image");
+  schema.add("dcgan.classes", classes, "", {1, 1e6},
+             "classes of the dataset: the networks do not look at labels");
+  schema.add("dcgan.generator_channels", generator_channels, "", {1, 4096},
+             "channels of G's largest map; each half as large one has twice as many");
+  schema.add("dcgan.discriminator_channels", discriminator_channels, "", {1, 4096},
+             "channels of D's first block; each further one has twice as many");
+  schema.add("dcgan.latent", latent, "", {1, 4096}, "width of z");
+  schema.add("dcgan.latent_distribution", latent_distribution, {"uniform", "normal"},
+             "z uniform in (-1, 1) or standard normal");
+  schema.add("dcgan.kernel", kernel, "pixels", {4, 5}, "kernel of the paper variant's convolutions");
+  schema.add("dcgan.init", init, {"orthogonal", "n02", "xavier"}, "how weights begin");
+  schema.add("dcgan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
+}
+
+namespace {
+
+class Dcgan final : public GanNetworks {
+ public:
+  void describe(OptionSchema& schema) override { options_.describe(schema); }
+  void check() const override {
+    if (!std::has_single_bit(static_cast<std::uint64_t>(options_.resolution)))
+      fail(ExitCode::options, "dcgan.resolution = {}: give a power of two", options_.resolution);
+  }
+  std::shared_ptr<Generator> generator() const override { return std::make_shared<DcganGenerator>(options_); }
+  std::shared_ptr<Discriminator> discriminator() const override {
+    return std::make_shared<DcganDiscriminator>(options_);
+  }
+  std::string initialisation() const override { return options_.init; }
+  std::int64_t feature_size() const override { return options_.features(); }
+  ImageSpec images() const override {
+    return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
+  }
+
+ private:
+  DcganOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<GanNetworks> make_dcgan() {
+  return std::make_unique<Dcgan>();
+}
+
+}  // namespace ganymede

@@ -1,0 +1,76 @@
+#pragma once
+
+#include "models/gan/network.h"
+#include "models/layers/batch_norm.h"
+#include "models/layers/strided.h"
+
+namespace ganymede {
+
+/// DCGAN in two variants, without labels:
+///
+///   paper    Radford et al., arXiv 1511.06434, section 3 and figure 1: no pooling; strided convolutions in D,
+///            fractionally strided ones in G; batch norm but at G's output and D's input; z uniform in (-1, 1)
+///   counted  what PyTorch-StudioGAN calls DCGAN: with a 3x3 convolution before each strided one in D and last
+///            in G, batch norm in D from the first layer on but none on G's first map, a sum over positions at
+///            D's end
+struct DcganOptions {
+  std::string variant = "paper";
+  std::int64_t resolution = 64;
+  std::int64_t image_channels = 3;
+  std::int64_t classes = 1;
+  std::int64_t generator_channels = 128;  ///< of G's largest map; twice as many at half its size, and so on
+  std::int64_t discriminator_channels = 128;  ///< of D's first block
+  std::int64_t latent = 100;
+  std::string latent_distribution = "uniform";
+  std::int64_t kernel = 5;  ///< of the paper variant's strided convolutions; 4 in the other
+  std::string init = "n02";
+  double batch_norm_eps = 1e-5;
+
+  bool counted() const { return variant == "counted"; }
+  std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
+  /// Doublings from 4x4 to the image.
+  std::int64_t doublings() const;
+  /// Width of D's last layer's input.
+  std::int64_t features() const;
+  void describe(OptionSchema& schema);
+};
+
+/// z [N, latent], standard normal.
+class DcganGenerator final : public Generator {
+ public:
+  explicit DcganGenerator(const DcganOptions& options);
+  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) override;
+  std::int64_t latent_size() const override { return options_.latent; }
+
+ private:
+  DcganOptions options_;
+  std::shared_ptr<Linear> linear_;
+  std::shared_ptr<AffineBatchNorm> norm_;  // of the first map; null if counted
+  std::vector<std::shared_ptr<TransposedConv2d>> convs_;
+  std::vector<std::shared_ptr<AffineBatchNorm>> norms_;
+  std::shared_ptr<TransposedConv2d> to_image_strided_;  // one of the two
+  std::shared_ptr<Conv2d> to_image_;
+};
+
+class DcganDiscriminator final : public Discriminator {
+ public:
+  explicit DcganDiscriminator(const DcganOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context) override;
+
+ private:
+  /// A convolution of one of two kinds, and a batch norm or null.
+  struct Stage {
+    std::shared_ptr<Conv2d> plain = nullptr;
+    std::shared_ptr<StridedConv2d> strided = nullptr;
+    std::shared_ptr<AffineBatchNorm> norm = nullptr;
+  };
+  void add(const std::string& name, Stage stage, std::int64_t channels, bool norm);
+
+  DcganOptions options_;
+  std::vector<Stage> stages_;
+  std::shared_ptr<Linear> linear_;
+};
+
+std::unique_ptr<GanNetworks> make_dcgan();
+
+}  // namespace ganymede

@@ -1,0 +1,66 @@
+#pragma once
+
+#include "models/gan/network.h"
+#include "models/layers/attention.h"
+#include "models/layers/batch_norm.h"
+#include "models/layers/weighted.h"
+
+namespace ganymede {
+
+/// The residual networks of SNGAN (Miyato et al., arXiv 1802.05957, appendix B.4) at 32, 64 and 128 pixels, of
+/// cGANs with projection (Miyato and Koyama, arXiv 1802.05637), and with attention and spectral norm in both of
+/// SAGAN (Zhang et al., arXiv 1805.08318).
+struct SnganOptions {
+  std::int64_t resolution = 32;
+  std::int64_t image_channels = 3;
+  std::int64_t classes = 10;
+  std::string conditioning = "none";
+  std::int64_t generator_channels = 256;      ///< ch, the unit of G's widths
+  std::int64_t discriminator_channels = 128;  ///< ch, the unit of D's widths
+  std::int64_t latent = 128;
+  std::string upsampling = "bilinear";
+  std::vector<std::int64_t> attention = {};  ///< resolutions with self-attention, in both networks
+  std::string init = "xavier";
+  bool generator_spectral_norm = false;
+  bool discriminator_spectral_norm = true;
+  double batch_norm_eps = 1e-5;
+  double spectral_norm_eps = 1e-6;
+
+  bool conditional() const { return conditioning == "projection"; }
+  void describe(OptionSchema& schema);
+};
+
+/// z [N, latent]. With classes, each has its own gains and biases in the blocks' batch norms.
+class SnganGenerator final : public Generator {
+ public:
+  explicit SnganGenerator(const SnganOptions& options);
+  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) override;
+  std::int64_t latent_size() const override { return latent_; }
+
+ private:
+  class Block;
+  std::int64_t latent_, first_channels_;
+  std::shared_ptr<Linear> linear_;
+  std::vector<std::shared_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<SelfAttention>> attention_;  // after the block, or null
+  std::shared_ptr<AffineBatchNorm> norm_;
+  std::shared_ptr<Conv2d> to_image_;
+};
+
+/// Residual blocks, sum over positions, and with classes the projection: D(x, y) = linear(h) + <embed(y), h>.
+class SnganDiscriminator final : public Discriminator {
+ public:
+  explicit SnganDiscriminator(const SnganOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context) override;
+
+ private:
+  class Block;
+  std::vector<std::shared_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<SelfAttention>> attention_;
+  std::shared_ptr<Linear> linear_;
+  std::shared_ptr<Embedding> embed_;  // null without classes
+};
+
+std::unique_ptr<GanNetworks> make_sngan();
+
+}  // namespace ganymede

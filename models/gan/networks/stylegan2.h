@@ -1,0 +1,107 @@
+#pragma once
+
+#include "models/gan/network.h"
+#include "models/layers/filtered_conv.h"
+#include "models/layers/modulated.h"
+
+namespace ganymede {
+
+/// StyleGAN2 (Karras et al., arXiv 1912.04958): mapping network, modulated convolutions, noise, a generator whose
+/// images of each resolution add up, a residual discriminator; with labels and a plain discriminator as in arXiv
+/// 2006.06676, appendix C.
+struct StyleGan2Options {
+  std::int64_t resolution = 256;  ///< a power of two
+  std::int64_t image_channels = 3;
+  std::int64_t classes = 1;
+  std::string conditioning = "none";
+  std::int64_t channel_base = 32768;  ///< maps of R x R have min(channel_base / R, most_channels) channels
+  std::int64_t most_channels = 512;
+  std::int64_t latent = 512;
+  std::int64_t style = 512;  ///< width of w
+  std::int64_t mapping_layers = 8;
+  double style_average = 0.995;  ///< decay of the mean style
+  double style_mixing = 0;       ///< probability that an image's later layers follow another style
+  std::string noise = "random";
+  std::string discriminator = "residual";
+  std::int64_t deviation_group =
+      4;               ///< consecutive images that share a standard deviation; 0 = the micro-batch
+  double clamp = 256;  ///< maps are held within +-clamp; 0 = they are not
+
+  std::int64_t width(std::int64_t of_resolution) const {
+    return std::min(channel_base / of_resolution, most_channels);
+  }
+  /// Resolutions from 4x4 to the image.
+  std::size_t levels() const;
+  /// Width of the one-hot label, 0 without.
+  std::int64_t condition() const { return conditioning == "projection" ? classes : 0; }
+  void describe(OptionSchema& schema);
+};
+
+/// z and the label's embedding, each at unit mean square, to w, through layers that learn a hundredth as fast.
+class StyleMapping final : public torch::nn::Module {
+ public:
+  /// `latent` 0: of labels alone.
+  StyleMapping(std::int64_t latent, std::int64_t layers, const StyleGan2Options& options);
+  /// z [N, latent], labels [N] -> w [N, style].
+  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels);
+
+ private:
+  std::int64_t latent_, classes_;
+  std::shared_ptr<Linear> embed_;  // null without classes
+  std::vector<std::shared_ptr<Linear>> layers_;
+};
+
+/// Images are the sum over resolutions of what each adds, enlarged. Buffer "style_mean" [style] follows the mean of
+/// w over each training batch (collective); that is where truncation pulls w.
+class StyleGan2Generator final : public Generator {
+ public:
+  explicit StyleGan2Generator(const StyleGan2Options& options);
+  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) override;
+  std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
+  std::int64_t latent_size() const override { return options_.latent; }
+
+  /// The number of w that an image is made of: one a convolution, and one for the last image.
+  std::int64_t layers() const { return 2 * static_cast<std::int64_t>(levels_.size()); }
+  /// ws [N, layers(), style]: the two halves of forward().
+  at::Tensor styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context);
+  at::Tensor synthesise(const at::Tensor& ws, const ForwardContext& context);
+  const at::Tensor& style_mean() const { return style_mean_; }
+
+ private:
+  class StyledConv;
+  struct Level {
+    std::shared_ptr<StyledConv> first, second;  // first is null at 4x4
+    std::shared_ptr<ModulatedConv2d> to_image;
+  };
+  at::Tensor mixed(const at::Tensor& w, const at::Tensor& labels, const ForwardContext& context);
+
+  StyleGan2Options options_;
+  std::shared_ptr<StyleMapping> mapping_;
+  std::shared_ptr<Weighted> constant_;
+  std::vector<Level> levels_;  // 4x4, 8x8, ...
+  at::Tensor style_mean_;
+};
+
+/// With labels, the logit is <h, mapped label> / sqrt(style).
+class StyleGan2Discriminator final : public Discriminator {
+ public:
+  explicit StyleGan2Discriminator(const StyleGan2Options& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context) override;
+  std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
+
+ private:
+  struct Level {
+    std::shared_ptr<Conv2d> first;
+    std::shared_ptr<FilteredConv2d> second;
+    std::shared_ptr<Conv2d> shortcut;  // null if plain
+  };
+  StyleGan2Options options_;
+  std::shared_ptr<Conv2d> from_image_, conv4_;
+  std::vector<Level> levels_;  // from the image down to 8x8
+  std::shared_ptr<Linear> dense_, linear_;
+  std::shared_ptr<StyleMapping> mapping_;  // null without labels
+};
+
+std::unique_ptr<GanNetworks> make_stylegan2();
+
+}  // namespace ganymede

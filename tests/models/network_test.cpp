@@ -1,0 +1,90 @@
+// What holds for every pair of networks in the table, beside agreement between ranks (rank_invariance_test.cpp).
+
+#include "models/gan/network.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "models/method.h"
+#include "tests/distributed/world.h"
+#include "tests/models/small_gan.h"
+
+namespace ganymede {
+namespace {
+
+void check(const std::string& network, const std::map<std::string, std::string>& changes,
+           std::int64_t batch) {
+  Settings settings;
+  settings["gan.network"] = {network, "test"};
+  for (const auto* options : {&test::narrow_options(network), &changes})
+    for (const auto& [key, value] : *options) settings[network + "." + key] = {value, "test"};
+  const auto recipe = make_method_recipe("adversarial", settings);
+  OptionSchema schema;
+  recipe->describe(schema);
+  schema.apply(settings);
+  recipe->check(batch);
+}
+
+TEST(NetworkOptions, OfTheNarrowVersionsAreTaken) {
+  for (const std::string& network : gan_network_names()) EXPECT_NO_THROW(check(network, {}, 12)) << network;
+}
+
+TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
+  const struct {
+    std::string network;
+    std::map<std::string, std::string> changes;
+    std::string named;  ///< what the message must name
+  } cases[] = {
+      {"biggan_deep", {{"resolution", "48"}}, "biggan_deep.resolution = 48"},
+      {"biggan_deep", {{"generator_channels", "6"}}, "biggan_deep.generator_channels = 6"},
+      {"biggan_deep", {{"attention", "32"}}, "biggan_deep.attention = 32"},
+      {"dcgan", {{"resolution", "24"}}, "dcgan.resolution = 24"},
+      {"progressive", {{"resolution", "24"}}, "progressive.resolution = 24"},
+      {"progressive", {{"stage", "32"}}, "progressive.stage = 32"},
+      {"progressive", {{"channel_base", "7"}}, "progressive.channel_base = 7"},
+      {"progressive", {{"deviation_group", "5"}}, "progressive.deviation_group = 5"},
+      {"sngan", {{"resolution", "48"}}, "sngan.resolution = 48"},
+      {"sngan", {{"attention", "24"}}, "sngan.attention = 24"},
+      {"sngan", {{"attention", "16"}}, "sngan.attention = 16"},  // 4 channels
+      {"stylegan2", {{"resolution", "24"}}, "stylegan2.resolution = 24"},
+      {"stylegan2", {{"channel_base", "15"}}, "stylegan2.channel_base = 15"},
+      {"stylegan2", {{"deviation_group", "5"}}, "stylegan2.deviation_group = 5"},
+  };
+  for (const auto& [network, changes, named] : cases) {
+    try {
+      check(network, changes, 12);
+      ADD_FAILURE() << named << " was taken";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(named), std::string::npos) << error.what();
+    }
+  }
+}
+
+// Gradients and weights stay float32: only the maps between layers are rounded.
+TEST(Networks, TrainInHalfPrecision) {
+  for (const std::string& network : gan_network_names()) {
+    const test::SmallGanOptions options{.network = network, .batch = 12, .dtype = at::kFloat};
+    const auto train = [](test::SmallGan& run) {
+      double sum = 0;
+      for (const auto& [name, figure] : run.train(3)) sum += figure;
+      return sum;
+    };
+    test::SmallGan full_run(options, test::world(), test::world());
+    const double full = train(full_run);
+    for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+      SCOPED_TRACE(network + " in " + c10::toString(type));
+      test::SmallGanOptions half = options;
+      half.activations = type;
+      test::SmallGan run(half, test::world(), test::world());
+      const double rounded = train(run);
+      EXPECT_TRUE(std::isfinite(rounded));
+      EXPECT_NE(full, rounded) << "the type was not used";
+      EXPECT_NEAR(full, rounded, 0.1 * (1 + std::abs(full)));
+      for (const auto& [name, tensor] : run.state())
+        EXPECT_TRUE(at::isfinite(tensor).all().item<bool>()) << name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ganymede

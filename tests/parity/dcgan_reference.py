@@ -1,0 +1,89 @@
+"""DCGAN in plain PyTorch: the yardstick for the C++ program.
+
+"paper": Radford et al., arXiv 1511.06434, section 3 and figure 1. "counted": the networks that PyTorch-StudioGAN
+calls DCGAN, as its published parameter counts and description give them.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from reference_layers import AffineBatchNorm, Layers
+
+
+class Settings:
+    def __init__(self, recipe, network):
+        options = recipe["dcgan"]
+        self.counted = options.get("variant", "paper") == "counted"
+        self.resolution, self.image_channels = options.getint("resolution", 64), options.getint("image_channels", 3)
+        self.ch, self.latent = options.getint(f"{network}_channels", 128), options.getint("latent", 100)
+        self.uniform = options.get("latent_distribution", "uniform") == "uniform"
+        self.kernel = 4 if self.counted else options.getint("kernel", 5)
+        self.eps, self.group = options.getfloat("batch_norm_eps", 1e-5), recipe["gan"].getint("batch_norm_group", 0)
+        self.layers = Layers(False, 1e-6)
+        self.halvings = (self.resolution // 4).bit_length() - 1
+
+    def norm(self, channels):
+        return AffineBatchNorm(channels, self.eps, self.group)
+
+
+class Generator(nn.Module):
+    def __init__(self, recipe):
+        super().__init__()
+        self.settings = s = Settings(recipe, "generator")
+        steps = s.halvings if s.counted else s.halvings - 1
+        widths = [s.ch << (steps - i) for i in range(steps + 1)]
+        self.linear = s.layers.linear(s.latent, widths[0] * 16, bias=s.counted)
+        self.norm = None if s.counted else s.norm(widths[0])
+        self.stages = []
+        for i, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+            conv, norm = s.layers.doubling(inputs, outputs, s.kernel, bias=s.counted), s.norm(outputs)
+            self.add_module(f"conv{i}", conv)
+            self.add_module(f"norm{i}", norm)
+            self.stages.append((conv, norm))
+        last = s.layers.conv if s.counted else s.layers.doubling
+        self.to_image = last(widths[-1], s.image_channels, 3 if s.counted else s.kernel)
+
+    def forward(self, z, labels):
+        if self.settings.uniform:
+            z = torch.erf(z / 2**0.5)
+        h = self.linear(z).unflatten(1, (-1, 4, 4))
+        if self.norm:
+            h = torch.relu(self.norm(h))
+        for conv, norm in self.stages:
+            h = torch.relu(norm(conv(h)))
+        return torch.tanh(self.to_image(h))
+
+
+class Discriminator(nn.Module):
+    def __init__(self, recipe):
+        super().__init__()
+        self.settings = s = Settings(recipe, "discriminator")
+        self.stages = []
+        inputs = s.image_channels
+
+        def add(name, conv, norm):
+            self.add_module(f"conv{name}", conv)
+            if norm:
+                self.add_module(f"norm{name}", norm)
+            self.stages.append((conv, norm))
+
+        for i in range(s.halvings):
+            outputs = s.ch << i
+            if s.counted:
+                add(f"{i}a", s.layers.conv(inputs, outputs, 3), s.norm(outputs))
+                add(f"{i}b", s.layers.halving(outputs, outputs, s.kernel), s.norm(outputs))
+            else:
+                norm = s.norm(outputs) if i > 0 else None
+                add(str(i), s.layers.halving(inputs, outputs, s.kernel, bias=i == 0), norm)
+            inputs = outputs
+        if s.counted:
+            add("_last", s.layers.conv(inputs, inputs * 2, 3), s.norm(inputs * 2))
+        self.linear = s.layers.linear(inputs * 2 if s.counted else inputs * 16, 1)
+
+    def forward(self, x, labels):
+        for conv, norm in self.stages:
+            x = conv(x)
+            x = norm(x) if norm else x
+            x = torch.relu(x) if self.settings.counted else F.leaky_relu(x, 0.2)
+        return self.linear(x.sum(dim=(2, 3)) if self.settings.counted else x.flatten(1)).squeeze(1)

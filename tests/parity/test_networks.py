@@ -1,0 +1,110 @@
+"""Each network but BigGAN (test_biggan.py) in one step of training against its reference, and all published counts.
+
+A network needs <gan.network>_reference.py beside this, and lines in CASES and COUNTS.
+"""
+
+import os
+import re
+import subprocess
+from collections import defaultdict
+
+import pytest
+
+from step_comparison import RECIPES, assert_double_precision, assert_single_precision, reference_counts
+
+STEP = "train.batch=8 train.accumulate=1 gan.d_steps=1 generator.ema=0.9 generator.ema_start=0 perturb=0.1 updates=6"
+WGAN_GP = "gan.loss=wasserstein gan.gradient_penalty=10 gan.gradient_penalty_kind=wgan-gp"
+R1 = "gan.loss=logistic gan.gradient_penalty=2 gan.gradient_penalty_kind=r1"
+SNGAN = f"{STEP} sngan.generator_channels=8 sngan.discriminator_channels=8 sngan.latent=12"
+DCGAN = "dcgan.generator_channels=4 dcgan.discriminator_channels=4 dcgan.latent=9"
+DEEP = ("gan.orthogonal=0 biggan_deep.generator_channels=4 biggan_deep.discriminator_channels=4 biggan_deep.classes=7 "
+        "biggan_deep.latent=6 biggan_deep.shared=5")
+POINTS = ("fully_connected.image_channels=2 fully_connected.height=1 fully_connected.width=1 "
+          "fully_connected.latent_distribution=normal fully_connected.output=linear "
+          "fully_connected.generator_widths=16,15 fully_connected.discriminator_widths=14,13")
+PROGRESSIVE = "progressive.channel_base=64 progressive.most_channels=12 progressive.latent=10"
+STYLE = ("stylegan2.noise=fixed stylegan2.channel_base=128 stylegan2.most_channels=12 stylegan2.latent=10 "
+         "stylegan2.style=9 stylegan2.style_mixing=0")
+
+CASES = {
+    "sngan": f"sngan-cifar10 {SNGAN}",
+    "sngan-classes": f"cgan-pd-cifar10 {SNGAN}",
+    "sngan-wgan-gp": f"cgan-pd-cifar10 {SNGAN} sngan.discriminator_spectral_norm=false {WGAN_GP}",
+    "sngan-nearest": f"biggan-cifar10-ch64 {SNGAN} {R1}",
+    "sagan-64": f"cgan-pd-cifar10 {SNGAN} sngan.resolution=64 sngan.attention=32 sngan.generator_spectral_norm=true "
+                "sngan.generator_channels=4 train.batch=4",
+    "dcgan": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=32",
+    "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
+    "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
+    "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",
+    "biggan-deep": f"biggan-deep-imagenet128 {STEP} {DEEP} biggan_deep.attention=16 biggan_deep.resolution=32",
+    "biggan-deep-128": f"biggan-deep-imagenet128 {STEP} {DEEP} train.batch=2",
+    "biggan-deep-wgan-gp": f"biggan-deep-imagenet128 {STEP} {DEEP} biggan_deep.resolution=64 biggan_deep.attention=32 "
+                           f"train.batch=2 {WGAN_GP}",
+    "fully-connected": f"fully-connected-mnist {STEP}",
+    "fully-connected-points": f"fully-connected-mnist {STEP} {POINTS} {WGAN_GP}",
+    "fully-connected-classes": f"fully-connected-mnist {STEP} fully_connected.conditioning=concatenation {R1}",
+    "progressive": f"progressive-cifar10 {STEP} {PROGRESSIVE}",
+    "progressive-fading": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.alpha=0.3 progressive.stage=16",
+    "progressive-first": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.stage=4 progressive.deviation_group=0",
+    "progressive-classes": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.conditioning=concatenation {R1}",
+    "stylegan2": f"stylegan2-cifar10 {STEP} {STYLE} stylegan2.deviation_group=4 {R1}",
+    "stylegan2-residual": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=32 stylegan2.mapping_layers=3 {R1}",
+    "stylegan2-clamped": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.clamp=1.2 {WGAN_GP}",
+}
+SINGLE_PRECISION = ["sngan-classes", "dcgan", "dcgan-counted", "biggan-deep", "fully-connected", "progressive-fading",
+                    "stylegan2"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_double_precision(case, tmp_path):
+    assert_double_precision(case, CASES[case], tmp_path)
+
+
+@pytest.mark.parametrize("case", SINGLE_PRECISION)
+def test_single_precision(case, tmp_path):
+    assert_single_precision(case, CASES[case], tmp_path)
+
+
+# As published, or worked out from the published code and equal to what its logs show.
+COUNTS = {
+    "biggan-cifar10": (9_416_196, 2_415_170),
+    "biggan-cifar10-ch64": (4_304_387, 4_207_361),
+    "biggan-imagenet128": (70_433_988, 87_982_370),
+    "biggan-imagenet128-ch64": (31_978_628, 39_448_258),
+    "biggan-deep-imagenet128": (50_244_484, 34_590_210),
+    "cgan-pd-cifar10": (4_304_387, 1_055_105),
+    "dcgan-cifar10": (3_812_355, 2_931_009),
+    "progressive-celebahq1024": (23_079_115, 23_087_249),
+    "progressive-cifar10": (1_296_908, 1_298_689),
+    "sngan-cifar10": (4_276_739, 1_053_825),
+    "stylegan2-cifar10": (20_215_315, 23_089_664),
+    "stylegan2-ffhq1024": (30_370_060, 29_012_513),
+    "stylegan2-ffhq256": (24_767_458, 24_001_089),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_published_counts_of_the_references(name):
+    assert reference_counts(name) == COUNTS[name]
+
+
+@pytest.fixture(scope="module")
+def listed():
+    """{recipe: {player: parameters}} as `ganymede models` lists them: one line a network."""
+    lines = subprocess.run([os.environ["GANYMEDE"], "models"], check=True, capture_output=True, text=True).stdout
+    counts = defaultdict(dict)
+    for recipe, network, count in re.findall(r"^(\S+)\s+(generator|discriminator)\s+([\d,_ ']+)$", lines, re.MULTILINE):
+        counts[recipe][network] = int(re.sub(r"\D", "", count))
+    return counts
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_published_counts_of_the_program(name, listed):
+    assert (listed[name]["generator"], listed[name]["discriminator"]) == COUNTS[name]
+
+
+def test_every_recipe_is_listed_and_counted_as_its_reference(listed):
+    assert {path.stem for path in RECIPES.glob("*.cfg")} <= listed.keys()
+    for recipe, counts in listed.items():
+        assert (counts["generator"], counts["discriminator"]) == reference_counts(recipe), recipe
