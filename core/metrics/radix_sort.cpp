@@ -9,7 +9,7 @@ namespace ganymede {
 namespace {
 
 constexpr int digit_bits = 11, passes = 3;
-constexpr std::size_t digits = std::size_t{1} << digit_bits;
+constexpr std::size_t digit_values = std::size_t{1} << digit_bits;
 constexpr std::uint32_t sign = 0x80000000;
 
 // Unsigned numbers in the order of the floats: a negative one has all bits turned, any other its sign.
@@ -23,10 +23,10 @@ float restored(std::uint32_t key) {
 }
 
 std::size_t digit(std::uint32_t key, int pass) {
-  return (key >> (pass * digit_bits)) % digits;
+  return (key >> (pass * digit_bits)) % digit_values;
 }
 
-using Counts = std::array<std::array<std::size_t, digits>, passes>;
+using Counts = std::array<std::array<std::size_t, digit_values>, passes>;
 
 /// Turns how often each digit occurs into where its first one goes.
 void sum_up(Counts& counts) {
