@@ -11,7 +11,8 @@ struct Passes {
 };
 
 void add(CollectiveCost& cost, const Exchange& exchange, const Passes& passes, std::int64_t size) {
-  // The gradient's own backward passes through what it sent, and through the forward.
+  // The gradient's own backward passes through what it sent, and through the forward. (The counted DCGAN's last batch
+  // norm is spared that: what follows is linear. It sends one all-reduce less.)
   const std::int64_t exact = passes.forwards + passes.penalties * (exchange.made_again ? 2 : 1);
   const std::int64_t rounded =
       exchange.backward ? passes.backwards + passes.penalties * (exchange.made_again ? 4 : 3) : 0;

@@ -42,7 +42,7 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
         SmallGanOptions{.network = "dcgan",
         .batch = 8,
         .accumulate = 2,
-        .options = {{"dcgan.variant", "counted"}, {"gan.gradient_penalty", "10"}}},
+        .options = {{"dcgan.variant", "counted"}, {"gan.cr_fake", "1"}}},
         SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},
         SmallGanOptions{.network = "progressive", .batch = 6, .options = {{"gan.gradient_penalty", "10"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
