@@ -4,7 +4,6 @@
 #include <cstring>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "core/error.h"
@@ -17,7 +16,6 @@ namespace {
 
 constexpr const char* temporary_mark = ".tmp-";
 constexpr const char* trash_prefix = "trash-";
-constexpr std::size_t bytes_at_once = 1 << 20;
 
 std::vector<std::filesystem::path> folders_in(const std::filesystem::path& parent) {
   std::vector<std::filesystem::path> folders;
@@ -36,19 +34,6 @@ void check_digest(const std::filesystem::path& path, std::uint64_t found, const 
   if (found != shard.digest)
     fail(ExitCode::checkpoint, "{} is damaged: its digest is {} instead of {}", path.string(), hex(found),
          hex(shard.digest));
-}
-
-std::uint64_t digest_of(const std::filesystem::path& path, std::int64_t size) {
-  const File file = File::open_for_reading(path);
-  Xxh3 hash;
-  std::vector<std::byte> buffer(bytes_at_once);
-  for (std::int64_t offset = 0; offset < size; offset += std::ssize(buffer)) {
-    const auto count = std::min<std::int64_t>(size - offset, std::ssize(buffer));
-    const auto block = std::span(buffer).first(static_cast<std::size_t>(count));
-    file.read_at(offset, block);
-    hash.update(block);
-  }
-  return hash.digest();
 }
 
 bool looks_whole(const std::filesystem::path& checkpoint) {
@@ -234,7 +219,7 @@ void verify_shards(const std::filesystem::path& checkpoint, const Manifest& mani
   for (std::size_t shard = static_cast<std::size_t>(rank); shard < manifest.shards.size();
        shard += static_cast<std::size_t>(world_size)) {
     const FileRecord& record = manifest.shards[shard];
-    check_digest(checkpoint / record.name, digest_of(checkpoint / record.name, record.size), record);
+    check_digest(checkpoint / record.name, digest_of_file(checkpoint / record.name), record);
   }
 }
 

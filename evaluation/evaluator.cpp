@@ -3,11 +3,11 @@
 #include <bit>
 #include <cmath>
 
-#include "core/files.h"
-#include "core/hash.h"
 #include "core/strict_json.h"
+#include "evaluation/classes.h"
+#include "evaluation/neighbourhoods.h"
+#include "evaluation/selection.h"
 #include "evaluation/shared_error.h"
-#include "evaluation/statistics_file.h"
 
 namespace ganymede {
 namespace {
@@ -69,7 +69,11 @@ std::int64_t Evaluator::blocks_for(std::int64_t count) const {
 }
 
 PassOptions Evaluator::pass_options(std::string_view what, std::int64_t count, std::int64_t blocks) const {
-  PassOptions pass{.count = count, .seed = options_.seed, .batch = options_.batch, .blocks = blocks};
+  PassOptions pass{.count = count,
+                   .seed = options_.seed,
+                   .batch = options_.batch,
+                   .blocks = blocks,
+                   .most_pixel_bytes = options_.most_pixel_bytes};
   pass.advance = [this, what](std::int64_t done, std::int64_t total) {
     if (options_.note) options_.note("features");
     if (options_.advance) options_.advance(what, done, total);
@@ -119,9 +123,7 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
            statistics_->protocol.value("name", "the reference"),
            metric.needs.reference.spatial_moments ? "mu_s and sigma_s" : "mu and sigma", metric.name);
   }
-  if (metric.needs.classes && (!images.labels().defined() || !reference_->labels().defined()))
-    fail(ExitCode::dataset, "{} compares class by class: both sets need labels, and {} has none", metric.name,
-         (images.labels().defined() ? *reference_ : images).description().name);
+  if (metric.needs.classes) check_classes(metric, images, count);
   if (metric.needs.pairs) check_pairs(metric, images, count);
   std::int64_t reference = 0;
   if (reference_) reference = options_.reference_count > 0 ? options_.reference_count : reference_->size();
@@ -150,6 +152,21 @@ void Evaluator::check_same_size(const Metric& metric, const ImageSetDescription&
          other.height, other.width);
 }
 
+void Evaluator::check_classes(const Metric& metric, const ImageSet& images, std::int64_t count) const {
+  if (!images.labels().defined() || !reference_->labels().defined())
+    fail(ExitCode::dataset, "{} compares class by class: both sets need labels, and {} has none", metric.name,
+         (images.labels().defined() ? *reference_ : images).description().name);
+  const auto chosen = [&](const ImageSet& set, std::int64_t wanted) {
+    return selected_labels(set, select_images(set.size(), wanted > 0 ? wanted : set.size(), options_.seed,
+                                              set.description().name));
+  };
+  const at::Tensor own = chosen(images, count), theirs = chosen(*reference_, options_.reference_count);
+  if (common_classes(own, theirs).scored.empty())
+    fail(ExitCode::dataset,
+         "{} compares class by class: no class has two of the {} images of {} and two of the {} of {}",
+         metric.name, own.numel(), images.description().name, theirs.numel(), reference_->description().name);
+}
+
 void Evaluator::check_pairs(const Metric& metric, const ImageSet& images, std::int64_t count) const {
   if (!reference_)
     fail(ExitCode::options, "{} compares image by image: name the originals, not their statistics",
@@ -166,83 +183,51 @@ void Evaluator::check_pairs(const Metric& metric, const ImageSet& images, std::i
   check_same_size(metric, images.description());
 }
 
-std::string Evaluator::cache_key() const {
+ReferenceCache Evaluator::cache() const {
   const ImageSetDescription& images = reference_->description();
-  if (images.key.empty() || options_.cache.empty()) return {};
+  if (images.key.empty()) return {ranks_, {}, {}};
   nlohmann::json extractor = extractor_protocol(extractor_.description());
   extractor.erase("origin");
   const PassRequest request = reference_request();
-  return json_text({{"images", images.key},
-                    {"count", options_.reference_count},
-                    {"seed", options_.reference_count > 0 ? options_.seed : 0},
-                    {"moments", request.moments},
-                    {"spatial", request.spatial_moments},
-                    {"extractor", extractor}});
-}
-
-namespace {
-
-std::filesystem::path cache_path(const std::filesystem::path& folder, const std::string& key) {
-  return folder / fmt::format("statistics-{}.npz", hex(Xxh3::of(key)));
-}
-
-}  // namespace
-
-bool Evaluator::read_cache(const std::string& key) {
-  ReferenceStatistics found;
-  if (ranks_.rank() == 0) try {
-      const std::filesystem::path path = cache_path(options_.cache, key);
-      std::error_code unreachable;
-      if (std::filesystem::exists(path, unreachable)) found = read_statistics(path);
-    } catch (const Error&) {
-      found = {};  // made anew
-    }
-  if (found.protocol.value("key", "") != key) found = {};
-  const PassRequest request = reference_request();
-  const bool is_whole = (found.pool || found.spatial) && (found.pool || !request.moments) &&
-                        (found.spatial || !request.spatial_moments);
-  if (ranks_.agree(is_whole ? 1 : 0) == 0) return false;
-  broadcast_statistics(ranks_, found);
-  statistics_ = std::move(found);
-  return true;
-}
-
-void Evaluator::write_cache(const std::string& key) const {
-  if (ranks_.rank() != 0) return;
-  try {
-    create_folders(options_.cache);
-    write_statistics(cache_path(options_.cache, key), *statistics_);
-  } catch (const Error& error) {
-    if (options_.warn)
-      options_.warn(fmt::format("the reference's statistics are not kept: {}", error.what()));
-  }
+  return {ranks_, options_.cache,
+          json_text({{"images", images.key},
+                     {"count", options_.reference_count},
+                     {"seed", options_.reference_count > 0 ? options_.seed : 0},
+                     {"moments", request.moments},
+                     {"spatial", request.spatial_moments},
+                     {"extractor", extractor}})};
 }
 
 ReferenceStatistics Evaluator::statistics_of_images(ImageSet& images, std::int64_t count) {
-  PassRequest request{.moments = true, .spatial_moments = extractor_.offers().spatial};
   ImageFeatures features =
-      feature_pass(ranks_, images, extractor_, request, pass_options("images", count, 1));
-  nlohmann::json protocol{{"name", images.description().name},
-                          {"images", images_protocol(images, features, options_.seed)},
-                          {"extractor", extractor_protocol(extractor_.description())}};
-  return statistics_of(ranks_, features, std::move(protocol));
+      feature_pass(ranks_, images, extractor_, statistics_request(), pass_options("images", count, 1));
+  return statistics_of(ranks_, features, protocol_of(images, features));
+}
+
+PassRequest Evaluator::statistics_request() const {
+  return {.moments = true, .spatial_moments = extractor_.offers().spatial};
+}
+
+nlohmann::json Evaluator::protocol_of(const ImageSet& images, const ImageFeatures& features) const {
+  return {{"name", images.description().name},
+          {"images", images_protocol(images, features, options_.seed)},
+          {"extractor", extractor_protocol(extractor_.description())}};
 }
 
 void Evaluator::prepare_reference() {
   if (!reference_ || features_) return;
   const bool wants_images = needs([](const MetricNeeds& needs) { return needs.reference_images(); });
-  const std::string key = cache_key();
-  if (!wants_images && (statistics_ || (!key.empty() && read_cache(key)))) return;
+  if (!wants_images && statistics_) return;
+  const ReferenceCache kept = cache();
   const PassRequest request = reference_request();
+  if (!wants_images && (statistics_ = kept.read(request))) return;
   ImageFeatures features = feature_pass(ranks_, *reference_, extractor_, request,
                                         pass_options("reference", options_.reference_count, 1));
-  nlohmann::json protocol{{"name", reference_->description().name},
-                          {"images", images_protocol(*reference_, features, options_.seed)},
-                          {"extractor", extractor_protocol(extractor_.description())}};
-  if (!key.empty()) protocol["key"] = key;
+  nlohmann::json protocol = protocol_of(*reference_, features);
+  if (!kept.key().empty()) protocol["key"] = kept.key();
   if (request.moments || request.spatial_moments) {
     statistics_ = statistics_of(ranks_, features, std::move(protocol));
-    if (!key.empty()) write_cache(key);
+    kept.write(*statistics_, options_.warn);
     features.blocks.clear();
     features.spatial.clear();
   } else {
@@ -268,14 +253,20 @@ nlohmann::json Evaluator::protocol(const ImageSet& images, std::int64_t count) {
 
 Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
   Evaluation evaluation{.scores = {}, .protocol = protocol(images, count), .warnings = {}};
-  PassRequest request;
-  for (const Metric* metric : options_.metrics) request = request | metric->needs.images;
   if (count == 0) count = images.size();
-  ImageFeatures scored =
-      feature_pass(ranks_, images, extractor_, request, pass_options("images", count, blocks_for(count)));
-  MetricInput input{
-      ranks_,          scored,       features_ ? &*features_ : nullptr, statistics_ ? &*statistics_ : nullptr,
-      options_.metric, options_.note};
+  ImageFeatures scored = feature_pass(ranks_, images, extractor_, scored_request(),
+                                      pass_options("images", count, blocks_for(count)));
+  std::optional<Neighbourhoods> neighbours;
+  if (features_ && features_->pool.defined() && scored.pool.defined())
+    neighbours.emplace(ranks_, scored, *features_,
+                       std::max(options_.metric.pr_neighbours, options_.metric.dc_neighbours));
+  MetricInput input{ranks_,
+                    scored,
+                    features_ ? &*features_ : nullptr,
+                    statistics_ ? &*statistics_ : nullptr,
+                    neighbours ? &*neighbours : nullptr,
+                    options_.metric,
+                    options_.note};
   for (const Metric* metric : options_.metrics)
     for (Score& score : metric->compute(input)) {
       if (!std::isfinite(score.value))
@@ -287,9 +278,32 @@ Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
   evaluation.protocol["images"]["digest"] = scored.digest;
   const std::int64_t reference_count =
       evaluation.protocol.contains("reference") && statistics_->pool ? statistics_->pool->fitted.count : 0;
-  evaluation.warnings = score_warnings(extractor_.description(), scored.count(), reference_count);
+  evaluation.warnings = warnings_for(evaluation.scores, scored.count(), reference_count);
   evaluation.protocol["warnings"] = evaluation.warnings;
+  if (options_.statistics) evaluation.statistics = statistics_of(ranks_, scored, protocol_of(images, scored));
   return evaluation;
+}
+
+PassRequest Evaluator::scored_request() const {
+  PassRequest request = options_.statistics ? statistics_request() : PassRequest{};
+  for (const Metric* metric : options_.metrics) request = request | metric->needs.images;
+  return request;
+}
+
+std::vector<std::string> Evaluator::warnings_for(const std::vector<Score>& scores, std::int64_t images,
+                                                 std::int64_t reference) const {
+  std::vector<std::string> warnings;
+  if (needs([](const MetricNeeds& needs) { return needs.statistics; }))
+    warnings = sample_warnings(extractor_.description(), images, reference);
+  for (const Score& score : scores)
+    if (!score.warning.empty()) warnings.push_back(score.warning);
+  const bool looked = needs([](const MetricNeeds& needs) {
+    const FeatureRequest features = needs.images.features();
+    return features.pool || features.spatial || features.logits;
+  });
+  if (const std::string& caveat = extractor_.description().caveat; looked && !caveat.empty())
+    warnings.push_back(caveat);
+  return warnings;
 }
 
 }  // namespace ganymede

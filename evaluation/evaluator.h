@@ -5,6 +5,7 @@
 
 #include "evaluation/metric.h"
 #include "evaluation/protocol.h"
+#include "evaluation/reference_cache.h"
 
 namespace ganymede {
 
@@ -16,8 +17,10 @@ struct EvaluatorOptions {
   std::int64_t blocks = 10;  ///< of images, for error bars: 33 MB a block and rank at D = 2,048; 1 = none
   std::int64_t reference_count = 0;  ///< 0 = all
   std::filesystem::path cache = {};  ///< folder of the reference's statistics; empty = none are kept
+  bool statistics = false;           ///< also those of what is scored, from the same pass
+  std::int64_t most_pixel_bytes = PassOptions{}.most_pixel_bytes;
   std::function<void(std::string_view activity)> note = {};
-  /// Told of this rank's images of "images" or "reference".
+  /// Told of this rank's images of "images" or "reference", first that none is done.
   std::function<void(std::string_view what, std::int64_t done, std::int64_t total)> advance = {};
   /// Told, on rank 0, what could not be kept.
   std::function<void(const std::string& text)> warn = {};
@@ -28,6 +31,7 @@ struct Evaluation {
   std::vector<Score> scores;
   nlohmann::json protocol;
   std::vector<std::string> warnings;
+  std::optional<ReferenceStatistics> statistics = {};  ///< if wanted: of what was scored, as a reference
 
   /// {"metrics": {NAME: {"value": .., "error": .., "features": .., ...}}, "protocol": {..}}
   nlohmann::json to_json() const;
@@ -67,16 +71,20 @@ class Evaluator {
  private:
   bool needs(bool (*of)(const MetricNeeds&)) const;
   PassRequest reference_request() const;
+  PassRequest scored_request() const;
+  PassRequest statistics_request() const;
+  nlohmann::json protocol_of(const ImageSet& images, const ImageFeatures& features) const;
+  std::vector<std::string> warnings_for(const std::vector<Score>& scores, std::int64_t images,
+                                        std::int64_t reference) const;
   PassOptions pass_options(std::string_view what, std::int64_t count, std::int64_t blocks) const;
   void check_size(const Metric& metric, const ImageSetDescription& images) const;
   void check_same_size(const Metric& metric, const ImageSetDescription& images) const;
+  void check_classes(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   void check_pairs(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   void check_metric(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   std::int64_t blocks_for(std::int64_t count) const;
   void prepare_reference();
-  std::string cache_key() const;
-  bool read_cache(const std::string& key);
-  void write_cache(const std::string& key) const;
+  ReferenceCache cache() const;
 
   Communicator& ranks_;
   FeatureExtractor& extractor_;

@@ -1,5 +1,9 @@
 #include "evaluation/feature_pass.h"
 
+#include <algorithm>
+#include <optional>
+#include <span>
+
 #include "datasets/keyed_permutation.h"
 #include "evaluation/ledger.h"
 #include "evaluation/selection.h"
@@ -79,16 +83,37 @@ class Rows {
   at::Tensor all_;
 };
 
-/// Which of a batch's rows are at multiples of the stride, and where they go.
-std::pair<std::vector<std::int64_t>, std::vector<std::int64_t>> every(
-    const std::vector<std::int64_t>& positions, std::int64_t stride, std::int64_t first) {
-  std::vector<std::int64_t> rows, places;
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    if (positions[i] % stride != 0) continue;
-    rows.push_back(static_cast<std::int64_t>(i));
-    places.push_back(positions[i] / stride - first);
+/// The pixels that stay of a share.
+class KeptImages {
+ public:
+  KeptImages(const std::vector<std::int64_t>& kept, const Share& share) {
+    const auto begin = std::ranges::lower_bound(kept, share.first);
+    own_ = std::span(begin, std::ranges::lower_bound(kept, share.first + share.count));
+    rows_.emplace(!kept.empty(), std::ssize(own_));
   }
-  return {rows, places};
+
+  void put(const std::vector<std::int64_t>& positions, const at::Tensor& batch) {
+    std::vector<std::int64_t> rows, places;
+    for (std::size_t i = 0; i < positions.size(); ++i) {
+      const auto place = std::ranges::lower_bound(own_, positions[i]);
+      if (place == own_.end() || *place != positions[i]) continue;
+      rows.push_back(static_cast<std::int64_t>(i));
+      places.push_back(place - own_.begin());
+    }
+    if (!rows.empty()) rows_->put(places, batch.index_select(0, at::tensor(rows, at::kLong)));
+  }
+
+  at::Tensor take(Communicator& ranks) && { return std::move(*rows_).take(ranks, at::kByte); }
+
+ private:
+  std::span<const std::int64_t> own_;
+  std::optional<Rows> rows_;
+};
+
+/// How many images' pixels stay.
+std::int64_t kept_count(const ImageSetDescription& set, std::int64_t wanted, std::int64_t most_bytes) {
+  const std::int64_t fitting = most_bytes / std::max<std::int64_t>(1, set.channels * set.height * set.width);
+  return std::min(wanted, std::max<std::int64_t>(2, fitting));
 }
 
 at::Tensor finite_rows(const Features& features) {
@@ -108,7 +133,11 @@ PassRequest PassRequest::operator|(const PassRequest& other) const {
           .spatial_moments = spatial_moments || other.spatial_moments,
           .rows = rows || other.rows,
           .logits = logits || other.logits,
-          .images = images || other.images};
+          .images = std::max(images, other.images)};
+}
+
+std::vector<std::int64_t> ImageFeatures::kept_of(std::int64_t most) const {
+  return select_images(count(), std::min(most, std::ssize(kept)), seed, "the pixels kept");
 }
 
 ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor& extractor,
@@ -116,10 +145,10 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   ImageFeatures result;
   result.indices = select_images(set.size(), options.count > 0 ? options.count : set.size(), options.seed,
                                  set.description().name);
+  result.seed = options.seed;
   result.unit = set.granularity();
   result.share = share_of_positions(result.count(), result.unit, ranks.rank(), ranks.size());
-  if (set.labels().defined())
-    result.labels = set.labels().index_select(0, at::tensor(result.indices, at::kLong));
+  result.labels = selected_labels(set, result.indices);
 
   const FeatureRequest wanted = request.features();
   const std::int64_t count = result.count(), own = result.share.count;
@@ -127,9 +156,11 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   Ledger ledger;
   MomentBlocks pool(count, options.blocks, options.seed), spatial(count, 1, options.seed);
   Rows rows(request.rows, own), logits(request.logits, own);
-  result.stride = (count + options.most_images - 1) / options.most_images;
-  const Share kept = share_of_every(result.share, result.stride);
-  Rows images(request.images, kept.count);
+  if (request.images > 0)
+    result.kept = select_images(
+        count, kept_count(set.description(), std::min(request.images, count), options.most_pixel_bytes),
+        options.seed, set.description().name);
+  KeptImages images(result.kept, result.share);
   const auto begin = result.indices.begin() + result.share.first;
   const std::vector<std::int64_t> own_indices(begin, begin + own);
   std::int64_t done = 0;
@@ -149,10 +180,7 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
       if (request.spatial_moments) spatial.add(features.spatial, positions);
       rows.put(places, features.pool);
       logits.put(places, features.logits);
-      if (request.images) {
-        const auto [rows_of_batch, places_of_kept] = every(positions, result.stride, kept.first);
-        images.put(places_of_kept, batch.index_select(0, at::tensor(rows_of_batch, at::kLong)));
-      }
+      images.put(positions, batch);
     }
     done += batch.size(0);
     if (options.advance) options.advance(done, own);
@@ -171,7 +199,7 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   if (request.spatial_moments) result.spatial = std::move(spatial).merge(ranks);
   result.pool = std::move(rows).take(ranks, at::kFloat);
   result.logits = std::move(logits).take(ranks, at::kFloat);
-  result.images = std::move(images).take(ranks, at::kByte);
+  result.images = std::move(images).take(ranks);
   return result;
 }
 

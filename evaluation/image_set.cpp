@@ -13,6 +13,11 @@ at::Tensor labels_tensor(std::span<const std::int64_t> labels) {
   return tensor;
 }
 
+at::Tensor selected_labels(const ImageSet& set, const std::vector<std::int64_t>& indices) {
+  if (!set.labels().defined()) return {};
+  return set.labels().index_select(0, at::tensor(indices, at::kLong));
+}
+
 void check_channels(const ImageSetDescription& description) {
   if (description.channels != 1 && description.channels != 3)
     fail(ExitCode::dataset, "{} has {} channels: scores are computed of images with 1 or 3", description.name,

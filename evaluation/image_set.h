@@ -48,6 +48,9 @@ class ImageSet {
 /// [N] int64, or undefined where all are -1.
 at::Tensor labels_tensor(std::span<const std::int64_t> labels);
 
+/// [n] int64: the labels of these images; undefined where the set has none.
+at::Tensor selected_labels(const ImageSet& set, const std::vector<std::int64_t>& indices);
+
 /// Throws Error(dataset) unless the images have 1 or 3 channels: networks that judge images see no others.
 void check_channels(const ImageSetDescription& description);
 

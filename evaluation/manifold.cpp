@@ -5,12 +5,12 @@
 
 namespace ganymede {
 
-at::Tensor squared_radii(const ShardedRows& rows, std::int64_t k) {
+at::Tensor squared_neighbours(const ShardedRows& rows, std::int64_t k) {
   NearestNeighbours search(rows.own(), rows.positions(), k, SelfMatch::skip);
   rows.for_each_block(
       rows_of_block(rows.own().size(1)),
       [&](const at::Tensor& block, const at::Tensor& positions) { search.add(block, positions); });
-  return search.squared_radii();
+  return search.squared_distances();
 }
 
 NearestRows nearest_rows(const ShardedRows& queries, const ShardedRows& candidates) {
@@ -22,14 +22,13 @@ NearestRows nearest_rows(const ShardedRows& queries, const ShardedRows& candidat
 }
 
 BallCounts count_balls(const ShardedRows& queries, const ShardedRows& centres, const at::Tensor& radii) {
-  const at::Tensor all_radii = ShardedRows(centres.ranks(), radii, centres.count(), centres.unit())
-                                   .fetch(at::arange(centres.count(), at::kLong));
+  const at::Tensor all_radii = centres.gather(radii);
   BallMembership membership(queries.own());
   centres.for_each_block(rows_of_block(centres.own().size(1)),
                          [&](const at::Tensor& block, const at::Tensor& positions) {
                            membership.add(block, all_radii.index_select(0, positions));
                          });
-  return {membership.closed(), membership.open()};
+  return {membership.closed(), membership.open(), membership.squared_nearest()};
 }
 
 std::int64_t sum_over_ranks(Communicator& ranks, std::int64_t own) {

@@ -7,8 +7,8 @@ namespace ganymede {
 /// k-nearest-neighbour questions to features that are cut among the ranks: each rank asks for its own rows,
 /// and the others' come to it block by block. Collective; equal to the bit at any rank count.
 
-/// [n] float64: for each own row the squared distance to its k-th neighbour among all other rows.
-at::Tensor squared_radii(const ShardedRows& rows, std::int64_t k);
+/// [n, k] float64, ascending: for each own row the squared distances to its k nearest among all other rows.
+at::Tensor squared_neighbours(const ShardedRows& rows, std::int64_t k);
 
 struct NearestRows {
   at::Tensor squared;  ///< [n] float64
@@ -18,7 +18,8 @@ struct NearestRows {
 NearestRows nearest_rows(const ShardedRows& queries, const ShardedRows& candidates);
 
 struct BallCounts {
-  at::Tensor closed, open;  ///< [n] int64: balls with distance <= radius, < radius
+  at::Tensor closed, open;     ///< [n] int64: balls with distance <= radius, < radius
+  at::Tensor squared_nearest;  ///< [n] float64: to the nearest centre
 };
 /// In how many balls around `centres` each own row of `queries` lies; `radii` [n] are those of the own
 /// centres.

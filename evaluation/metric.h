@@ -14,6 +14,7 @@
 namespace ganymede {
 
 class Lpips;
+class Neighbourhoods;
 
 /// One figure of a metric.
 struct Score {
@@ -21,6 +22,7 @@ struct Score {
   double value = 0;
   std::optional<double> error = {};                   ///< what it is, `details` says
   nlohmann::json details = nlohmann::json::object();  ///< subsets, neighbours, ...
+  std::string warning = {};                           ///< what who reads the figure should know
 };
 
 /// What metrics can be told; each has the default of the tool that its published figures come from.
@@ -40,6 +42,7 @@ struct MetricInput {
   ImageFeatures& images;
   ImageFeatures* reference = nullptr;               ///< where the metric needs the reference's images
   const ReferenceStatistics* statistics = nullptr;  ///< where it needs mean and covariance alone
+  Neighbourhoods* neighbours = nullptr;             ///< where there are rows of both
   const MetricOptions& options;
   std::function<void(std::string_view activity)> note = {};  ///< told what begins; may be empty
 
@@ -61,7 +64,7 @@ struct MetricNeeds {
   /// What the extractor's name begins with; empty for any.
   std::string_view extractor = {};
 
-  bool reference_images() const { return reference.rows || reference.images || reference.logits; }
+  bool reference_images() const { return reference.rows || reference.images > 0 || reference.logits; }
 };
 
 /// One line of the table: a score, or several that are computed together.

@@ -85,8 +85,8 @@ std::string protocol_differences(const nlohmann::json& there, const nlohmann::js
   return fmt::format("{}", fmt::join(differences, "; "));
 }
 
-std::vector<std::string> score_warnings(const ExtractorDescription& extractor, std::int64_t images,
-                                        std::int64_t reference) {
+std::vector<std::string> sample_warnings(const ExtractorDescription& extractor, std::int64_t images,
+                                         std::int64_t reference) {
   std::vector<std::string> warnings;
   const std::int64_t dimensions = extractor.dimensions;
   const auto check = [&](const char* side, std::int64_t count) {
@@ -104,7 +104,6 @@ std::vector<std::string> score_warnings(const ExtractorDescription& extractor, s
   };
   check("images", images);
   check("reference images", reference);
-  if (!extractor.caveat.empty()) warnings.push_back(extractor.caveat);
   return warnings;
 }
 

@@ -29,9 +29,9 @@ std::string extractor_differences(const nlohmann::json& there, const nlohmann::j
 /// and selection of the reference. Names, and where weights lie, are nothing.
 std::string protocol_differences(const nlohmann::json& there, const nlohmann::json& here);
 
-/// Warnings that belong to the numbers: too few images for the dimension on either side; a network whose
-/// scores are not comparable. `reference` is 0 where nobody knows.
-std::vector<std::string> score_warnings(const ExtractorDescription& extractor, std::int64_t images,
-                                        std::int64_t reference);
+/// What belongs to a Frechet distance: too few images for the dimension on either side. `reference` is 0 where
+/// nobody knows.
+std::vector<std::string> sample_warnings(const ExtractorDescription& extractor, std::int64_t images,
+                                         std::int64_t reference);
 
 }  // namespace ganymede

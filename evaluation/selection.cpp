@@ -33,9 +33,4 @@ Share share_of_positions(std::int64_t count, std::int64_t unit, int rank, int si
   return {first, std::min((units.first + units.count) * unit, count) - first};
 }
 
-Share share_of_every(const Share& share, std::int64_t stride) {
-  const auto up = [&](std::int64_t position) { return (position + stride - 1) / stride; };
-  return {up(share.first), up(share.first + share.count) - up(share.first)};
-}
-
 }  // namespace ganymede

@@ -12,15 +12,13 @@ namespace ganymede {
 void check_count(const std::string& name, std::int64_t size, std::int64_t count);
 
 /// The `count` of `size` images that a score looks at, ascending: all of them, or a random subset by `seed`,
-/// the same on every rank. A place in this list is an image's position. Throws as check_count().
+/// the same on every rank. Of fewer images a part of those of more. A place in this list is an image's
+/// position. Throws as check_count().
 std::vector<std::int64_t> select_images(std::int64_t size, std::int64_t count, std::uint64_t seed,
                                         const std::string& name);
 
 /// The positions of a rank: whole units of `unit` images, of which the last may be cut; together they cover
 /// [0, count), each position once, and differ by one unit at most.
 Share share_of_positions(std::int64_t count, std::int64_t unit, int rank, int size);
-
-/// Of positions 0, stride, 2 stride, ..., numbered from 0: those that lie in `share`.
-Share share_of_every(const Share& share, std::int64_t stride);
 
 }  // namespace ganymede

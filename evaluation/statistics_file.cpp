@@ -23,6 +23,17 @@ void put(NpzContents& contents, const FeatureStatistics& part, const std::string
   contents.arrays["count"] = at::full({}, part.fitted.count, at::kLong);
 }
 
+/// Whether H H' can be Sigma [D, D]: its diagonal is compared, which costs no product.
+bool is_half_of(const at::Tensor& half, double trace, const at::Tensor& covariance) {
+  const std::int64_t dimension = covariance.size(0);
+  if (!half.defined() || half.dim() != 2 || half.size(0) != dimension || half.size(1) > dimension)
+    return false;
+  const at::Tensor variances = covariance.diagonal();
+  const double sum = variances.sum().item<double>();
+  return std::abs(trace - sum) <= 1e-9 * sum &&
+         at::allclose(half.square().sum(1), variances, 1e-6, 1e-9 * sum / static_cast<double>(dimension));
+}
+
 /// The parts of one kind, or nothing; `path` for messages.
 std::optional<FeatureStatistics> part_of(const NpzContents& contents, const std::string& suffix,
                                          const std::string& path) {
@@ -42,19 +53,12 @@ std::optional<FeatureStatistics> part_of(const NpzContents& contents, const std:
          suffix, suffix);
   const at::Tensor counted = find("count"), half = find("half" + suffix), trace = find("trace" + suffix);
   const std::int64_t count = counted.defined() && counted.numel() == 1 ? counted.item().toLong() : 0;
-  const bool has_half = half.defined() && half.dim() == 2 && half.size(0) == mean.size(0) &&
-                        trace.defined() && trace.numel() == 1 && contents.texts.contains("protocol");
   FeatureStatistics part{mean.to(at::kDouble), covariance.to(at::kDouble), {}};
+  const bool has_half = trace.defined() && trace.numel() == 1 && contents.texts.contains("protocol") &&
+                        is_half_of(half, trace.item().toDouble(), part.covariance);
   part.fitted = has_half ? Gaussian{part.mean, half, trace.item().toDouble(), count}
                          : Gaussian::of(part.mean, part.covariance, count);
   return part;
-}
-
-std::string digest_of(const std::filesystem::path& path) {
-  const File file = File::open_for_reading(path);
-  std::vector<std::byte> bytes(static_cast<std::size_t>(file.size()));
-  file.read_at(0, bytes);
-  return hex(Xxh3::of(bytes));
 }
 
 }  // namespace
@@ -80,10 +84,11 @@ ReferenceStatistics read_statistics(const std::filesystem::path& path) {
     if (!statistics.protocol.is_object())
       fail(ExitCode::dataset, "{}: its protocol is no JSON object: make it anew", path.string());
   } else {
-    statistics.protocol = {{"kind", "foreign statistics"},
-                           {"name", path.filename().string()},
-                           {"digest", with_code(ExitCode::dataset, [&] { return digest_of(path); })},
-                           {"note", "the file does not say by which network, resize or images it was made"}};
+    statistics.protocol = {
+        {"kind", "foreign statistics"},
+        {"name", path.filename().string()},
+        {"digest", with_code(ExitCode::dataset, [&] { return hex(digest_of_file(path)); })},
+        {"note", "the file does not say by which network, resize or images it was made"}};
   }
   return statistics;
 }

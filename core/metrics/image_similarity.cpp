@@ -11,6 +11,7 @@ namespace ganymede {
 namespace {
 
 constexpr std::int64_t images_compared_at_once = 8;
+constexpr std::int64_t values_compared_at_once = 1 << 20;  // some twenty times 8 bytes each
 constexpr std::int64_t window_side = 11;
 constexpr double window_sigma = 1.5;
 constexpr std::array scale_weights{0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
@@ -81,8 +82,11 @@ at::Tensor by_parts(const at::Tensor& a, const at::Tensor& b,
     fail(ExitCode::dataset, "images of {} and {}: both sides need the same count, channels and size",
          fmt::join(a.sizes(), " x "), fmt::join(b.sizes(), " x "));
   at::Tensor result = at::empty({a.size(0)}, at::kDouble);
-  for (std::int64_t begin = 0; begin < a.size(0); begin += images_compared_at_once) {
-    const std::int64_t count = std::min(images_compared_at_once, a.size(0) - begin);
+  const std::int64_t values = std::max<std::int64_t>(1, a.size(1) * a.size(2) * a.size(3));
+  const std::int64_t at_once =
+      std::clamp<std::int64_t>(values_compared_at_once / values, 1, images_compared_at_once);
+  for (std::int64_t begin = 0; begin < a.size(0); begin += at_once) {
+    const std::int64_t count = std::min(at_once, a.size(0) - begin);
     const auto part = [&](const at::Tensor& images) {
       return images.narrow(0, begin, count).to(at::kDouble).contiguous();
     };

@@ -87,4 +87,12 @@ KernelDistance kernel_distance(std::vector<double> subsets) {
   return result;
 }
 
+std::optional<double> standard_error(const KernelDistance& distance, std::int64_t size, std::int64_t count) {
+  const auto subsets = static_cast<double>(distance.subsets.size());
+  if (subsets < 2 || size >= count) return std::nullopt;
+  const double left_out = static_cast<double>(count - size);
+  const double variance = distance.deviation * distance.deviation * subsets / (subsets - 1);
+  return std::sqrt(variance * (static_cast<double>(size) / left_out + 1 / subsets));
+}
+
 }  // namespace ganymede

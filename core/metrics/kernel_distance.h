@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/philox.h"
@@ -37,5 +38,15 @@ KernelDistance kernel_distance(const at::Tensor& x, const at::Tensor& y, const a
 
 /// Mean and deviation of what squared_mmd gave for each subset.
 KernelDistance kernel_distance(std::vector<double> subsets);
+
+/// Standard error of the mean over S random subsets of `size` of `count` samples (of the smaller set): the
+/// jackknife that leaves out d = count - size (Shao and Wu, "A general theory for jackknife variance
+/// estimation", 1989, equation 2.2), plus what so few subsets leave to chance:
+///
+///     error^2 = s^2 (size / d + 1 / S),   s^2 = sum (v_i - mean)^2 / (S - 1)
+///
+/// s alone tells how far subsets lie apart, not how well the mean is known. Where both distributions are nearly
+/// one the error is on the safe side. Nothing with one subset, or where subsets are the whole set.
+std::optional<double> standard_error(const KernelDistance& distance, std::int64_t size, std::int64_t count);
 
 }  // namespace ganymede

@@ -92,6 +92,11 @@ at::Tensor NearestNeighbours::indices() const {
   return nearest_;
 }
 
+at::Tensor NearestNeighbours::squared_distances() const {
+  check_full();
+  return squared_;
+}
+
 at::Tensor NearestNeighbours::squared_radii() const {
   check_full();
   return squared_.select(1, k_ - 1).contiguous();

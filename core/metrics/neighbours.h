@@ -28,11 +28,13 @@ class NearestNeighbours {
   /// Candidates [m, D] of the queries' type, and their indices [m] int64 in the whole candidate set.
   void add(const at::Tensor& candidates, const at::Tensor& indices);
 
-  /// [n, k] float64, not squared, ascending. All three throw Error(`options`) if fewer than k
+  /// [n, k] float64, not squared, ascending. All four throw Error(`options`) if fewer than k
   /// candidates came.
   at::Tensor distances() const;
   /// [n, k] int64.
   at::Tensor indices() const;
+  /// [n, k] float64, squared.
+  at::Tensor squared_distances() const;
   /// [n] float64: the squared distance of the k-th neighbour.
   at::Tensor squared_radii() const;
 

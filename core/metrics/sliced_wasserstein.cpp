@@ -91,11 +91,17 @@ std::vector<at::Tensor> laplacian_pyramid(const at::Tensor& images) {
   const std::int64_t count = level_count(images);
   std::vector<at::Tensor> levels{images.to(at::kFloat).contiguous()};
   for (std::int64_t level = 1; level < count; ++level) {
-    const at::Tensor coarser = halve(levels.back());
-    levels.back() = levels.back() - twice(coarser);
-    levels.push_back(coarser);
+    PyramidStep step = pyramid_step(levels.back());
+    levels.back() = std::move(step.level);
+    levels.push_back(std::move(step.coarser));
   }
   return levels;
+}
+
+PyramidStep pyramid_step(const at::Tensor& images) {
+  const at::Tensor fine = images.to(at::kFloat).contiguous();
+  const at::Tensor coarser = halve(fine);
+  return {fine - twice(coarser), coarser};
 }
 
 at::Tensor draw_patches(const at::Tensor& level, std::int64_t level_index, const RandomKey& key,

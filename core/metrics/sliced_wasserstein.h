@@ -27,6 +27,14 @@ namespace ganymede {
 /// sides.
 std::vector<at::Tensor> laplacian_pyramid(const at::Tensor& images);
 
+/// The finest level of images [N, C, H, W], H > 16, and the images of half the side that the others come of: for
+/// callers who cannot hold all levels of all images at once.
+struct PyramidStep {
+  at::Tensor level;    ///< [N, C, H, W]
+  at::Tensor coarser;  ///< [N, C, H / 2, W / 2]
+};
+PyramidStep pyramid_step(const at::Tensor& images);
+
 constexpr std::int64_t patches_per_image = 128;
 constexpr std::int64_t patch_side = 7;
 constexpr std::int64_t slice_count = 512;

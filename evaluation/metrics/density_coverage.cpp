@@ -1,20 +1,18 @@
 #include "evaluation/metrics/density_coverage.h"
 
 #include "core/metrics/manifold_scores.h"
-#include "evaluation/manifold.h"
+#include "evaluation/neighbourhoods.h"
 
 namespace ganymede {
 namespace {
 
 std::vector<Score> density_and_coverage(MetricInput& input) {
-  const ShardedRows fake = ShardedRows::pool_of(input.ranks, input.images);
-  const ShardedRows real = ShardedRows::pool_of(input.ranks, *input.reference);
+  Neighbourhoods& found = *input.neighbours;
   const std::int64_t k = input.options.dc_neighbours;
   input.tell("nearest neighbours");
-  const at::Tensor radii = squared_radii(real, k);
-  ManifoldCounts counts{.fakes = fake.count(), .reals = real.count()};
-  counts.balls = sum_over_ranks(input.ranks, count_balls(fake, real, radii).open.sum().item<std::int64_t>());
-  const at::Tensor covered = nearest_rows(real, fake).squared.lt(radii);
+  ManifoldCounts counts{.fakes = found.images().count(), .reals = found.reference().count()};
+  counts.balls = sum_over_ranks(input.ranks, found.images_in_reference(k).open.sum().item<std::int64_t>());
+  const at::Tensor covered = found.squared_to_images().lt(found.reference_radii(k));
   counts.covered = sum_over_ranks(input.ranks, covered.sum().item<std::int64_t>());
   const ManifoldScores scores = counts.scores(k);
   const nlohmann::json details{{"neighbours", k}};

@@ -1,9 +1,8 @@
 #include "evaluation/metrics/intra_fid.h"
 
-#include <numeric>
-
 #include "core/metrics/frechet.h"
-#include "evaluation/shared_error.h"
+#include "evaluation/classes.h"
+#include "evaluation/rounds.h"
 
 namespace ganymede {
 namespace {
@@ -12,33 +11,43 @@ at::Tensor of_class(const ImageFeatures& features, std::int64_t label) {
   return features.labels.eq(label).nonzero().flatten();
 }
 
-void check_class(const char* side, std::int64_t label, std::int64_t count) {
-  if (count < 2)
-    throw SharedError(ExitCode::dataset,
-                      fmt::format("intra-fid: class {} has {} images in the {}: two at least are needed",
-                                  label, count, side));
+std::string warning_of(const CommonClasses& classes, std::int64_t dimensions) {
+  std::string text = classes.omission();
+  if (classes.fewest <= dimensions)
+    text += fmt::format(
+        "{}a class has {} images for {} dimensions: its covariance is singular, and its distance far "
+        "too large; compare it with none of another count",
+        text.empty() ? "" : "; ", classes.fewest, dimensions);
+  return text.empty() ? text : "intra-fid: " + text;
 }
 
 std::vector<Score> per_class(MetricInput& input) {
-  const std::int64_t classes = input.reference->labels.max().item<std::int64_t>() + 1;
+  const CommonClasses classes = common_classes(input.images.labels, input.reference->labels);
+  const auto count = std::ssize(classes.scored);
   const ShardedRows scored = ShardedRows::pool_of(input.ranks, input.images);
   const ShardedRows real = ShardedRows::pool_of(input.ranks, *input.reference);
-  at::Tensor values = at::zeros({classes}, at::kDouble);
-  for (std::int64_t label = 0; label < classes; ++label) {
-    const at::Tensor own = of_class(input.images, label), reference = of_class(*input.reference, label);
-    check_class("scored set", label, own.numel());
-    check_class("reference", label, reference.numel());
-    const at::Tensor x = scored.fetch(own), y = real.fetch(reference);
-    if (label % input.ranks.size() != input.ranks.rank()) continue;
-    input.tell("FID of a class");
-    values[label] = frechet_distance(Gaussian::of_features(x), Gaussian::of_features(y)).value;
-  }
-  input.ranks.all_reduce(values)->wait();
-  const std::int64_t worst = values.argmax().item<std::int64_t>();
-  return {{"intra-fid",
-           values.mean().item<double>(),
-           std::nullopt,
-           {{"classes", classes}, {"worst_class", worst}, {"worst", values[worst].item<double>()}}}};
+  const at::Tensor values = figures_in_rounds(
+      scored, real, count,
+      [&](std::int64_t i) {
+        const std::int64_t label = classes.scored[static_cast<std::size_t>(i)];
+        return std::pair(of_class(input.images, label), of_class(*input.reference, label));
+      },
+      [&](const at::Tensor& x, const at::Tensor& y) {
+        input.tell("FID of a class");
+        return frechet_distance(Gaussian::of_features(x), Gaussian::of_features(y)).value;
+      });
+  const auto worst = values.argmax().item<std::int64_t>();
+  Score score{"intra-fid",
+              values.mean().item<double>(),
+              std::nullopt,
+              {{"classes", count},
+               {"worst_class", classes.scored[static_cast<std::size_t>(worst)]},
+               {"worst", values[worst].item<double>()}},
+              warning_of(classes, scored.own().size(1))};
+  if (classes.images + classes.reference > 0)
+    score.details["left_out"] = {
+        {"classes", classes.left_out}, {"images", classes.images}, {"reference", classes.reference}};
+  return {score};
 }
 
 }  // namespace

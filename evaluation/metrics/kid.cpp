@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/metrics/kernel_distance.h"
+#include "evaluation/rounds.h"
 
 namespace ganymede {
 namespace {
@@ -30,20 +31,20 @@ std::vector<Score> kernel_score(MetricInput& input) {
   real_key.stream = "reference";
   const at::Tensor x = draw_subsets(scored_key, scored.count(), subsets, size);
   const at::Tensor y = draw_subsets(real_key, real.count(), subsets, size);
-  at::Tensor values = at::zeros({subsets}, at::kDouble);
-  for (std::int64_t s = 0; s < subsets; ++s) {
-    const at::Tensor own = scored.fetch(x[s]), reference = real.fetch(y[s]);
-    if (s % input.ranks.size() != input.ranks.rank()) continue;
-    input.tell("kernel distance");
-    values[s] = squared_mmd(own, reference);
-  }
-  input.ranks.all_reduce(values)->wait();
+  const at::Tensor values = figures_in_rounds(
+      scored, real, subsets, [&](std::int64_t i) { return std::pair(x[i], y[i]); },
+      [&](const at::Tensor& own, const at::Tensor& reference) {
+        input.tell("kernel distance");
+        return squared_mmd(own, reference);
+      });
   const KernelDistance distance =
       kernel_distance({values.const_data_ptr<double>(), values.const_data_ptr<double>() + subsets});
-  return {{"kid",
-           distance.mean,
-           std::nullopt,
-           {{"deviation", distance.deviation}, {"subsets", subsets}, {"subset_size", size}}}};
+  Score score{"kid",
+              distance.mean,
+              standard_error(distance, size, std::min(scored.count(), real.count())),
+              {{"deviation", distance.deviation}, {"subsets", subsets}, {"subset_size", size}}};
+  if (score.error) score.details["error"] = "standard error, jackknife over the subsets";
+  return {score};
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 namespace ganymede {
 
 /// Kernel inception distance (Binkowski et al. 2018; core/metrics/kernel_distance.h): the mean over random
-/// subsets of both sets, each computed by one rank. Subsets are as large as asked for, or as the smaller set
-/// where nothing was asked.
+/// subsets of both sets, shared out among the ranks (evaluation/rounds.h), with its standard error. Subsets are as
+/// large as asked for, or of 1,000 images, or of as many as the smaller set has.
 Metric kid_metric();
 
 }  // namespace ganymede

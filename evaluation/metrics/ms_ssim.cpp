@@ -9,13 +9,14 @@ namespace ganymede {
 namespace {
 
 constexpr std::int64_t pairs_at_once = 64;
+constexpr std::int64_t most_images = 2000;
 
 void check_pairs(const MetricOptions&, std::int64_t images, std::int64_t) {
   if (images < 2) fail(ExitCode::dataset, "ms-ssim compares pairs: it needs two images at least");
 }
 
 std::vector<Score> likeness(MetricInput& input) {
-  const ShardedRows images = ShardedRows::images_of(input.ranks, input.images);
+  const ShardedRows images = ShardedRows::images_of(input.ranks, input.images, most_images);
   const RandomKey key{.seed = input.options.seed, .phase = "evaluate", .layer = "ms-ssim", .stream = "pairs"};
   const std::int64_t count = input.options.pairs;
   const at::Tensor pairs = draw_pairs(key, images.count(), count);
@@ -31,7 +32,8 @@ std::vector<Score> likeness(MetricInput& input) {
         .copy_(ms_ssim(mine.select(1, 0).contiguous(), mine.select(1, 1).contiguous()));
   }
   input.ranks.all_reduce(values)->wait();
-  Score score{"ms-ssim", values.mean().item<double>(), std::nullopt, {{"pairs", count}}};
+  Score score{
+      "ms-ssim", values.mean().item<double>(), std::nullopt, {{"pairs", count}, {"images", images.count()}}};
   if (count > 1) {
     score.error = values.std().item<double>() / std::sqrt(static_cast<double>(count));
     score.details["error"] = "standard error over the pairs";
@@ -44,7 +46,7 @@ std::vector<Score> likeness(MetricInput& input) {
 Metric ms_ssim_metric() {
   return {.name = "ms-ssim",
           .help = "how alike the images are among themselves; no reference",
-          .needs = {.images = {.images = true}, .least_side = 16},
+          .needs = {.images = {.images = most_images}, .least_side = 16},
           .check = check_pairs,
           .compute = likeness};
 }

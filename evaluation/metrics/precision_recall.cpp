@@ -1,24 +1,22 @@
 #include "evaluation/metrics/precision_recall.h"
 
 #include "core/metrics/manifold_scores.h"
-#include "evaluation/manifold.h"
+#include "evaluation/neighbourhoods.h"
 
 namespace ganymede {
 namespace {
 
-std::int64_t inside(const ShardedRows& queries, const ShardedRows& centres, std::int64_t k) {
-  const BallCounts counts = count_balls(queries, centres, squared_radii(centres, k));
-  return sum_over_ranks(queries.ranks(), counts.closed.gt(0).sum().item<std::int64_t>());
+std::int64_t inside(Communicator& ranks, const BallCounts& counts) {
+  return sum_over_ranks(ranks, counts.closed.gt(0).sum().item<std::int64_t>());
 }
 
 std::vector<Score> precision_and_recall(MetricInput& input) {
-  const ShardedRows fake = ShardedRows::pool_of(input.ranks, input.images);
-  const ShardedRows real = ShardedRows::pool_of(input.ranks, *input.reference);
+  Neighbourhoods& found = *input.neighbours;
   const std::int64_t k = input.options.pr_neighbours;
   input.tell("nearest neighbours");
-  ManifoldCounts counts{.fakes = fake.count(), .reals = real.count()};
-  counts.in_real = inside(fake, real, k);
-  counts.in_fake = inside(real, fake, k);
+  ManifoldCounts counts{.fakes = found.images().count(), .reals = found.reference().count()};
+  counts.in_real = inside(input.ranks, found.images_in_reference(k));
+  counts.in_fake = inside(input.ranks, found.reference_in_images(k));
   const ManifoldScores scores = counts.scores(k);
   const nlohmann::json details{{"neighbours", k}};
   return {{"precision", scores.precision, std::nullopt, details},

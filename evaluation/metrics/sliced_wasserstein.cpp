@@ -1,50 +1,49 @@
 #include "evaluation/metrics/sliced_wasserstein.h"
 
 #include "core/metrics/sliced_wasserstein.h"
-#include "evaluation/selection.h"
 
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t images_at_once = 256;
+constexpr std::int64_t most_images = 8192;
+constexpr std::int64_t values_at_once = 1 << 21;  // 8 MB of float32, and as much several times over
 constexpr std::int64_t columns_at_once = 16;
+constexpr std::int64_t coarsest_side = 16;
 constexpr double published_scale = 1000;
 
-/// One side: this rank's images, of the first `count` that a random order gives.
+/// One side: this rank's images, which turn into those of half the side level by level.
 class Side {
  public:
-  Side(const ShardedRows& images, std::int64_t count, const RandomKey& key)
-      : ranks_(images.ranks()), key_(key) {
-    const at::Tensor chosen =
-        at::tensor(select_images(images.count(), count, key.seed, "the images"), at::kLong);
-    const at::Tensor own = at::isin(images.positions(), chosen).nonzero().flatten();
-    images_ = images.own().index_select(0, own);
-    indices_ = images.positions().index_select(0, own);
-    at::Tensor counts = at::zeros({ranks_.size()}, at::kLong);
-    counts[ranks_.rank()] = own.numel() * patches_per_image;
-    ranks_.all_reduce(counts)->wait();
-    begin_ = counts.narrow(0, 0, ranks_.rank()).sum().item<std::int64_t>();
-    total_ = counts.sum().item<std::int64_t>();
-  }
+  Side(const ShardedRows& images, const RandomKey& key)
+      : ranks_(images.ranks()),
+        key_(key),
+        images_(images.own()),
+        indices_(images.positions()),
+        begin_(patches_per_image * (indices_.numel() > 0 ? indices_[0].item<std::int64_t>() : 0)),
+        total_(patches_per_image * images.count()) {}
 
-  std::int64_t levels() const {
-    std::int64_t count = 1;
-    for (std::int64_t side = images_.size(2); side > 16; side /= 2) ++count;
-    return count;
-  }
+  bool has_level() const { return images_.defined(); }
 
-  /// Descriptors [128 n, 49 C] of a level, standardised over all ranks'.
-  at::Tensor descriptors(std::int64_t level) const {
-    const std::int64_t channels = images_.size(1), pixels = patch_side * patch_side;
-    std::vector<at::Tensor> parts{at::empty({0, channels, pixels})};
-    for (std::int64_t first = 0; first < images_.size(0); first += images_at_once) {
-      const std::int64_t part = std::min(images_at_once, images_.size(0) - first);
-      const auto pyramid = laplacian_pyramid(images_.narrow(0, first, part));
-      parts.push_back(draw_patches(pyramid[static_cast<std::size_t>(level)], level, key_,
-                                   indices_.narrow(0, first, part)));
+  /// Descriptors [128 n, 49 C] of the next level, standardised over all ranks'.
+  at::Tensor next_level() {
+    const std::int64_t count = images_.size(0), channels = images_.size(1), side = images_.size(2);
+    at::Tensor patches =
+        at::empty({patches_per_image * count, channels, patch_side * patch_side}, at::kFloat);
+    at::Tensor coarser;
+    if (side > coarsest_side) coarser = at::empty({count, channels, side / 2, side / 2}, at::kFloat);
+    const std::int64_t at_once = std::max<std::int64_t>(1, values_at_once / (channels * side * side));
+    for (std::int64_t first = 0; first < count; first += at_once) {
+      const std::int64_t part = std::min(at_once, count - first);
+      PyramidStep step{images_.narrow(0, first, part), {}};
+      if (coarser.defined()) {
+        step = pyramid_step(step.level);
+        coarser.narrow(0, first, part).copy_(step.coarser);
+      }
+      patches.narrow(0, patches_per_image * first, patches_per_image * part)
+          .copy_(draw_patches(step.level, level_, key_, indices_.narrow(0, first, part)));
     }
-    at::Tensor patches = at::cat(parts);
-    parts.clear();
+    images_ = coarser;
+    ++level_;
     at::Tensor sums = patches.size(0) > 0 ? channel_sums(patches) : at::zeros({channels, 3}, at::kDouble);
     ranks_.all_reduce(sums)->wait();
     return patches.size(0) > 0 ? standardise(patches, sums) : patches.flatten(1);
@@ -63,12 +62,11 @@ class Side {
   Communicator& ranks_;
   RandomKey key_;
   at::Tensor images_, indices_;
-  std::int64_t begin_ = 0, total_ = 0;
+  std::int64_t begin_, total_, level_ = 0;
 };
 
-double distance_of_level(const MetricInput& input, const Side& fake, const Side& real, std::int64_t level,
-                         const RandomKey& key) {
-  const at::Tensor x = fake.descriptors(level), y = real.descriptors(level);
+double distance_of_level(const MetricInput& input, Side& fake, Side& real, const RandomKey& key) {
+  const at::Tensor x = fake.next_level(), y = real.next_level();
   const at::Tensor directions = slice_directions(key, x.size(1));
   at::Tensor sum = at::zeros({1}, at::kDouble);
   for (std::int64_t first = 0; first < slice_count; first += columns_at_once) {
@@ -86,15 +84,15 @@ double distance_of_level(const MetricInput& input, const Side& fake, const Side&
 }
 
 std::vector<Score> sliced_score(MetricInput& input) {
-  const ShardedRows images = ShardedRows::images_of(input.ranks, input.images);
-  const ShardedRows reference = ShardedRows::images_of(input.ranks, *input.reference);
-  const std::int64_t count = std::min(images.count(), reference.count());
+  const std::int64_t count =
+      std::min({most_images, std::ssize(input.images.kept), std::ssize(input.reference->kept)});
   const RandomKey key{.seed = input.options.seed, .phase = "evaluate"};
-  const Side fake(images, count, key), real(reference, count, key);
+  Side fake(ShardedRows::images_of(input.ranks, input.images, count), key);
+  Side real(ShardedRows::images_of(input.ranks, *input.reference, count), key);
   std::vector<double> levels;
   double mean = 0;
-  for (std::int64_t level = 0; level < fake.levels(); ++level) {
-    levels.push_back(distance_of_level(input, fake, real, level, key));
+  while (fake.has_level()) {
+    levels.push_back(distance_of_level(input, fake, real, key));
     mean += levels.back();
   }
   mean /= static_cast<double>(levels.size());
@@ -106,7 +104,7 @@ std::vector<Score> sliced_score(MetricInput& input) {
 Metric sliced_wasserstein_metric() {
   return {.name = "swd",
           .help = "sliced Wasserstein distance of patches, times 1000",
-          .needs = {.images = {.images = true}, .reference = {.images = true}, .pyramid = true},
+          .needs = {.images = {.images = most_images}, .reference = {.images = most_images}, .pyramid = true},
           .check = {},
           .compute = sliced_score};
 }

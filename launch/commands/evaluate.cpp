@@ -114,6 +114,7 @@ Request read_request(const CommandLine& line) {
 
   EvaluatorOptions& evaluator = request.evaluator;
   evaluator.metrics = request.metrics;
+  evaluator.statistics = !request.statistics.empty();
   evaluator.seed = static_cast<std::uint64_t>(line.integer("seed", 0, {0, 9e15}));
   evaluator.batch = line.integer("batch", 64, {1, 1e6});
   evaluator.blocks = line.integer("blocks", 10, {1, 64});
@@ -280,18 +281,21 @@ ExitCode evaluate(Process& process, Request request) {
   ImageSet& first = scored.images(0);
   process.together([&] { evaluator.check(first, scored.count()); });
 
-  if (!request.statistics.empty()) {
+  const auto keep_statistics = [&](const ReferenceStatistics& made) {
+    process.together([&] {
+      if (process.is_root()) write_statistics(request.statistics, made);
+    });
+    if (process.is_root()) fmt::print("{:<14} {}\n", "statistics", request.statistics.string());
+  };
+  if (request.metrics.empty()) {
     score_together(
         [&] {
           const ReferenceStatistics made = evaluator.statistics_of_images(first, scored.count());
           line.finish();
-          process.together([&] {
-            if (process.is_root()) write_statistics(request.statistics, made);
-          });
+          keep_statistics(made);
         },
         process.is_root());
-    if (process.is_root()) fmt::print("{:<14} {}\n", "statistics", request.statistics.string());
-    if (request.metrics.empty()) return ExitCode::done;
+    return ExitCode::done;
   }
 
   std::vector<Evaluation> draws;
@@ -308,6 +312,7 @@ ExitCode evaluate(Process& process, Request request) {
     std::fflush(stdout);
     if (!request.json.empty()) write_file_durably(request.json, json_text(evaluation.to_json(), 2) + "\n");
   });
+  if (draws.front().statistics) keep_statistics(*draws.front().statistics);
   return ExitCode::done;
 }
 

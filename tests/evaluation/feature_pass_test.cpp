@@ -32,7 +32,7 @@ TEST(FeaturePass, LooksAtEachImageOnceWhateverTheRemainder) {
       TensorImages set(test::patterned_images(count, 1), {}, unit);
       LinearExtractor extractor;
       const ImageFeatures features =
-          feature_pass(world(), set, extractor, {.rows = true, .images = true}, {.batch = batch});
+          feature_pass(world(), set, extractor, {.rows = true, .images = count}, {.batch = batch});
       EXPECT_TRUE(at::equal(seen_by_all(set), at::ones({count}, at::kLong))) << unit << " " << batch;
       // Row k is that of position first + k, whatever the order of reading.
       const at::Tensor own = test::patterned_images(count, 1).index_select(0, features.positions());
@@ -41,18 +41,54 @@ TEST(FeaturePass, LooksAtEachImageOnceWhateverTheRemainder) {
     }
 }
 
-TEST(FeaturePass, KeepsThePixelsOfEvenlySpreadImages) {
+TEST(FeaturePass, KeepsThePixelsOfAsManyImagesAsAreWanted) {
   const at::Tensor images = test::patterned_images(count, 1);
   for (const std::int64_t unit : {1, 16}) {
     TensorImages set(images, {}, unit);
     LinearExtractor extractor;
-    const ImageFeatures features =
-        feature_pass(world(), set, extractor, {.images = true}, {.batch = 7, .most_images = 100});
-    EXPECT_EQ(features.stride, 11);
-    const ShardedRows kept = ShardedRows::images_of(world(), features);
-    EXPECT_EQ(kept.count(), 91);
-    EXPECT_TRUE(at::equal(kept.fetch(at::arange(91, at::kLong)), images.slice(0, 0, count, 11)));
+    const auto pass = [&](std::int64_t wanted) {
+      return feature_pass(world(), set, extractor, {.images = wanted}, {.seed = 3, .batch = 7});
+    };
+    const auto fetched = [&](const ImageFeatures& features, std::int64_t most) {
+      const ShardedRows kept = ShardedRows::images_of(world(), features, most);
+      EXPECT_EQ(kept.count(), most);
+      return kept.fetch(at::arange(most, at::kLong));
+    };
+    const ImageFeatures features = pass(100);
+    const std::vector<std::int64_t> places = features.kept_of(100);
+    EXPECT_TRUE(at::equal(fetched(features, 100), images.index_select(0, at::tensor(places, at::kLong))));
+    EXPECT_LT(places.front(), 100) << "spread over the set";
+    EXPECT_GE(places.back(), 900);
+    EXPECT_TRUE(at::equal(fetched(features, 30), fetched(pass(30), 30)))
+        << "the same whatever else was wanted";
   }
+}
+
+TEST(FeaturePass, KeepsNoMorePixelsThanItMay) {
+  TensorImages set(test::patterned_images(count, 1));
+  LinearExtractor extractor;
+  const auto kept = [&](std::int64_t bytes) {
+    const ImageFeatures features =
+        feature_pass(world(), set, extractor, {.images = 500}, {.most_pixel_bytes = bytes});
+    at::Tensor sum = at::full({1}, features.images.size(0), at::kLong);
+    world().all_reduce(sum)->wait();
+    EXPECT_EQ(sum.item<std::int64_t>(), std::ssize(features.kept));
+    return std::ssize(features.kept);
+  };
+  EXPECT_EQ(kept(1 << 20), 500);
+  EXPECT_EQ(kept(100'000), 100'000 / (3 * 16 * 16));
+  EXPECT_EQ(kept(0), 2) << "a pair is compared all the same";
+}
+
+TEST(FeaturePass, SaysWhenItBegins) {
+  TensorImages set(test::patterned_images(100, 1));
+  LinearExtractor extractor;
+  std::vector<std::int64_t> told;
+  PassOptions options{.batch = 8};
+  options.advance = [&](std::int64_t done, std::int64_t) { told.push_back(done); };
+  const ImageFeatures features = feature_pass(world(), set, extractor, {}, options);
+  EXPECT_EQ(told.front(), 0);
+  EXPECT_EQ(told.back(), features.share.count);
 }
 
 TEST(FeaturePass, MergesTheMomentsOfAllRanks) {
@@ -126,7 +162,7 @@ TEST(FeaturePass, RanksWithoutImagesTakePart) {
   TensorImages set(test::patterned_images(2, 1));
   LinearExtractor extractor;
   ImageFeatures features =
-      feature_pass(world(), set, extractor, {.moments = true, .rows = true, .images = true}, {});
+      feature_pass(world(), set, extractor, {.moments = true, .rows = true, .images = 2}, {});
   EXPECT_EQ(features.blocks.front().count(), 2);
   const ShardedRows rows = ShardedRows::pool_of(world(), features);
   EXPECT_EQ(rows.fetch(at::arange(2, at::kLong)).sizes(),

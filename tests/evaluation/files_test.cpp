@@ -51,6 +51,29 @@ TEST(StatisticsFile, KeepsAllThatScoresNeed) {
   EXPECT_EQ(read.pool->fitted.count, 12);
 }
 
+TEST(StatisticsFile, MakesAHalfFactorAnewThatCannotBeTrue) {
+  const TemporaryFolder folder;
+  const FeatureStatistics made = some_statistics();
+  const at::Tensor trace = at::full({}, made.fitted.trace, at::kDouble), half = made.fitted.half;
+  const auto read = [&](const at::Tensor& written, const at::Tensor& written_trace) {
+    write_npz(folder / "a.npz", {.arrays = {{"mu", made.mean},
+                                            {"sigma", made.covariance},
+                                            {"half", written},
+                                            {"trace", written_trace},
+                                            {"count", at::full({}, 12, at::kLong)}},
+                                 .texts = {{"protocol", "{}"}}});
+    return read_statistics(folder / "a.npz").pool->fitted;
+  };
+  EXPECT_TRUE(at::equal(read(half, trace).half, half)) << "what is sound is taken";
+  for (const auto& [bad_half, bad_trace] :
+       {std::pair(half * NAN, trace), std::pair(half * 2, trace), std::pair(at::cat({half, half}, 1), trace),
+        std::pair(half.narrow(0, 0, 4), trace), std::pair(half, trace * NAN), std::pair(half, trace + 1)}) {
+    const Gaussian fitted = read(bad_half, bad_trace);
+    EXPECT_TRUE(at::allclose(fitted.half.matmul(fitted.half.t()), made.covariance));
+    EXPECT_NEAR(fitted.trace, made.fitted.trace, 1e-9);
+  }
+}
+
 TEST(StatisticsFile, TakesForeignOnesAndSaysSo) {
   const TemporaryFolder folder;
   const FeatureStatistics made = some_statistics();

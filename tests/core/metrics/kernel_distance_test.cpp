@@ -46,6 +46,26 @@ TEST(KernelDistance, MeanAndDeviationAreOverAllSubsets) {
   EXPECT_DOUBLE_EQ(result.deviation, std::sqrt(14.0 / 4));
 }
 
+// Against the spread of the mean over sets that are drawn anew.
+TEST(KernelDistance, TheErrorBarIsHowFarTheMeanVaries) {
+  constexpr std::int64_t repetitions = 40, count = 120, size = 40, subsets = 30;
+  std::vector<double> means;
+  double squared = 0;
+  for (std::int64_t r = 0; r < repetitions; ++r) {
+    const auto seed = static_cast<std::uint64_t>(2 * r);
+    const KernelDistance distance =
+        kernel_distance(random_features(seed, count, 4), random_features(seed + 1, count, 4, 0.7),
+                        draw_subsets({.seed = seed, .stream = "x"}, count, subsets, size),
+                        draw_subsets({.seed = seed, .stream = "y"}, count, subsets, size));
+    means.push_back(distance.mean);
+    squared += std::pow(*standard_error(distance, size, count), 2) / repetitions;
+  }
+  const double varies = kernel_distance(means).deviation;
+  EXPECT_NEAR(std::sqrt(squared) / varies, 1, 0.35);
+  EXPECT_FALSE(standard_error(kernel_distance({1, 1}), 120, 120)) << "subsets that are all";
+  EXPECT_FALSE(standard_error(kernel_distance({1}), 40, 120));
+}
+
 TEST(KernelDistance, SubsetsHaveNoIndexTwiceAndAreKeyed) {
   const at::Tensor subsets = draw_subsets({.seed = 7}, 50, 20, 30);
   for (std::int64_t s = 0; s < 20; ++s) {
