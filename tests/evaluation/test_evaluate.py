@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from ganymede_runs import DIGITS, refusal, run, some_digits, succeed, training  # noqa: E402
+from ganymede_runs import DIGITS, refusal, run, some_digits, succeed, training, write_dataset  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +141,15 @@ def test_a_run_is_scored_with_the_same_images_at_any_rank_count(tmp_path):
     assert first["protocol"]["reference"]["selection"].startswith("random 200 of")
     repeated, _ = evaluate(tmp_path / "c.json", *options, "--repeats", 3)
     assert len(repeated["metrics"]["fid"]["details"]["draws"]) == 3 and repeated["metrics"]["fid"]["error"] > 0
+
+
+def test_a_run_whose_images_no_network_takes(tmp_path):
+    images, labels = some_digits()
+    data = write_dataset(tmp_path / "two.h5", np.repeat(images, 2, axis=1), labels)
+    two = training(tmp_path / "run", "--biggan.image_channels", 2, data=(data,), steps=1)
+    succeed(2, *two)
+    line = refusal(3, 2, "evaluate", "--from", tmp_path / "run", "--reference", DIGITS)
+    assert "2 channels" in line and "rank" not in line, "all ranks say the same: " + line
 
 
 class Code:
