@@ -69,7 +69,8 @@ def test_scores_are_those_of_the_metrics(run_folder, events):
     for name in ("fid", "precision", "recall"):
         found = events.Scalars(f"scores/{name}")
         assert [event.step for event in found] == [4, 8], "the score of step 6, that the run has gone back on, is purged"
-        np.testing.assert_allclose([event.value for event in found], [line["metrics"][name]["value"] for line in lines], rtol=1e-6)
+        values = [line["metrics"][name]["value"] for line in lines]
+        np.testing.assert_allclose([event.value for event in found], values, rtol=1e-6)
 
 
 def test_images_are_the_grids(run_folder, events):

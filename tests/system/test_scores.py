@@ -6,7 +6,8 @@ from ganymede_runs import DIGITS, assert_bit_equal, checkpoints, final_tensors, 
 
 
 def scoring(every, metrics):
-    return ["--evaluate.every", every, "--evaluate.metrics", metrics, "--evaluate.count", 33, "--evaluate.reference_count", 100]
+    return ["--evaluate.every", every, "--evaluate.metrics", metrics, "--evaluate.count", 33,
+            "--evaluate.reference_count", 100]
 
 
 SCORES = scoring(2, "fid,pr")
