@@ -4,9 +4,11 @@ import json
 import pathlib
 import signal
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
+import prdc
 import pytest
 import pytorch_fid.fid_score
 import pytorch_fid.inception
@@ -14,6 +16,8 @@ import torch
 import torch_fidelity
 from PIL import Image
 from safetensors.torch import save_file
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
 
 for room in ("system", "parity"):
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / room))
@@ -21,16 +25,17 @@ import dinov2_reference  # noqa: E402
 from ganymede_runs import DIGITS, Job, kill, run  # noqa: E402
 from inception_reference import make_weights  # noqa: E402
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 COUNT = 16
 
 
-def pictures(folder, count, seed, contrast):
-    """Smooth shapes of 32 pixels under some noise."""
+def pictures(folder, count, seed, low, high):
+    """Smooth shapes of 32 pixels under some noise, of contrasts from low to high."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 5, 5, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bicubic")
     noise = torch.rand(count, 3, 32, 32, generator=generator)
+    contrast = torch.linspace(low, high, count).view(-1, 1, 1, 1)
     images = ((contrast * smooth + 0.2 * noise) * 256).clamp(0, 255).to(torch.uint8)
     folder.mkdir()
     for i, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
@@ -64,11 +69,12 @@ def frechet(a, b):
 def sets(tmp_path_factory):
     root = tmp_path_factory.mktemp("sets")
     state = make_weights(1)
+    state["fc.weight"] *= 0.03  # of larger logits torch-fidelity's score is no number
     torch.save(state, root / "fid.pth")
     save_file({name: tensor for name, tensor in state.items() if "num_batches" not in name}, root / "fid.safetensors")
     made = SimpleNamespace(root=root, state=state, weights=root / "fid.safetensors", a=root / "a", b=root / "b")
-    pictures(made.a, COUNT, 1, 0.5)
-    pictures(made.b, COUNT, 2, 0.9)
+    pictures(made.a, COUNT, 1, 0.1, 0.5)
+    pictures(made.b, COUNT, 2, 0.4, 1.2)
     return made
 
 
@@ -86,10 +92,7 @@ def tool_statistics(sets):
 def test_pytorch_fid(sets, tool_statistics, tmp_path):
     pytorch_fid.inception.load_state_dict_from_url = lambda *_, **__: sets.state
 
-    def theirs(*paths):
-        return pytorch_fid.fid_score.calculate_fid_given_paths(list(map(str, paths)), 8, "cpu", 2048, num_workers=0)
-
-    value = theirs(*tool_statistics)
+    value = pytorch_fid.fid_score.calculate_fid_given_paths(tool_statistics, 8, "cpu", 2048, num_workers=0)
     options = ["--from", sets.a, "--features", sets.weights, "--resize", "pytorch"]
     ours = evaluate(tmp_path / "s.json", *options, "--reference", sets.b, "--metrics", "fid", "--statistics",
                     tmp_path / "a.npz")
@@ -98,15 +101,19 @@ def test_pytorch_fid(sets, tool_statistics, tmp_path):
     assert sum("for 2048 dimensions" in warning for warning in ours["warnings"]) == 2
     by_theirs = evaluate(tmp_path / "t.json", *options, "--reference", tool_statistics[1])
     close(by_theirs["metrics"]["fid"]["value"], value, 1e-6)
-    close(theirs(tmp_path / "a.npz", tool_statistics[1]), value, 1e-6)
+    # Its own reader takes our file for one of its own.
+    read, made = (pytorch_fid.fid_score.compute_statistics_of_path(str(path), None, 8, 2048, "cpu")
+                  for path in (tmp_path / "a.npz", tool_statistics[0]))
+    for a, b in zip(read, made):
+        assert np.linalg.norm(a - b) < 1e-4 * np.linalg.norm(b)
 
 
 def test_torch_fidelity(sets, tmp_path):
     theirs = torch_fidelity.calculate_metrics(
         input1=str(sets.a), input2=str(sets.b), cuda=False, cache=False, verbose=False, fid=True, isc=True, kid=True,
-        prc=True, isc_splits=1, kid_subsets=1, kid_subset_size=COUNT, prc_neighborhood=3, batch_size=8,
-        feature_extractor_weights_path=str(sets.root / "fid.pth"))
-    assert theirs["precision"] + theirs["recall"] > 0
+        prc=True, isc_splits=1, kid_subsets=1, kid_subset_size=COUNT, prc_neighborhood=3, batch_size=8, save_cpu_ram=True,
+        feature_extractor="inception-v3-compat", feature_extractor_weights_path=str(sets.root / "fid.pth"))
+    assert 0 < theirs["precision"] < 1 and 0 < theirs["recall"] < 1
     ours = evaluate(tmp_path / "s.json", "--from", sets.a, "--reference", sets.b, "--features", sets.weights,
                     "--resize", "tf1", "--metrics", "fid,is,kid,pr", "--splits", 1, "--subsets", 1)["metrics"]
     close(ours["fid"]["value"], theirs["frechet_inception_distance"], 1e-6)
@@ -117,38 +124,82 @@ def test_torch_fidelity(sets, tmp_path):
 
 
 class StandIn(torch.nn.Module):
-    """NVIDIA's calling convention with as many features as the real one has."""
+    """NVIDIA's calling convention. Whole weights: features are exact in float32, so the same in any batch."""
 
-    def __init__(self):
+    def __init__(self, dimensions: int):
         super().__init__()
-        self.first = torch.nn.Conv2d(3, 2048, 5, stride=9)
+        generator = torch.Generator().manual_seed(6)
+        self.register_buffer("weights", torch.randint(-4, 5, (dimensions, 3, 5, 5), generator=generator).float())
 
     def forward(self, img: torch.Tensor, return_features: bool = False, use_fp16: bool = False,
                 no_output_bias: bool = False) -> torch.Tensor:
-        return torch.relu(self.first(img.float() / 255)).mean((2, 3))
+        return torch.relu(torch.conv2d(img.float(), self.weights, stride=9)).sum((2, 3)) / 4096
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-def test_torchscript_with_200_images_in_2048_dimensions(tmp_path):
-    torch.manual_seed(6)
-    module = StandIn().eval()
-    torch.jit.script(module).save(tmp_path / "program.pt")
-    a, b = (pictures(tmp_path / name, 200, seed, contrast) for name, seed, contrast in (("a", 3, 0.6), ("b", 4, 0.9)))
+@pytest.fixture
+def stand_in(tmp_path):
+    def make(dimensions):
+        module = StandIn(dimensions).eval()
+        with warnings.catch_warnings(action="ignore"):
+            torch.jit.script(module).save(tmp_path / "program.pt")
+        return module
+    return make
+
+
+def test_torchscript_with_200_images_in_2048_dimensions(stand_in, tmp_path):
+    module = stand_in(2048)
+    a, b = (pictures(tmp_path / name, 200, seed, *contrasts)
+            for name, seed, *contrasts in (("a", 3, 0.1, 0.6), ("b", 4, 0.4, 0.9)))
     scores = evaluate(tmp_path / "s.json", "--from", tmp_path / "a", "--reference", tmp_path / "b", "--features",
-                      tmp_path / "program.pt")
+                      tmp_path / "program.pt", "--metrics", "fid,kid,pr,dc", "--subsets", 1, "--neighbours", 5)
     with torch.inference_mode():
-        close(scores["metrics"]["fid"]["value"], frechet(module(a, True), module(b, True)), 1e-6)
+        fake, real = (module(images, True).double() for images in (a, b))
+    ours = {name: score["value"] for name, score in scores["metrics"].items()}
+    close(ours["fid"], frechet(fake, real), 1e-9)
+    kid = kid_features_to_metric(fake, real, kid_subsets=1, kid_subset_size=200, verbose=False)
+    close(ours["kid"], kid["kernel_inception_distance_mean"], 1e-9)
+    fidelity = prc_features_to_metric(fake, real, prc_neighborhood=5, prc_batch_size=500, save_cpu_ram=False, verbose=False)
+    coverage = prdc.compute_prdc(real.numpy(), fake.numpy(), 5)
+    print(ours, fidelity, coverage)
+    assert 0 < ours["precision"] < 1 and 0 < ours["density"] < 1 and 0 < ours["coverage"] < 1
+    for name, value in {**coverage, **fidelity}.items():
+        if name in ours:
+            assert ours[name] == pytest.approx(value, abs=1e-6), name  # torch-fidelity takes shares in float32
     assert any("200" in warning and "2048 dimensions" in warning for warning in scores["warnings"]), scores["warnings"]
     extractor = scores["protocol"]["extractor"]
     assert extractor["name"] == "torchscript" and "program" in extractor["caveat"]
+
+
+def test_1001_images_at_any_rank_count_and_batch(stand_in, tmp_path):
+    """FID from the same features; a sample that were missed, or counted twice, would show in it."""
+    module = stand_in(24)
+    generator = torch.Generator().manual_seed(8)
+    a, b = ((torch.rand(count, 3, 32, 32, generator=generator) * 256 * torch.rand(count, 3, 1, 1, generator=generator))
+            .to(torch.uint8) for count in (1001, 503))
+    for name, images in (("a", a), ("b", b)):
+        np.savez(tmp_path / f"{name}.npz", images=images.permute(0, 2, 3, 1).numpy())
+    with torch.inference_mode():
+        expected = frechet(module(a, True), module(b, True))
+        less, more = (frechet(module(part, True), module(b, True)) for part in (a[:-1], torch.cat((a, a[:1]))))
+    assert min(abs(less / expected - 1), abs(more / expected - 1)) > 1e-6
+    digests = set()
+    for ranks in (1, 2, 3, 4):
+        for batch in (1, 7, 64):
+            scores = evaluate(tmp_path / "s.json", "--from", tmp_path / "a.npz", "--reference", tmp_path / "b.npz",
+                              "--features", tmp_path / "program.pt", "--batch", batch, "--blocks", 1, ranks=ranks)
+            close(scores["metrics"]["fid"]["value"], expected, 1e-9)
+            protocol = scores["protocol"]
+            assert (protocol["ranks"], protocol["batch"], protocol["images"]["count"]) == (ranks, batch, 1001)
+            digests.add(protocol["images"]["digest"])  # of indices and pixels
+    assert len(digests) == 1
 
 
 def test_dinov2(tmp_path):
     state = dinov2_reference.make_weights(5)
     torch.save(state, tmp_path / "dino.pth")
     sets = []
-    for name, seed, contrast in (("a", 5, 0.5), ("b", 6, 0.9)):
-        images = pictures(tmp_path / name, 20, seed, contrast).numpy()
+    for name, seed, *contrasts in (("a", 5, 0.4, 0.5), ("b", 6, 0.8, 0.9)):
+        images = pictures(tmp_path / name, 20, seed, *contrasts).numpy()
         resized = [[np.asarray(Image.fromarray(plane.astype(np.float32)).resize((224, 224), Image.BICUBIC))
                     for plane in image] for image in images]
         sets.append(dinov2_reference.class_token(state, torch.from_numpy(np.asarray(resized))))

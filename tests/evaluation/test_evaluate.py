@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from ganymede_runs import DIGITS, refusal, run, some_digits, succeed, training  # noqa: E402
+from ganymede_runs import DIGITS, refusal, run, some_digits, succeed, training, write_dataset  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -80,14 +80,16 @@ def test_worse_sets_score_worse(tmp_path):
     def fid(name, part):
         path = tmp_path / f"{name}.npz"
         np.savez(path, images=part.clip(0, 255).astype(np.uint8)[..., None])
-        scores, _ = evaluate(tmp_path / "s.json", "--from", path, "--reference", tmp_path / "real.npz", "--blocks", 1, ranks=0)
+        scores, _ = evaluate(tmp_path / "s.json", "--from", path, "--reference", tmp_path / "real.npz", "--blocks", 1,
+                             ranks=0)
         return scores["metrics"]["fid"]["value"]
 
     np.savez(tmp_path / "real.npz", images=real[..., None])
     assert abs(fid("same", real)) < 1e-9
     whole = fid("whole", fake)
     for kind, parts in {"noise": [fake + amount * noise for amount in (10, 25, 60)],
-                        "blur": [scipy.ndimage.gaussian_filter(fake.astype(float), (0, width, width)) for width in (.7, 1.2, 2)],
+                        "blur": [scipy.ndimage.gaussian_filter(fake.astype(float), (0, width, width))
+                                 for width in (.7, 1.2, 2)],
                         "classes": [fake[classes < kept] for kept in (8, 5, 2)]}.items():
         values = [whole, *(fid(kind, part) for part in parts)]
         print(kind, values)
@@ -143,6 +145,15 @@ def test_a_run_is_scored_with_the_same_images_at_any_rank_count(tmp_path):
     assert len(repeated["metrics"]["fid"]["details"]["draws"]) == 3 and repeated["metrics"]["fid"]["error"] > 0
 
 
+def test_a_run_whose_images_no_network_takes(tmp_path):
+    images, labels = some_digits()
+    data = write_dataset(tmp_path / "two.h5", np.repeat(images, 2, axis=1), labels)
+    two = training(tmp_path / "run", "--biggan.image_channels", 2, data=(data,), steps=1)
+    succeed(2, *two)
+    line = refusal(3, 2, "evaluate", "--from", tmp_path / "run", "--reference", DIGITS)
+    assert "2 channels" in line and "rank" not in line, "all ranks say the same: " + line
+
+
 class Code:
     """As a pickle: makes a folder when it is read."""
 
@@ -164,7 +175,8 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     save_file({"features.0.weight": torch.zeros(64, 3, 11, 11), "features.0.bias": torch.zeros(64)},
               folder / "other.safetensors")
-    state = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False, num_classes=1008).state_dict()
+    state = torchvision.models.inception_v3(weights=None, init_weights=False, aux_logits=False,
+                                            num_classes=1008).state_dict()
     del state["Mixed_7c.branch1x1.conv.weight"]
     torch.save(state, folder / "part.pth")
     torch.save({"a": torch.ones(9)}, folder / "cut.pth")

@@ -22,7 +22,8 @@ EVERYTHING = {kind: 0 for kind in ("scalars", "images", "histograms", "tensors",
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
-    options = ["--checkpoint.every", 4, "--sample.count", 12]
+    options = ["--checkpoint.every", 4, "--sample.count", 12, "--evaluate.every", 4, "--evaluate.count", 30,
+               "--evaluate.reference_count", 50, "--evaluate.metrics", "fid,pr"]
     succeed(1, *sampling(3, training(out, *options, steps=6)))
     # A run that was lost after its checkpoint of step 4, and goes on from there.
     shutil.rmtree(checkpoints(out)[-1])
@@ -51,13 +52,25 @@ def test_scalars_are_those_of_the_log(run_folder, events):
     log = [json.loads(line) for line in (run_folder / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, 9))
     names = {name for line in log for name in line} - {"step"}
-    assert {f"train/{name}" for name in names} == set(events.Tags()["scalars"])
+    assert {f"train/{name}" for name in names} == {tag for tag in events.Tags()["scalars"] if not tag.startswith("scores/")}
     for name in names:
         # Steps 5 and 6 were written twice: the restart's mark has purged the first.
         found = {event.step: event.value for event in events.Scalars(f"train/{name}")}
         assert len(events.Scalars(f"train/{name}")) == 8
         for line in log:
             np.testing.assert_allclose(found[line["step"]], line[name], rtol=1e-6)
+
+
+def test_scores_are_those_of_the_metrics(run_folder, events):
+    lines = [json.loads(line) for line in (run_folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4, 8]
+    assert {tag for tag in events.Tags()["scalars"] if tag.startswith("scores/")} == {
+        "scores/fid", "scores/precision", "scores/recall"}
+    for name in ("fid", "precision", "recall"):
+        found = events.Scalars(f"scores/{name}")
+        assert [event.step for event in found] == [4, 8], "the score of step 6, that the run has gone back on, is purged"
+        values = [line["metrics"][name]["value"] for line in lines]
+        np.testing.assert_allclose([event.value for event in found], values, rtol=1e-6)
 
 
 def test_images_are_the_grids(run_folder, events):

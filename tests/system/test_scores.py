@@ -4,7 +4,13 @@ import json
 
 from ganymede_runs import DIGITS, assert_bit_equal, checkpoints, final_tensors, run, tensors_of, training
 
-SCORES = ["--evaluate.every", 2, "--evaluate.count", 33, "--evaluate.reference_count", 100, "--evaluate.metrics", "fid,pr"]
+
+def scoring(every, metrics):
+    return ["--evaluate.every", every, "--evaluate.metrics", metrics, "--evaluate.count", 33,
+            "--evaluate.reference_count", 100]
+
+
+SCORES = scoring(2, "fid,pr")
 
 
 def train(ranks, *arguments):
@@ -19,18 +25,18 @@ def scores(out):
 
 def test_scores_change_nothing(tmp_path):
     common = ["--train.precision", "fp32"]
-    train(2, *training(tmp_path / "with", *common, *SCORES, steps=7))
-    train(2, *training(tmp_path / "without", *common, steps=7))
-    assert_bit_equal(final_tensors(tmp_path / "with", 7), final_tensors(tmp_path / "without", 7))
+    train(2, *training(tmp_path / "with", *common, *scoring(5, "fid,kid,pr,swd"), steps=12))
+    train(2, *training(tmp_path / "without", *common, steps=12))
+    assert_bit_equal(final_tensors(tmp_path / "with", 12), final_tensors(tmp_path / "without", 12))
     assert not (tmp_path / "without" / "metrics.jsonl").exists()
     lines = scores(tmp_path / "with")
-    assert [line["step"] for line in lines] == [2, 4, 6, 7]
+    assert [line["step"] for line in lines] == [5, 10, 12]
     for line in lines:
-        assert set(line["metrics"]) == {"fid", "precision", "recall"}
+        assert set(line["metrics"]) == {"fid", "kid", "precision", "recall", "swd"}
         images, reference = line["protocol"]["images"], line["protocol"]["reference"]
         assert images["count"] == 33 and images["step"] == line["step"] and images["ema"] in (True, False)
         assert reference["count"] == 100 and reference["digest"] == lines[0]["protocol"]["reference"]["digest"]
-    assert len({line["protocol"]["images"]["digest"] for line in lines}) == 4
+    assert len({line["protocol"]["images"]["digest"] for line in lines}) == 3
 
 
 def test_a_run_that_goes_on_goes_on_scoring(tmp_path):
