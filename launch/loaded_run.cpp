@@ -5,14 +5,19 @@
 namespace ganymede {
 
 LoadedRun::LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint,
-                     const std::string& device)
-    : checkpoint_(find_checkpoint(process, run_or_checkpoint)),
-      options_({parse_recipe(checkpoint_.manifest.header.at("options").get<std::string>(), "checkpoint")}) {
-  process.use_device(device, "--device", options_.train.deterministic);
+                     const std::string& device, const Settings& changes)
+    : checkpoint_(find_checkpoint(process, run_or_checkpoint)) {
+  process.together([&] {
+    const Settings stored =
+        parse_recipe(checkpoint_.manifest.header.at("options").get<std::string>(), "checkpoint");
+    options_ = std::make_unique<RunOptions>(std::vector<Settings>{stored, changes});
+    if (!changes.empty()) options_->method->check(options_->train.batch / options_->train.accumulate);
+  });
+  process.use_device(device, "--device", options_->train.deterministic);
   group_ = process.group("sampling");
-  MethodContext context = method_context(options_, *group_, *group_, process.device());
+  MethodContext context = method_context(*options_, *group_, *group_, process.device());
   context.alive = [&process](std::string_view activity) { process.note(activity); };
-  method_ = options_.method->build(context);
+  method_ = options_->method->build(context);
   restore(process, *method_, checkpoint_, *group_);
 }
 
