@@ -13,15 +13,24 @@
 namespace ganymede {
 namespace {
 
+Ddpm ddpm(const std::string& prediction, double min_snr = 0, const std::string& schedule = "linear") {
+  DdpmOptions options;
+  options.schedule.kind = schedule;
+  options.prediction = prediction;
+  options.min_snr = min_snr;
+  return Ddpm(options);
+}
+
 std::vector<std::unique_ptr<DiffusionProcess>> processes() {
   std::vector<std::unique_ptr<DiffusionProcess>> all;
   for (const char* prediction : {"eps", "x0", "v"})
-    for (const std::string& kind : NoiseSchedule::kinds())
-      all.push_back(
-          std::make_unique<Ddpm>(DdpmOptions{.schedule = {.kind = kind}, .prediction = prediction}));
+    for (const std::string& schedule : NoiseSchedule::kinds())
+      all.push_back(std::make_unique<Ddpm>(ddpm(prediction, 0, schedule)));
   all.push_back(std::make_unique<Edm>());
   all.push_back(std::make_unique<Flow>());
-  all.push_back(std::make_unique<Flow>(FlowOptions{.times = "uniform"}));
+  FlowOptions uniform_times;
+  uniform_times.times = "uniform";
+  all.push_back(std::make_unique<Flow>(uniform_times));
   return all;
 }
 
@@ -67,7 +76,9 @@ TEST(DiffusionProcess, SpacesWholeTimes) {
 // Karras et al.: of unit variance are the network's input and its target, whatever sigma.
 TEST(Edm, KeepsVariancesAtOne) {
   const double data = 0.3;
-  const Edm process(EdmOptions{.sigma_data = data});
+  EdmOptions options;
+  options.sigma_data = data;
+  const Edm process(options);
   const Coefficients c = process.coefficients(at::tensor({0.01, 0.3, 1.0, 50.0}, at::kDouble));
   const at::Tensor input = c.scale.square() * (data * data + c.sigma.square());
   const at::Tensor target = c.target_image.square() * data * data + c.target_noise.square();
@@ -82,7 +93,10 @@ TEST(Edm, DrawsLogNormalNoise) {
 }
 
 TEST(Flow, DrawsLogitNormalTimes) {
-  const at::Tensor logit = Flow(FlowOptions{.mean = 0.5, .deviation = 2}).times(uniform(20000)).logit();
+  FlowOptions options;
+  options.mean = 0.5;
+  options.deviation = 2;
+  const at::Tensor logit = Flow(options).times(uniform(20000)).logit();
   EXPECT_NEAR(logit.mean().item<double>(), 0.5, 0.06);
   EXPECT_NEAR(logit.std().item<double>(), 2, 0.05);
 }
@@ -91,7 +105,7 @@ TEST(Flow, DrawsLogitNormalTimes) {
 TEST(Ddpm, MinSnrIsOfTheImage) {
   const at::Tensor times = at::arange(0, 1000, 37, at::kDouble);
   for (const char* prediction : {"eps", "x0", "v"}) {
-    const Coefficients c = Ddpm(DdpmOptions{.prediction = prediction, .min_snr = 5}).coefficients(times);
+    const Coefficients c = ddpm(prediction, 5).coefficients(times);
     const at::Tensor snr = (c.alpha / c.sigma).square();
     // An error e of F is one of gain e of the image.
     EXPECT_LE((c.weight / c.gain.square() / snr.clamp_max(5) - 1).abs().max().item<double>(), 1e-9)
@@ -110,7 +124,7 @@ double bound_of(const Ddpm& process, double t, double x0, double eps, double v, 
 
 // Against the definitions, with figures of their own.
 TEST(Ddpm, TheBoundIsADivergenceAndALikelihood) {
-  const Ddpm process(DdpmOptions{.learned_variance = true});
+  const Ddpm process;
   const at::Tensor betas = NoiseSchedule{}.betas();
   const auto beta = [&](std::int64_t t) { return betas[t].item<double>(); };
   double bar = 1, before = 1;
