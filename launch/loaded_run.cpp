@@ -5,11 +5,13 @@
 namespace ganymede {
 
 LoadedRun::LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint,
-                     const std::string& device)
+                     const std::string& device, const Settings& changes)
     : checkpoint_(find_checkpoint(process, run_or_checkpoint)) {
   process.together([&] {
-    options_.emplace(std::vector<Settings>{
-        parse_recipe(checkpoint_.manifest.header["options"].get<std::string>(), "checkpoint")});
+    const Settings stored =
+        parse_recipe(checkpoint_.manifest.header["options"].get<std::string>(), "checkpoint");
+    options_.emplace(std::vector<Settings>{stored, changes});
+    if (!changes.empty()) options_->method->check(options_->train.batch / options_->train.accumulate);
   });
   process.use_device(device, "--device", options_->train.deterministic);
   group_ = process.group("sampling");

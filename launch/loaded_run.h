@@ -8,9 +8,10 @@ namespace ganymede {
 /// A run's networks, loaded to draw from: what `sample` and its like begin with.
 class LoadedRun {
  public:
-  /// Verifies and loads a checkpoint, or a run's newest sound one, on `device` (auto, cpu, cuda). Collective;
-  /// throws AgreedError.
-  LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint, const std::string& device);
+  /// Verifies and loads a checkpoint, or a run's newest sound one, on `device` (auto, cpu, cuda). `changes` are
+  /// options that say how to draw, in the place of the run's own. Collective; throws AgreedError.
+  LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint, const std::string& device,
+            const Settings& changes = {});
 
   const SoundCheckpoint& checkpoint() const { return checkpoint_; }
   const RunOptions& options() const { return *options_; }

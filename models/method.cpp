@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "models/diffusion/denoising.h"
 #include "models/gan/adversarial_recipe.h"
 
 namespace ganymede {
@@ -16,6 +17,7 @@ struct Entry {
 // One line a method.
 constexpr Entry table[] = {
     {"adversarial", make_adversarial_recipe},
+    {"denoising", make_denoising_recipe},
 };
 
 }  // namespace

@@ -108,6 +108,8 @@ class MethodRecipe {
   virtual void check(std::int64_t micro_batch) const = 0;
   /// What a run of so many steps should be told before it starts; may be nothing.
   virtual std::vector<std::string> warnings(std::int64_t /*steps*/) const { return {}; }
+  /// Throws Error(options) for what these networks cannot be asked when they draw.
+  virtual void check_sampling(const SampleOptions& /*options*/) const {}
   /// What a dataset must look like.
   virtual ImageSpec images() const = 0;
   /// Each player's name and number of parameters, from networks built without memory.

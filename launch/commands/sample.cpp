@@ -28,6 +28,12 @@ const std::vector<Flag> flags{
     {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
+    {"sampler.solver", "NAME", "of a diffusion model: ddpm, ddim, dpm++2m, euler, heun [the run's own]"},
+    {"sampler.steps", "N", "steps from noise to image [the run's own]"},
+    {"sampler.eta", "E", "ddim's noise, 0 to 1 [the run's own]"},
+    {"sampler.guidance", "W", "weight of the label, 1 for no guidance [the run's own]"},
+    {"sampler.guidance_least", "S", "least noise (sigma / alpha) with guidance [the run's own]"},
+    {"sampler.guidance_most", "S", "most noise with guidance [the run's own]"},
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
@@ -39,6 +45,7 @@ struct Request {
   fs::path from, out;
   SampleOptions options;
   std::int64_t count = 64, batch = 64;
+  Settings sampler;  ///< options of the run's own that are to be others
   bool asks_for_average = false;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   std::string classes, device = "auto";
@@ -61,6 +68,9 @@ Request read_request(const CommandLine& line) {
   schema.add("--device", request.device, {"auto", "cpu", "cuda"}, "");
   for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds", "device"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
+  for (const Flag& flag : flags)
+    if (flag.name.starts_with("sampler.") && line.has(flag.name))
+      request.sampler[flag.name] = {line.value(flag.name), "command line"};
   request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
 }
@@ -68,8 +78,9 @@ Request read_request(const CommandLine& line) {
 ExitCode sample(Process& process, const Request& request) {
   process.watch(request.watchdog_seconds);
   set_threads(process, 0);
-  LoadedRun run(process, request.from, request.device);
+  LoadedRun run(process, request.from, request.device, request.sampler);
   process.together([&] {
+    run.options().method->check_sampling(request.options);
     if (request.asks_for_average && std::ranges::none_of(run.method().players(), &Player::has_average))
       fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
   });

@@ -79,7 +79,7 @@ void check_allowed(const std::string& allow, std::vector<std::string> known) {
 
 /// The options decide which options there are: what chooses method and networks is read first.
 Request read_request(std::span<const std::string> arguments) {
-  const std::string choices[] = {"train.method", "gan.network"};
+  const std::string choices[] = {"train.method", "gan.network", "diffusion.network", "diffusion.process"};
   const CommandLine first = parse_command_line(arguments, flags, choices, /*lenient=*/true);
   Settings recipe;
   if (first.has("recipe")) recipe = read_recipe(recipe_path(first.value("recipe")));

@@ -17,8 +17,7 @@
 namespace ganymede {
 
 void Network::begin_phase(bool update_buffers) {
-  for (const auto& module : modules())
-    if (auto* layer = dynamic_cast<Weighted*>(module.get())) layer->begin_phase(update_buffers);
+  ganymede::begin_phase(*this, update_buffers);
 }
 
 std::vector<Exchange> Network::exchanges(const GroupLayout& layout, int /*ranks*/) const {

@@ -71,6 +71,11 @@ at::Tensor Weighted::effective_bias(at::ScalarType type) const {
   return (options_.rate == 1 ? bias_ : bias_ * options_.rate).to(type);
 }
 
+void begin_phase(torch::nn::Module& network, bool update) {
+  for (const auto& module : network.modules())
+    if (auto* layer = dynamic_cast<Weighted*>(module.get())) layer->begin_phase(update);
+}
+
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const WeightOptions& options)
     : Weighted({out, in, kernel, kernel}, options) {}
 
@@ -89,6 +94,11 @@ at::Tensor Conv2d::forward_upsampled(const at::Tensor& x) {
 at::Tensor Conv2d::forward_pooled(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
   return at::conv2d(x, effective_weight(type, WeightForm::before_pooling), effective_bias(type), 2, 1);
+}
+
+at::Tensor Conv2d::forward_strided(const at::Tensor& x, std::int64_t stride, std::int64_t padding) {
+  const at::ScalarType type = x.scalar_type();
+  return at::conv2d(x, effective_weight(type), effective_bias(type), stride, padding);
 }
 
 Linear::Linear(std::int64_t in, std::int64_t out, const WeightOptions& options)

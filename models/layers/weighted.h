@@ -58,6 +58,9 @@ class Weighted : public torch::nn::Module {
   WeightOptions options_;
 };
 
+/// begin_phase() of all such layers of a network.
+void begin_phase(torch::nn::Module& network, bool update);
+
 /// weight [out, in, k, k], k odd, stride 1, padding k / 2. Computes in x's type.
 class Conv2d : public Weighted {
  public:
@@ -67,9 +70,11 @@ class Conv2d : public Weighted {
   at::Tensor forward_upsampled(const at::Tensor& x);
   /// forward(x) averaged over 2x2 positions: folded into the kernel. k = 3; H and W even.
   at::Tensor forward_pooled(const at::Tensor& x);
+  /// With another stride, and `padding` zeros on each side.
+  at::Tensor forward_strided(const at::Tensor& x, std::int64_t stride, std::int64_t padding);
 };
 
-/// weight [out, in]: x [N, in] -> [N, out], in x's type.
+/// weight [out, in]: x [..., in] -> [..., out], in x's type.
 class Linear : public Weighted {
  public:
   Linear(std::int64_t in, std::int64_t out, const WeightOptions& options);

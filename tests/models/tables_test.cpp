@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "models/diffusion/denoiser.h"
+#include "models/diffusion/process.h"
 #include "models/gan/loss.h"
 #include "models/gan/network.h"
 #include "tests/folder_names.h"
@@ -24,6 +26,18 @@ TEST(GanLosses, AreThoseOfTheirFolder) {
   EXPECT_EQ(as_set(gan_loss_names()), names_in("models/gan/losses", ".h"));
   for (const std::string& name : gan_loss_names()) EXPECT_NE(make_gan_loss(name), nullptr);
   EXPECT_THROW(make_gan_loss("nonesuch"), Error);
+}
+
+TEST(Denoisers, AreThoseOfTheirFolder) {
+  EXPECT_EQ(as_set(denoiser_names()), names_in("models/diffusion/networks", ".h"));
+  for (const std::string& name : denoiser_names()) EXPECT_NE(make_denoiser_network(name), nullptr);
+  EXPECT_THROW(make_denoiser_network("nonesuch"), Error);
+}
+
+TEST(DiffusionProcesses, AreThoseOfTheirFolder) {
+  EXPECT_EQ(as_set(diffusion_process_names()), names_in("models/diffusion/processes", ".h"));
+  for (const std::string& name : diffusion_process_names()) EXPECT_NE(make_diffusion_process(name), nullptr);
+  EXPECT_THROW(make_diffusion_process("nonesuch"), Error);
 }
 
 }  // namespace

@@ -1,0 +1,209 @@
+#include "models/diffusion/denoising.h"
+
+#include "core/device.h"
+#include "core/error.h"
+#include "core/trace_range.h"
+#include "models/layers/weighted.h"
+
+namespace ganymede {
+
+void DenoisingOptions::describe(OptionSchema& schema) {
+  schema.add("diffusion.loss", loss, {"mse", "l1"}, "what is taken of the network's error");
+  schema.add("diffusion.label_dropout", label_dropout, "", {0, 1},
+             "probability that an image is shown without its label, for guidance");
+  denoiser.describe(schema, "denoiser");
+  denoiser.describe_average(schema, "denoiser");
+  draw.describe(schema);
+}
+
+DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const DiffusionProcess& process,
+                                 const DenoisingOptions& options, const MethodContext& context)
+    : network_description_(network),
+      process_(process),
+      options_(options),
+      context_(context),
+      network_(network.build(shape())),
+      player_("denoiser", network_, options.denoiser, context.dtype, context.device, context.gradients,
+              context.bucket_bytes, context.scale_loss()) {}
+
+DenoiserShape DenoisingMethod::shape() const {
+  return {options_.label_dropout > 0, process_.learns_variance()};
+}
+
+void DenoisingMethod::initialise() {
+  network_->initialise(context_.seed);
+  player_.reset_average();
+}
+
+std::vector<CollectiveCost> DenoisingMethod::costs_per_step() const {
+  return {{"denoiser gradients", static_cast<std::int64_t>(player_.reducer().buckets().size()),
+           static_cast<std::int64_t>(player_.gradient_arena().nbytes())}};
+}
+
+at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {
+  if (options_.label_dropout == 0) return labels.clamp_min(0);
+  RandomKey drop_key = key;
+  drop_key.stream = "label dropout";
+  const at::Tensor dropped =
+      RandomStream(drop_key).uniform(first, labels.size(0), 1, at::kDouble).squeeze(1) <
+      options_.label_dropout;
+  // An image without a label is what the network learns to do without one from.
+  return labels.masked_fill(to_device(dropped, labels.device()).logical_or(labels < 0),
+                            network_description_.images().classes);
+}
+
+DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const RandomKey& key,
+                                                std::int64_t first) {
+  const at::Tensor& x0 = batch.images;
+  const std::int64_t count = x0.size(0), width = x0.numel() / count, channels = x0.size(1);
+  RandomKey eps_key = key, time_key = key;
+  eps_key.stream = "eps";
+  time_key.stream = "time";
+  const at::Tensor normal =
+      RandomStream(eps_key).normal(first, count, width, context_.dtype).view(x0.sizes());
+  const at::Tensor eps = to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), context_.device);
+  const at::Tensor times =
+      process_.times(RandomStream(time_key).uniform(first, count, 1, at::kDouble).squeeze(1));
+  const Coefficients c = process_.coefficients(times);
+  const at::Tensor xt = per_image(c.alpha, x0) * x0 + per_image(c.sigma, x0) * eps;
+  const at::Tensor labels = told(batch.labels, key, first);
+  const DenoiserContext forward{context_.activations, LayerDraws{key, first}};
+  const at::Tensor out = network_->forward(per_image(c.scale, x0) * xt,
+                                           to_device(c.condition, context_.device), labels, forward);
+  const at::Tensor f = out.narrow(1, 0, channels);
+  const at::Tensor target = per_image(c.target_image, x0) * x0 + per_image(c.target_noise, x0) * eps;
+  const double share = 1.0 / static_cast<double>(context_.batch);
+  const at::Tensor difference = f - target;
+  const at::Tensor distance = options_.loss == "l1" ? difference.abs() : difference.square();
+  const at::Tensor error = (per_image(c.weight, x0) * distance).sum() / static_cast<double>(width);
+  show("denoiser.x0", x0);
+  show("denoiser.eps", eps);
+  show("denoiser.times", times);
+  show("denoiser.labels", labels);
+  show("denoiser.output", out);
+  if (!process_.learns_variance()) return {error * share, {}};
+  const at::Tensor bound = process_.bound(x0, xt, f.detach(), out.narrow(1, channels, channels), times).sum();
+  return {error * share, bound * share};
+}
+
+StepReport DenoisingMethod::step(std::int64_t step, const NextBatch& next) {
+  const TraceRange range("denoiser");
+  const RandomKey key{.seed = context_.seed,
+                      .reseed = context_.reseed,
+                      .phase = "denoiser",
+                      .step = static_cast<std::uint64_t>(step)};
+  const auto add = [](at::Tensor& sum, const at::Tensor& part) {
+    const at::Tensor figure = part.detach().to(at::kDouble);
+    sum = sum.defined() ? sum + figure : figure;
+  };
+  at::Tensor error, bound;
+  begin_phase(*network_, true);
+  player_.zero_gradients();
+  for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
+    const Batch batch = next();
+    context_.note("denoiser update");
+    if (micro_step + 1 == context_.accumulate) player_.reducer().arm();
+    const Losses part = losses(batch, key, micro_step * context_.micro_batch() + batch.share.first);
+    add(error, part.error);
+    if (part.bound.defined()) add(bound, part.bound);
+    const at::Tensor loss = part.bound.defined() ? part.error + part.bound : part.error;
+    show("denoiser.loss", loss);
+    player_.backward(loss);
+  }
+  player_.finish_gradients();
+  if (observe)
+    for (const auto& [name, gradient] : player_.gradients()) show("denoiser.gradient." + name, gradient);
+  player_.update();
+  StepReport report{{"loss", error}};
+  if (bound.defined()) report.emplace_back("bound", bound);
+  return report;
+}
+
+std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) {
+  const bool average = options.ema && player_.has_average();
+  auto network = network_description_.build(shape());
+  network->to(context_.device, context_.dtype);
+  copy_tensors(player_.weights(average), parameters_of(*network));
+  copy_tensors(player_.buffers(average), buffers_of(*network));
+  return std::make_unique<DiffusionSampler>(
+      std::move(network), process_, options_.draw,
+      DiffusionSampler::Setting{options.seed, network_description_.images(), options_.label_dropout > 0,
+                                context_.activations, context_.dtype, context_.device, context_.alive});
+}
+
+namespace {
+
+class DenoisingRecipe final : public MethodRecipe {
+ public:
+  explicit DenoisingRecipe(const Settings& settings) {
+    const auto choose = [&](const char* key, std::string& choice) {
+      if (const auto setting = settings.find(key); setting != settings.end()) choice = setting->second.value;
+    };
+    choose("diffusion.network", network_name_);
+    choose("diffusion.process", process_name_);
+    network_ = make_denoiser_network(network_name_);
+    process_ = make_diffusion_process(process_name_);
+  }
+
+  void describe(OptionSchema& schema) override {
+    schema.add("diffusion.network", network_name_, denoiser_names(), "what denoises");
+    schema.add("diffusion.process", process_name_, diffusion_process_names(),
+               "how images become noise, and what is learned of it");
+    options_.describe(schema);
+    process_->describe(schema);
+    network_->describe(schema);
+  }
+
+  void check(std::int64_t /*micro_batch*/) const override {
+    network_->check();
+    process_->check();
+    options_.denoiser.check("denoiser");
+    if (options_.label_dropout > 0 && images().classes == 1)
+      fail(ExitCode::options,
+           "diffusion.label_dropout = {}: there is one class, so there is no label to leave out",
+           options_.label_dropout);
+    options_.draw.check(*process_, options_.label_dropout > 0);
+  }
+
+  void check_sampling(const SampleOptions& options) const override {
+    if (options.truncation > 0)
+      fail(ExitCode::options, "--truncation is of a GAN's z: a diffusion model takes --sampler.guidance");
+    if (options.batch_norm != "running")
+      fail(ExitCode::options, "--batchnorm {}: this network has no batch norm", options.batch_norm);
+  }
+
+  std::vector<std::string> warnings(std::int64_t steps) const override {
+    std::vector<std::string> all{options_.denoiser.warning("denoiser", steps)};
+    std::erase(all, "");
+    return all;
+  }
+
+  ImageSpec images() const override { return network_->images(); }
+
+  /// With fixed tables (the places' embedding), as papers count.
+  std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
+    const auto network = network_->build({options_.label_dropout > 0, process_->learns_variance()});
+    std::int64_t sum = 0;
+    for (const at::Tensor& parameter : network->parameters()) sum += parameter.numel();
+    for (const at::Tensor& table : network->buffers()) sum += table.numel();
+    return {{"denoiser", sum}};
+  }
+
+  std::unique_ptr<Method> build(const MethodContext& context) const override {
+    return std::make_unique<DenoisingMethod>(*network_, *process_, options_, context);
+  }
+
+ private:
+  std::string network_name_ = "unet", process_name_ = "ddpm";
+  std::unique_ptr<DenoiserNetwork> network_;
+  std::unique_ptr<DiffusionProcess> process_;
+  DenoisingOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<MethodRecipe> make_denoising_recipe(const Settings& settings) {
+  return std::make_unique<DenoisingRecipe>(settings);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "models/diffusion/diffusion_sampler.h"
+#include "models/method.h"
+
+namespace ganymede {
+
+struct DenoisingOptions {
+  std::string loss = "mse";
+  double label_dropout = 0;
+  OptimizerOptions denoiser{.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .ema = 0.9999};
+  DrawOptions draw;
+
+  void describe(OptionSchema& schema);
+};
+
+/// Denoising diffusion: a step is one update of the denoiser on a global batch. With the coefficients of the
+/// process (models/diffusion/process.h) at a time drawn for each image, the loss is the mean over images of
+///
+///     weight |F - (target_image x_0 + target_noise eps)|^2 / (C H W)
+///
+/// with "l1" the absolute value in the place of the square, plus, where the variance is learned, the term of the variational bound. Noise, times and which images go
+/// without their label depend on (seed, step, position in the global batch) alone.
+class DenoisingMethod final : public Method {
+ public:
+  DenoisingMethod(const DenoiserNetwork& network, const DiffusionProcess& process,
+                  const DenoisingOptions& options, const MethodContext& context);
+
+  std::vector<Player*> players() override { return {&player_}; }
+  std::int64_t batches_per_step() const override { return 1; }
+  std::vector<CollectiveCost> costs_per_step() const override;
+  void initialise() override;
+  StepReport step(std::int64_t step, const NextBatch& next) override;
+  std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
+
+ private:
+  /// A micro-batch's part of the losses: sums over its images, over the global batch.
+  struct Losses {
+    at::Tensor error, bound;
+  };
+
+  DenoiserShape shape() const;
+  /// The labels that the network is told: some left out.
+  at::Tensor told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const;
+  Losses losses(const Batch& batch, const RandomKey& key, std::int64_t first);
+
+  const DenoiserNetwork& network_description_;
+  const DiffusionProcess& process_;
+  DenoisingOptions options_;
+  MethodContext context_;
+  std::shared_ptr<Denoiser> network_;
+  Player player_;
+};
+
+std::unique_ptr<MethodRecipe> make_denoising_recipe(const Settings& settings);
+
+}  // namespace ganymede

@@ -1,0 +1,120 @@
+#include "models/diffusion/diffusion_sampler.h"
+
+#include <cmath>
+
+#include "core/device.h"
+#include "core/error.h"
+#include "core/philox.h"
+#include "models/layers/weighted.h"
+
+namespace ganymede {
+
+void DrawOptions::describe(OptionSchema& schema) {
+  schema.add("sampler.solver", solver, solver_names(), "how noise becomes an image", OnResume::free);
+  schema.add("sampler.steps", steps, "steps", {1, 100000}, "from noise to image", OnResume::free);
+  schema.add("sampler.spacing", spacing, {"trailing", "leading"},
+             "which of the chain's times are used: the last of each stretch, or the first", OnResume::free);
+  schema.add("sampler.eta", solver_options.eta, "", {0, 1}, "ddim's noise, 0 for none", OnResume::free);
+  schema.add("sampler.variance", solver_options.variance, {"small", "large"},
+             "of ddpm's steps, where the network does not learn it", OnResume::free);
+  schema.add("sampler.guidance", guidance, "", {0, 1000}, "weight of the label, 1 for no guidance",
+             OnResume::free);
+  schema.add("sampler.guidance_least", guidance_least, "", {0, 1e9},
+             "least noise (sigma / alpha) with guidance", OnResume::free);
+  schema.add("sampler.guidance_most", guidance_most, "", {0, 1e9}, "most noise (sigma / alpha) with guidance",
+             OnResume::free);
+  schema.add("sampler.clip", clip, "each step's estimate of the image is clipped to [-1, 1]", OnResume::free);
+}
+
+void DrawOptions::check(const DiffusionProcess& process, bool without_label) const {
+  process.path(steps, spacing);
+  if (guidance != 1 && !without_label)
+    fail(ExitCode::options,
+         "sampler.guidance = {} needs a network that has learned without labels: train with classes and "
+         "diffusion.label_dropout above 0, or set sampler.guidance = 1",
+         guidance);
+  if (guidance_least > guidance_most)
+    fail(ExitCode::options, "sampler.guidance_least = {} is above sampler.guidance_most = {}", guidance_least,
+         guidance_most);
+}
+
+std::vector<PathPoint> path_of(const DiffusionProcess& process, std::int64_t steps,
+                               const std::string& spacing) {
+  const at::Tensor times = process.path(steps, spacing);
+  const Coefficients c = process.coefficients(times);
+  std::vector<PathPoint> path;
+  for (std::int64_t i = 0; i < steps; ++i)
+    path.push_back({c.alpha[i].item<double>(), c.sigma[i].item<double>(), times[i].item<double>()});
+  path.push_back({});
+  return path;
+}
+
+DiffusionSampler::DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
+                                   const DrawOptions& options, Setting setting)
+    : network_(std::move(network)),
+      process_(process),
+      options_(options),
+      setting_(std::move(setting)),
+      path_(path_of(process, options.steps, options.spacing)) {
+  begin_phase(*network_, false);
+}
+
+at::Tensor DiffusionSampler::noise(std::string_view stream, std::uint64_t step, std::int64_t first,
+                                   std::int64_t count) const {
+  const ImageSpec& spec = setting_.images;
+  const RandomStream random({.seed = setting_.seed, .phase = "sample", .step = step, .stream = stream});
+  const at::Tensor normal =
+      random.normal(first, count, spec.channels * spec.height * spec.width, setting_.dtype)
+          .view({count, spec.channels, spec.height, spec.width});
+  return to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), setting_.device);
+}
+
+Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels) {
+  const std::int64_t count = x.size(0), none = setting_.images.classes;
+  const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
+  const at::Tensor seen = per_image(c.scale, x) * x;
+  // sigma / alpha may be infinite.
+  const bool guided = options_.guidance != 1 && point.sigma >= options_.guidance_least * point.alpha &&
+                      point.sigma <= options_.guidance_most * point.alpha;
+  const DenoiserContext context{setting_.activations};
+  const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {
+    const at::Tensor condition =
+        to_device(c.condition.expand({images.size(0)}).contiguous(), setting_.device);
+    return network_->forward(images, condition, kinds, context);
+  };
+  const std::int64_t channels = x.size(1);
+  at::Tensor out =
+      guided ? run(at::cat({seen, seen}), at::cat({labels, at::full_like(labels, none)})) : run(seen, labels);
+  Denoised result;
+  // Guidance is of the image, not of the variance.
+  if (process_.learns_variance()) result.variance = out.narrow(0, 0, count).narrow(1, channels, channels);
+  out = out.narrow(1, 0, channels);
+  if (guided) {
+    const at::Tensor with = out.narrow(0, 0, count), without = out.narrow(0, count, count);
+    out = without + options_.guidance * (with - without);
+  }
+  result.image = per_image(c.keep, x) * x + per_image(c.gain, x) * out;
+  if (options_.clip) result.image = result.image.clamp(-1, 1);
+  return result;
+}
+
+at::Tensor DiffusionSampler::images(std::int64_t first, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const std::int64_t count = labels.size(0);
+  const at::Tensor kinds = to_device(labels, setting_.device);
+  const auto solver = make_solver(options_.solver, options_.solver_options);
+  // Where images shrink as noise grows, what little is left of them counts as noise.
+  const PathPoint& start = path_.front();
+  const double scale = start.alpha < 1 ? std::hypot(start.alpha, start.sigma) : start.sigma;
+  at::Tensor x = noise("noise", 0, first, count) * scale;
+  for (std::size_t i = 0; i + 1 < path_.size(); ++i) {
+    if (setting_.alive) setting_.alive("sampling");
+    x = solver->step(
+        x, path_[i], path_[i + 1],
+        [&](const at::Tensor& at_x, const PathPoint& point) { return denoise(at_x, point, kinds); },
+        [&] { return noise("step", i + 1, first, count); });
+  }
+  return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+}  // namespace ganymede

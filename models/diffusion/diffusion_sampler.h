@@ -1,0 +1,63 @@
+#pragma once
+
+#include "models/diffusion/denoiser.h"
+#include "models/diffusion/process.h"
+#include "models/diffusion/solver.h"
+#include "models/method.h"
+
+namespace ganymede {
+
+/// How images are drawn.
+struct DrawOptions {
+  std::string solver = "ddim";
+  std::int64_t steps = 50;
+  std::string spacing = "trailing";
+  SolverOptions solver_options;
+  double guidance = 1;
+  double guidance_least = 0, guidance_most = 1e9;  ///< of sigma / alpha
+  bool clip = true;
+
+  void describe(OptionSchema& schema);
+  /// Throws Error(options) where they do not fit together, or need labels to have been left out in training.
+  void check(const DiffusionProcess& process, bool without_label) const;
+};
+
+/// Draws images by a denoiser. With guidance w its output F becomes, for noise sigma / alpha within the
+/// interval,
+///
+///     F(x, none) + w (F(x, label) - F(x, none))
+///
+/// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
+/// guidance, and w = 0 no label. Both are one forward of twice the images.
+class DiffusionSampler final : public Sampler {
+ public:
+  struct Setting {
+    std::uint64_t seed;
+    ImageSpec images;
+    bool without_label;  ///< whether the network has a label for none
+    std::optional<at::ScalarType> activations;
+    at::ScalarType dtype;
+    at::Device device;
+    std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
+  };
+  /// `process` must outlive it.
+  DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
+                   const DrawOptions& options, Setting setting);
+  at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
+
+ private:
+  at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
+  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels);
+
+  std::shared_ptr<Denoiser> network_;
+  const DiffusionProcess& process_;
+  DrawOptions options_;
+  Setting setting_;
+  std::vector<PathPoint> path_;  // the image last
+};
+
+/// The points of a way of `steps` steps, with the image after the last.
+std::vector<PathPoint> path_of(const DiffusionProcess& process, std::int64_t steps,
+                               const std::string& spacing);
+
+}  // namespace ganymede

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+
+#include "core/options.h"
+
+namespace ganymede {
+
+/// What a process says of images at their times, [N] each, float64 on the host. An image x_0 at time t is
+///
+///     x_t = alpha x_0 + sigma eps,   eps ~ N(0, I)
+///
+/// and the network's output F, with D its estimate of x_0,
+///
+///     F = network(scale x_t, condition),   D = keep x_t + gain F
+///
+/// learns target = target_image x_0 + target_noise eps by weight times the mean square error.
+struct Coefficients {
+  at::Tensor alpha, sigma, scale, condition, target_image, target_noise, keep, gain, weight;
+};
+
+/// A way from images to noise, and what a network is to learn of it: DDPM, EDM, flow matching. Times are
+/// float64; what a time means is the process's own.
+class DiffusionProcess {
+ public:
+  virtual ~DiffusionProcess() = default;
+  virtual void describe(OptionSchema& schema) = 0;
+  /// Throws Error(options) where single options are in range but do not fit together.
+  virtual void check() const {}
+  /// Times to train at, by numbers [N] uniform in [0, 1).
+  virtual at::Tensor times(const at::Tensor& uniform) const = 0;
+  virtual Coefficients coefficients(const at::Tensor& times) const = 0;
+  /// `steps` times to sample at, from noise towards the image (which comes after the last of them), spaced
+  /// "trailing" or "leading" where they are whole numbers. Throws Error(options) for more steps than there
+  /// are times.
+  virtual at::Tensor path(std::int64_t steps, const std::string& spacing) const = 0;
+
+  /// Whether the network gives a second output v, as large as F, for the variance of DDPM's backward step.
+  virtual bool learns_variance() const { return false; }
+  /// A term of the variational bound in bits a dimension, [N], which v learns by: images x_0 and x_t, the
+  /// output F without its graph. learns_variance() only.
+  virtual at::Tensor bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& f,
+                           const at::Tensor& v, const at::Tensor& times) const;
+};
+
+/// The names in the table.
+std::vector<std::string> diffusion_process_names();
+/// Throws Error(options) that lists the names.
+std::unique_ptr<DiffusionProcess> make_diffusion_process(const std::string& name);
+
+/// Figures [N] of images as a column that multiplies `like` [N, C, H, W]: its type and device, without a wait.
+at::Tensor per_image(const at::Tensor& figures, const at::Tensor& like);
+
+}  // namespace ganymede

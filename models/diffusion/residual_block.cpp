@@ -1,0 +1,70 @@
+#include "models/diffusion/residual_block.h"
+
+namespace ganymede {
+namespace {
+
+at::Tensor resample(const at::Tensor& x, Resampling resampling) {
+  if (resampling == Resampling::down) return at::avg_pool2d(x, 2);
+  if (resampling == Resampling::up)
+    return at::upsample_nearest2d(x, at::IntArrayRef({x.size(2) * 2, x.size(3) * 2}));
+  return x;
+}
+
+}  // namespace
+
+ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options,
+                             const std::string& name, Resampling resampling)
+    : resampling_(resampling), scale_shift_(options.scale_shift) {
+  norm1_ = register_module("norm1", std::make_shared<GroupNorm>(options.groups, in, options.eps));
+  conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, WeightOptions{}));
+  time_ = register_module(
+      "time_emb_proj",
+      std::make_shared<Linear>(options.embedding, scale_shift_ ? 2 * out : out, WeightOptions{}));
+  norm2_ = register_module("norm2", std::make_shared<GroupNorm>(options.groups, out, options.eps));
+  dropout_ = register_module("dropout", std::make_shared<Dropout>(options.dropout, name));
+  conv2_ = register_module("conv2", std::make_shared<Conv2d>(out, out, 3, WeightOptions{}));
+  if (in != out)
+    shortcut_ = register_module("conv_shortcut", std::make_shared<Conv2d>(in, out, 1, WeightOptions{}));
+}
+
+at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
+  const at::Tensor e = time_->forward(emb).to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1);
+  at::Tensor h = at::silu(norm1_->forward(x));
+  h = resampling_ == Resampling::up ? conv1_->forward_upsampled(h)
+                                    : conv1_->forward(resample(h, resampling_));
+  if (scale_shift_) {
+    const auto parts = e.chunk(2, 1);
+    h = norm2_->forward(h) * (1 + parts[0]) + parts[1];
+  } else {
+    h = norm2_->forward(h + e);
+  }
+  h = conv2_->forward(dropout_->forward(at::silu(h), draws));
+  const at::Tensor direct = resample(x, resampling_);
+  return (shortcut_ ? shortcut_->forward(direct) : direct) + h;
+}
+
+AttentionBlock::AttentionBlock(std::int64_t channels, std::int64_t heads, const BlockOptions& options)
+    : MultiHeadAttention(channels, heads) {
+  norm_ = register_module("group_norm", std::make_shared<GroupNorm>(options.groups, channels, options.eps));
+}
+
+at::Tensor AttentionBlock::forward(const at::Tensor& x) {
+  const at::Tensor tokens = norm_->forward(x).permute({0, 2, 3, 1}).flatten(1, 2);  // [N, HW, C]
+  const at::Tensor mixed = MultiHeadAttention::forward(tokens);
+  return x + mixed.view({x.size(0), x.size(2), x.size(3), x.size(1)}).permute({0, 3, 1, 2});
+}
+
+Downsampling::Downsampling(std::int64_t channels, bool symmetric) : symmetric_(symmetric) {
+  conv_ = register_module("conv", std::make_shared<Conv2d>(channels, channels, 3, WeightOptions{}));
+}
+
+at::Tensor Downsampling::forward(const at::Tensor& x) {
+  if (symmetric_) return conv_->forward_strided(x, 2, 1);
+  return conv_->forward_strided(at::constant_pad_nd(x, {0, 1, 0, 1}), 2, 0);
+}
+
+Upsampling::Upsampling(std::int64_t channels) {
+  conv_ = register_module("conv", std::make_shared<Conv2d>(channels, channels, 3, WeightOptions{}));
+}
+
+}  // namespace ganymede

@@ -1,0 +1,78 @@
+#pragma once
+
+#include "models/layers/dropout.h"
+#include "models/layers/group_norm.h"
+#include "models/layers/multi_head_attention.h"
+#include "models/layers/weighted.h"
+
+namespace ganymede {
+
+/// What the blocks of a UNet have in common.
+struct BlockOptions {
+  std::int64_t embedding = 512;  ///< width of the embedded time and label
+  std::int64_t groups = 32;
+  double eps = 1e-5;
+  double dropout = 0;
+  bool scale_shift = false;
+};
+
+enum class Resampling { none, up, down };
+
+/// A residual block of DDPM's UNet, with names as diffusers has them ("norm1", "conv1", "time_emb_proj", ...):
+///
+///     h = conv1(silu(norm1(x))),  e = time_emb_proj(emb)
+///     y = x + conv2(dropout(silu(norm2(h + e))))             without scale_shift
+///     y = x + conv2(dropout(silu(norm2(h) (1 + a) + b)))     with, e = (a, b)  (ADM, arXiv 2105.05233)
+///
+/// x passes a 1x1 convolution "conv_shortcut" where the numbers of channels differ. With resampling, x and the
+/// input of conv1 are doubled (nearest) or halved (mean of 2x2) in size. emb comes through its SiLU.
+class ResidualBlock : public torch::nn::Module {
+ public:
+  /// `name` tells its dropout from others'.
+  ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
+                Resampling resampling = Resampling::none);
+  /// x [N, in, H, W], emb [N, embedding].
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws);
+
+ private:
+  Resampling resampling_;
+  bool scale_shift_;
+  std::shared_ptr<GroupNorm> norm1_, norm2_;
+  std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
+  std::shared_ptr<Linear> time_;
+  std::shared_ptr<Dropout> dropout_;
+};
+
+/// y = x + attention(norm(x)) over positions: "group_norm", "to_q", ... x [N, C, H, W] in channels_last order.
+class AttentionBlock : public MultiHeadAttention {
+ public:
+  AttentionBlock(std::int64_t channels, std::int64_t heads, const BlockOptions& options);
+  at::Tensor forward(const at::Tensor& x);
+
+ private:
+  std::shared_ptr<GroupNorm> norm_;
+};
+
+/// Halves the size: a 3x3 convolution "conv" of stride 2, with zeros on all sides or, as in the original DDPM,
+/// below and to the right only.
+class Downsampling : public torch::nn::Module {
+ public:
+  Downsampling(std::int64_t channels, bool symmetric);
+  at::Tensor forward(const at::Tensor& x);
+
+ private:
+  std::shared_ptr<Conv2d> conv_;
+  bool symmetric_;
+};
+
+/// Doubles the size, nearest, then a 3x3 convolution "conv".
+class Upsampling : public torch::nn::Module {
+ public:
+  explicit Upsampling(std::int64_t channels);
+  at::Tensor forward(const at::Tensor& x) { return conv_->forward_upsampled(x); }
+
+ private:
+  std::shared_ptr<Conv2d> conv_;
+};
+
+}  // namespace ganymede

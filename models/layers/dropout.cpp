@@ -1,0 +1,33 @@
+#include "models/layers/dropout.h"
+
+#include <cmath>
+
+#include "core/device.h"
+
+namespace ganymede {
+
+Dropout::Dropout(double p, std::string layer)
+    : threshold_(static_cast<std::uint32_t>(std::lround(p * 65536))), layer_(std::move(layer)) {}
+
+at::Tensor Dropout::forward(const at::Tensor& x, const LayerDraws* draws) const {
+  if (!draws || threshold_ == 0) return x;
+  RandomKey key = draws->key;
+  key.layer = layer_;
+  key.stream = "dropout";
+  const RandomStream random(key);
+  const std::int64_t width = x.numel() / x.size(0);
+  const float scale = 65536.0F / static_cast<float>(65536 - threshold_);
+  at::Tensor mask = at::empty({x.size(0), width}, at::kFloat);
+  float* out = mask.data_ptr<float>();
+  for (std::int64_t row = 0; row < x.size(0); ++row)
+    for (std::int64_t i = 0; i < width; i += 4) {
+      const std::uint64_t bits =
+          random.bits(static_cast<std::uint64_t>(draws->first + row), static_cast<std::uint32_t>(i / 4));
+      for (std::int64_t j = 0; j < std::min<std::int64_t>(4, width - i); ++j)
+        *out++ = ((bits >> (16 * j)) & 0xFFFF) < threshold_ ? 0.0F : scale;
+    }
+  mask = to_device(mask.to(x.scalar_type()), x.device()).view(x.sizes());
+  return x * (x.dim() == 4 ? mask.contiguous(x.suggest_memory_format()) : mask);
+}
+
+}  // namespace ganymede

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+namespace ganymede {
+
+/// Group normalisation (Wu and He, arXiv 1803.08494): each image's channels in `groups` runs, each run
+/// normalised over its channels and positions, then gain "weight" and "bias" [C]. x [N, C, ...], C a multiple
+/// of `groups`; sums are float32 or better whatever x's type.
+class GroupNorm : public torch::nn::Module {
+ public:
+  GroupNorm(std::int64_t groups, std::int64_t channels, double eps);
+  at::Tensor forward(const at::Tensor& x) const;
+
+ private:
+  std::int64_t groups_;
+  double eps_;
+  at::Tensor weight_, bias_;
+};
+
+}  // namespace ganymede

@@ -1,0 +1,44 @@
+// What the recipes' networks count, against the peers' own classes and papers.
+
+#include <gtest/gtest.h>
+
+#include "launch/recipe.h"
+
+namespace ganymede {
+namespace {
+
+std::int64_t count_of(const std::string& recipe, const Settings& changes = {}) {
+  const RunOptions options({read_recipe(recipe_path(recipe)), changes});
+  const auto counts = options.method->parameter_counts();
+  EXPECT_EQ(counts.size(), 1u);
+  return counts[0].second;
+}
+
+TEST(ParameterCounts, OfDdpm) {
+  EXPECT_EQ(count_of("ddpm-cifar10"), 35'746'307);
+}
+
+TEST(ParameterCounts, OfTransformers) {
+  EXPECT_EQ(count_of("dit-s2"), 32'963'360);
+  EXPECT_EQ(count_of("dit-s8"), 33'148'160);
+  EXPECT_EQ(count_of("dit-b2"), 130'512'416);
+  EXPECT_EQ(count_of("dit-b4"), 130'475'648);
+  EXPECT_EQ(count_of("dit-l2"), 458'102'816);
+  EXPECT_EQ(count_of("dit-xl2"), 675'129'632);
+}
+
+TEST(ParameterCounts, OfAdm) {
+  EXPECT_EQ(count_of("adm-imagenet64"), 295'904'454);
+  EXPECT_EQ(count_of("adm-imagenet128"), 421'529'606);
+  EXPECT_EQ(count_of("adm-imagenet256"), 553'838'086);
+  EXPECT_EQ(count_of("adm-imagenet256", {{"unet.classes", {"1", "test"}}}), 552'814'086);
+  EXPECT_EQ(count_of("adm-imagenet512"), 558'997'638);
+}
+
+TEST(ParameterCounts, OfLatentDiffusion) {
+  EXPECT_EQ(count_of("ldm4-celebahq"), 274'056'163);
+  EXPECT_EQ(count_of("ldm8-churches"), 294'966'916);
+}
+
+}  // namespace
+}  // namespace ganymede

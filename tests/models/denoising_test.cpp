@@ -1,0 +1,187 @@
+// Denoising diffusion as a method: the same on any number of ranks, repeatable, resumable, in bfloat16 too.
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "tests/distributed/world.h"
+#include "tests/models/small_denoiser.h"
+
+namespace ganymede {
+namespace {
+
+using test::SmallDenoiser;
+using test::SmallDenoiserOptions;
+using test::world;
+
+constexpr std::int64_t steps = 6;
+constexpr double bound = 1e-9;
+
+using Options = std::map<std::string, std::string>;
+
+NamedTensors train_alone(const SmallDenoiserOptions& options) {
+  const auto alone = make_single_communicator();
+  SmallDenoiser run(options, *alone);
+  run.train(steps);
+  return run.state();
+}
+
+/// The largest relative L2 of a tensor. The bias of keys adds the same to all of a query's logits, which the softmax
+/// takes away: its gradient is rounding, which Adam magnifies.
+double difference(const NamedTensors& run, const NamedTensors& reference) {
+  double worst = 0;
+  for (std::size_t i = 0; i < reference.size(); ++i) {
+    const auto& [name, expected] = reference[i];
+    EXPECT_EQ(run[i].first, name);
+    if (name.ends_with("to_k.bias") || expected.numel() == 0) continue;
+    const double absolute = (run[i].second - expected).norm().item<double>();
+    if (absolute > 0) worst = std::max(worst, absolute / expected.norm().item<double>());
+  }
+  return worst;
+}
+
+void expect_same_run(const SmallDenoiserOptions& options) {
+  const auto group = world().duplicate("gradients");
+  SmallDenoiser run(options, *group);
+  run.train(steps);
+  const NamedTensors state = run.state();
+  for (const auto& [name, tensor] : state) EXPECT_TRUE(test::equal_on_all_ranks(tensor)) << name;
+  if (world().rank() == 0) {
+    EXPECT_LE(difference(state, train_alone(options)), bound);
+  }
+}
+
+TEST(DenoisingRankInvariance, OfAnAwkwardBatchWithDropout) {
+  expect_same_run({.batch = 7});
+}
+TEST(DenoisingRankInvariance, WithAccumulationAndMinSnr) {
+  expect_same_run({.batch = 10,
+                   .accumulate = 2,
+                   .options = {{"ddpm.schedule", "cosine"},
+                               {"ddpm.prediction", "v"},
+                               {"ddpm.min_snr", "5"},
+                               {"unet.scale_shift", "true"},
+                               {"unet.residual_resampling", "true"}}});
+}
+TEST(DenoisingRankInvariance, WithLearnedVarianceAndL1) {
+  expect_same_run({.batch = 5, .options = {{"ddpm.learned_variance", "true"}, {"diffusion.loss", "l1"}}});
+}
+TEST(DenoisingRankInvariance, OfEdm) {
+  expect_same_run({.batch = 5, .options = {{"diffusion.process", "edm"}, {"denoiser.clip", "0.1"}}});
+}
+TEST(DenoisingRankInvariance, OfFlowMatchingWithATransformer) {
+  expect_same_run({.batch = 5, .options = {{"diffusion.process", "flow"}, {"diffusion.network", "dit"}}});
+}
+
+// The bound is worth something: one image less of dropout's randomness breaks it.
+TEST(DenoisingRankInvariance, AnotherProbabilityOfDropoutBreaksTheBound) {
+  EXPECT_GT(difference(train_alone({.options = {{"unet.dropout", "0.21"}}}), train_alone({})), 1e3 * bound);
+}
+
+TEST(Denoising, RepeatsAndResumesBitForBit) {
+  for (const auto activations : {std::optional<at::ScalarType>(), std::optional(at::kBFloat16)}) {
+    const SmallDenoiserOptions options{.dtype = at::kFloat, .activations = activations};
+    const auto group = world().duplicate("gradients");
+    SmallDenoiser whole(options, *group), again(options, *group), resumed(options, *group);
+    whole.train(3);
+    resumed.train(1);  // what it has is to be replaced
+    resumed.restore(whole.state(), 3);
+    whole.train(3);
+    resumed.train(3);
+    again.train(6);
+    const NamedTensors state = whole.state(), twice = again.state(), later = resumed.state();
+    bool same = true;
+    for (std::size_t i = 0; i < state.size(); ++i)
+      same =
+          same && at::equal(state[i].second, twice[i].second) && at::equal(state[i].second, later[i].second);
+    EXPECT_TRUE(test::everywhere(same));
+  }
+}
+
+/// The mean of the last steps' losses over that of the first.
+double progress(const SmallDenoiserOptions& options, std::int64_t count) {
+  const auto group = world().duplicate("gradients");
+  SmallDenoiser run(options, *group);
+  const std::vector<double> losses = run.train(count);
+  double first = 0, last = 0;
+  for (std::size_t i = 0; i < 10; ++i) {
+    first += losses[i];
+    last += losses[losses.size() - 1 - i];
+  }
+  return test::sum_over_ranks(last) / test::sum_over_ranks(first);
+}
+
+TEST(Denoising, LearnsAFewImagesByHeart) {
+  Options options{{"denoiser.lr", "5e-3"}, {"unet.dropout", "0"}, {"ddpm.prediction", "x0"}};
+  for (const auto activations : {std::optional<at::ScalarType>(), std::optional(at::kBFloat16)}) {
+    const double ratio = progress(
+        {.options = options, .dtype = at::kFloat, .activations = activations, .few_images = true}, 80);
+    EXPECT_LT(ratio, 0.8);
+  }
+}
+
+TEST(DenoisingSampler, AnImageDependsOnItsIndexAndLabelAlone) {
+  const auto alone = make_single_communicator();
+  for (const char* solver : {"ddpm", "ddim", "dpm++2m", "euler", "heun"}) {
+    SCOPED_TRACE(solver);
+    SmallDenoiser run(
+        {.options = {{"sampler.solver", solver}, {"sampler.guidance", "2"}, {"sampler.eta", "0.5"}}}, *alone);
+    run.train(2);
+    const NamedTensors before = run.state();
+    const auto sampler = run.method().sampler({.seed = 3});
+    const at::Tensor labels = at::tensor({0, 1, 2, 0, 1}, at::kLong);
+    const at::Tensor together = sampler->images(0, labels), part = sampler->images(3, labels.narrow(0, 3, 2));
+    EXPECT_LE((together.narrow(0, 3, 2) - part).abs().max().item<double>(), 1e-6);
+    EXPECT_TRUE(together.abs().le(1).all().item<bool>());
+    const at::Tensor other = run.method().sampler({.seed = 4})->images(0, labels);
+    EXPECT_GT((together - other).abs().max().item<double>(), 1e-2);
+    const NamedTensors after = run.state();
+    for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i].second, after[i].second));
+  }
+}
+
+TEST(DenoisingSampler, GuidanceActsWithinItsInterval) {
+  const auto alone = make_single_communicator();
+  const auto draw = [&](const Options& options) {
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(30);
+    return run.method().sampler({.ema = false, .seed = 3})->images(0, at::tensor({0, 1}, at::kLong));
+  };
+  const at::Tensor plain = draw({});
+  EXPECT_TRUE(at::equal(plain, draw({{"sampler.guidance", "1"}})));
+  EXPECT_FALSE(at::equal(plain, draw({{"sampler.guidance", "8"}})));
+  EXPECT_TRUE(at::equal(plain, draw({{"sampler.guidance", "8"}, {"sampler.guidance_most", "1e-6"}})));
+}
+
+void expect_refused(const Options& options, const std::string& what) {
+  try {
+    test::small_denoiser_recipe(options);
+    ADD_FAILURE() << what << " was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::options);
+    EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+  }
+}
+
+TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
+  expect_refused({{"diffusion.network", "nonesuch"}}, "give one of dit, unet");
+  expect_refused({{"diffusion.process", "nonesuch"}}, "give one of ddpm, edm, flow");
+  expect_refused({{"sampler.solver", "nonesuch"}}, "dpm++2m");
+  expect_refused({{"unet.groups", "3"}}, "unet.groups = 3");
+  expect_refused({{"unet.attention", "5"}}, "unet.attention = 5");
+  expect_refused({{"unet.resolution", "9"}}, "unet.resolution = 9");
+  expect_refused({{"unet.head_channels", "3"}}, "unet.head_channels = 3");
+  expect_refused({{"unet.channels", "7"}, {"unet.groups", "1"}, {"unet.attention", "8"}}, "unet.channels");
+  expect_refused({{"diffusion.network", "dit"}, {"dit.patch", "3"}}, "dit.patch = 3");
+  expect_refused({{"diffusion.network", "dit"}, {"dit.heads", "3"}}, "dit.heads = 3");
+  expect_refused({{"unet.classes", "1"}}, "diffusion.label_dropout = 0.3");
+  expect_refused({{"diffusion.label_dropout", "0"}, {"sampler.guidance", "2"}}, "sampler.guidance = 2");
+  expect_refused({{"sampler.steps", "1001"}}, "sampler.steps = 1001");
+  expect_refused({{"sampler.guidance_least", "2"}, {"sampler.guidance_most", "1"}},
+                 "sampler.guidance_least = 2");
+  expect_refused({{"ddpm.beta_first", "0.03"}}, "ddpm.beta_first = 0.03");
+  expect_refused({{"diffusion.process", "edm"}, {"edm.sigma_min", "90"}}, "edm.sigma_min = 90");
+  expect_refused({{"denoiser.decay", "cosine"}}, "denoiser.decay_until");
+}
+
+}  // namespace
+}  // namespace ganymede

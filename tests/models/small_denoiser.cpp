@@ -1,0 +1,93 @@
+#include "tests/models/small_denoiser.h"
+
+#include "core/philox.h"
+
+namespace ganymede::test {
+
+std::unique_ptr<MethodRecipe> small_denoiser_recipe(const std::map<std::string, std::string>& options) {
+  Settings settings;
+  const auto set = [&](const std::string& key, const std::string& value) { settings[key] = {value, "test"}; };
+  const auto network = options.find("diffusion.network");
+  if (network != options.end() && network->second == "dit") {
+    set("dit.resolution", std::to_string(SmallDenoiser::resolution));
+    set("dit.image_channels", std::to_string(SmallDenoiser::channels));
+    set("dit.classes", std::to_string(SmallDenoiser::classes));
+    set("dit.depth", "2");
+    set("dit.width", "16");
+    set("dit.heads", "2");
+  } else {
+    set("unet.resolution", std::to_string(SmallDenoiser::resolution));
+    set("unet.image_channels", std::to_string(SmallDenoiser::channels));
+    set("unet.classes", std::to_string(SmallDenoiser::classes));
+    set("unet.channels", "8,16");
+    set("unet.blocks", "1");
+    set("unet.attention", "4");
+    set("unet.groups", "4");
+    set("unet.dropout", "0.2");
+  }
+  set("diffusion.label_dropout", "0.3");
+  set("denoiser.lr", "1e-3");
+  set("denoiser.ema", "0.9");
+  set("sampler.steps", "4");
+  for (const auto& [key, value] : options) set(key, value);
+  auto recipe = make_method_recipe("denoising", settings);
+  OptionSchema schema;
+  recipe->describe(schema);
+  schema.apply(settings);
+  recipe->check(1);
+  return recipe;
+}
+
+SmallDenoiser::SmallDenoiser(const SmallDenoiserOptions& options, Communicator& gradients)
+    : options_(options),
+      recipe_(small_denoiser_recipe(options.options)),
+      micro_batch_(options.batch / options.accumulate),
+      rank_(gradients.rank()),
+      size_(gradients.size()) {
+  method_ = recipe_->build({.gradients = gradients,
+                            .batch_norm = gradients,
+                            .batch = options.batch,
+                            .accumulate = options.accumulate,
+                            .seed = 11,
+                            .dtype = options.dtype,
+                            .activations = options.activations,
+                            .bucket_bytes = 8192});
+  method_->initialise();
+}
+
+Batch SmallDenoiser::next() {
+  const Share share = share_of(micro_batch_, rank_, size_);
+  const std::int64_t first = (options_.few_images ? position_ % options_.batch : position_) + share.first;
+  const RandomStream pixels({.seed = 6, .phase = "data", .stream = "pixels"});
+  const RandomStream labels({.seed = 6, .phase = "data", .stream = "label"});
+  const at::Tensor images =
+      pixels.uniform(first, share.count, channels * resolution * resolution, at::kDouble) * 2 - 1;
+  Batch batch{images.view({-1, channels, resolution, resolution})
+                  .contiguous(at::MemoryFormat::ChannelsLast)
+                  .to(options_.dtype),
+              labels.integers(first, share.count, classes), position_, share};
+  position_ += micro_batch_;
+  return batch;
+}
+
+std::vector<double> SmallDenoiser::train(std::int64_t steps) {
+  std::vector<double> losses;
+  for (std::int64_t i = 0; i < steps; ++i)
+    losses.push_back(figures_of(method_->step(++step_, [this] { return next(); }))[0].second);
+  return losses;
+}
+
+NamedTensors SmallDenoiser::state() {
+  NamedTensors state;
+  for (const auto& [name, tensor] : player().state()) state.emplace_back(name, tensor.detach().clone());
+  return state;
+}
+
+void SmallDenoiser::restore(const NamedTensors& state, std::int64_t step) {
+  copy_tensors(state, player().state());
+  player().set_updates(step);
+  step_ = step;
+  position_ = step * options_.batch;
+}
+
+}  // namespace ganymede::test

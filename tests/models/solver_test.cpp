@@ -1,0 +1,142 @@
+// Solvers on a distribution whose exact denoiser is known: a mixture of two normal ones in the plane.
+
+#include "models/diffusion/solver.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/philox.h"
+#include "models/diffusion/diffusion_sampler.h"
+#include "models/diffusion/processes/ddpm.h"
+#include "models/diffusion/processes/edm.h"
+#include "models/diffusion/processes/flow.h"
+
+namespace ganymede {
+namespace {
+
+constexpr double weights[] = {0.3, 0.7};
+constexpr double means[2][2] = {{-0.6, 0.2}, {0.5, -0.4}};
+constexpr double deviation = 0.1;
+
+at::Tensor mean_of(int mode) {
+  return at::tensor({means[mode][0], means[mode][1]}, at::kDouble).view({1, 2, 1, 1});
+}
+
+/// E[x_0 | x]: of each mode's posterior mean, weighted by how likely the mode is.
+at::Tensor exact(const at::Tensor& x, const PathPoint& at_point) {
+  const double variance = deviation * deviation;
+  const double total = at_point.alpha * at_point.alpha * variance + at_point.sigma * at_point.sigma;
+  std::vector<at::Tensor> logits, images;
+  for (int mode = 0; mode < 2; ++mode) {
+    const at::Tensor rest = x - at_point.alpha * mean_of(mode);
+    logits.push_back(rest.square().sum(1, true) / (-2 * total) + std::log(weights[mode]));
+    images.push_back(mean_of(mode) + at_point.alpha * variance / total * rest);
+  }
+  const at::Tensor share = at::softmax(at::stack(logits), 0);
+  return (share * at::stack(images)).sum(0);
+}
+
+at::Tensor draw(const DiffusionProcess& process, const std::string& name, std::int64_t steps,
+                const SolverOptions& options = {}, std::int64_t count = 4000) {
+  const auto path = path_of(process, steps, "trailing");
+  const auto solver = make_solver(name, options);
+  const auto noise = [&](std::uint64_t step) {
+    return RandomStream({.seed = 5, .step = step}).normal(0, count, 2, at::kDouble).view({count, 2, 1, 1});
+  };
+  at::Tensor x = noise(0) * (path[0].alpha < 1 ? 1 : path[0].sigma);
+  for (std::size_t i = 0; i + 1 < path.size(); ++i)
+    x = solver->step(
+        x, path[i], path[i + 1],
+        [](const at::Tensor& at_x, const PathPoint& point) {
+          return Denoised{exact(at_x, point), {}};
+        },
+        [&] { return noise(i + 1); });
+  return x.view({count, 2});
+}
+
+SolverOptions with(double eta, const std::string& variance = "small") {
+  SolverOptions options;
+  options.eta = eta;
+  options.variance = variance;
+  return options;
+}
+
+void expect_mixture(const at::Tensor& x, double tolerance) {
+  const at::Tensor second = x.select(1, 0) > -0.05;
+  EXPECT_NEAR(second.to(at::kDouble).mean().item<double>(), weights[1], tolerance);
+  for (int mode = 0; mode < 2; ++mode) {
+    const at::Tensor own = x.index({mode == 1 ? second : second.logical_not()});
+    for (int axis = 0; axis < 2; ++axis) {
+      EXPECT_NEAR(own.select(1, axis).mean().item<double>(), means[mode][axis], tolerance);
+      EXPECT_NEAR(own.select(1, axis).std().item<double>(), deviation, tolerance);
+    }
+  }
+}
+
+// 4,000 draws: the share of a mode is known to 0.007.
+constexpr double close = 0.02;
+
+TEST(Solver, DrawsTheMixtureFromDdpm) {
+  DdpmOptions options;
+  options.schedule.kind = "cosine";
+  const Ddpm process(options);
+  expect_mixture(draw(process, "ddpm", 250), close);
+  expect_mixture(draw(process, "ddpm", 500, with(0, "large")), close);
+  expect_mixture(draw(process, "ddim", 100), close);
+  expect_mixture(draw(process, "ddim", 100, with(0.5)), close);
+  expect_mixture(draw(process, "dpm++2m", 40), close);
+  expect_mixture(draw(process, "heun", 60), close);
+}
+
+TEST(Solver, DrawsTheMixtureFromEdm) {
+  const Edm process;
+  expect_mixture(draw(process, "heun", 20), close);
+  expect_mixture(draw(process, "euler", 100), close);
+  expect_mixture(draw(process, "dpm++2m", 25), close);
+}
+
+TEST(Solver, DrawsTheMixtureAlongStraightLines) {
+  const Flow process;
+  expect_mixture(draw(process, "euler", 100), close);
+  expect_mixture(draw(process, "heun", 40), close);
+  expect_mixture(draw(process, "dpm++2m", 60), close);
+}
+
+constexpr std::int64_t few = 200;
+
+/// The mean distance of an image from where very many steps end.
+double error(const DiffusionProcess& process, const std::string& name, std::int64_t steps) {
+  return (draw(process, name, steps, {}, few) - draw(process, "heun", 400, {}, few))
+      .norm(2, 1)
+      .mean()
+      .item<double>();
+}
+
+// Half the step: half the error at the first order, a quarter at the second.
+TEST(Solver, HasItsOrder) {
+  const Edm process;
+  const double euler = error(process, "euler", 40) / error(process, "euler", 80);
+  const double heun = error(process, "heun", 40) / error(process, "heun", 80);
+  const double dpm = error(process, "dpm++2m", 40) / error(process, "dpm++2m", 80);
+  EXPECT_GT(euler, 1.6);
+  EXPECT_LT(euler, 2.4);
+  EXPECT_GT(heun, 3.0);
+  EXPECT_GT(dpm, 3.0);
+}
+
+// Without noise, ddim is Euler's method, whatever the process.
+TEST(Solver, DdimWithoutNoiseIsEuler) {
+  EXPECT_TRUE(at::equal(draw(Ddpm(), "ddim", 20), draw(Ddpm(), "euler", 20)));
+  EXPECT_FALSE(at::equal(draw(Ddpm(), "ddim", 20, with(1)), draw(Ddpm(), "euler", 20)));
+}
+
+// With all of its noise, ddim draws from DDPM's backward step.
+TEST(Solver, DdimWithAllNoiseIsDdpm) {
+  const double distance =
+      (draw(Ddpm(), "ddim", 20, with(1)) - draw(Ddpm(), "ddpm", 20)).abs().max().item<double>();
+  EXPECT_LE(distance, 1e-9);
+}
+
+}  // namespace
+}  // namespace ganymede

@@ -1,0 +1,134 @@
+// What the program's denoisers and solvers compute:
+//
+//     diffusion_tool network IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool solve IN.safetensors OUT.safetensors KEY=VALUE ...
+//
+// KEY=VALUE are options of a recipe with train.method = denoising.
+//
+// `network`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "condition", "labels", "g".
+// Writes "out", and the gradients of sum(out g): "gradient.<name>" and "gradient.x".
+//
+// `solve`: goes from IN's "x" to an image by the recipe's solver where the network's output is sin(x + t / 1000) of
+// what it is given, with IN's "noise.<i>" for step i. Writes "x.<i>" after step i, and each point's "alpha", "sigma",
+// "time". All float64.
+
+#include <cstdio>
+#include <span>
+
+#include "core/error.h"
+#include "core/safetensors.h"
+#include "models/diffusion/diffusion_sampler.h"
+#include "models/player.h"
+
+namespace ganymede {
+namespace {
+
+using Words = std::span<char*>;
+
+/// The parts of a recipe that the tool looks into.
+struct Parts {
+  std::unique_ptr<DenoiserNetwork> network;
+  std::unique_ptr<DiffusionProcess> process;
+  DrawOptions draw;
+  DenoiserShape shape;
+};
+
+Parts parts_of(Words words) {
+  std::string network = "unet", process = "ddpm";
+  Settings settings;
+  Parts parts;
+  for (const std::string word : words) {
+    const std::size_t equals = word.find('=');
+    const std::string key = word.substr(0, equals), value = word.substr(equals + 1);
+    if (key == "diffusion.network")
+      network = value;
+    else if (key == "diffusion.process")
+      process = value;
+    else if (key == "without_label")
+      parts.shape.without_label = true;
+    else if (key == "learned_variance")
+      parts.shape.learned_variance = true;
+    else
+      settings[key] = {value, "command line"};
+  }
+  parts.network = make_denoiser_network(network);
+  parts.process = make_diffusion_process(process);
+  OptionSchema schema;
+  parts.network->describe(schema);
+  parts.process->describe(schema);
+  parts.draw.describe(schema);
+  schema.apply(settings);
+  return parts;
+}
+
+void network(Words words) {
+  const Parts parts = parts_of(words.subspan(2));
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  const auto network = parts.network->build(parts.shape);
+  const at::Tensor x = in.read("x").requires_grad_();
+  network->to(x.scalar_type());
+  std::size_t weights = 0;
+  {
+    const at::NoGradGuard no_grad;
+    for (const auto& [name, parameter] : parameters_of(*network)) {
+      at::Tensor(parameter).copy_(in.read("weight." + name));
+      ++weights;
+    }
+  }
+  if (weights + 4 != in.tensors().size())
+    fail(ExitCode::checkpoint, "there are weights that the network lacks");
+  const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), {});
+  (out * in.read("g")).sum().backward();
+  NamedTensors record{{"out", out.detach()}, {"gradient.x", x.grad()}};
+  for (const auto& [name, parameter] : parameters_of(*network))
+    record.emplace_back("gradient." + name, parameter.grad());
+  write_safetensors(words[1], record);
+}
+
+void solve(Words words) {
+  const Parts parts = parts_of(words.subspan(2));
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  const auto path = path_of(*parts.process, parts.draw.steps, parts.draw.spacing);
+  const auto solver = make_solver(parts.draw.solver, parts.draw.solver_options);
+  at::Tensor x = in.read("x");
+  NamedTensors record;
+  const auto denoise = [&](const at::Tensor& seen, const PathPoint& point) {
+    const Coefficients c = parts.process->coefficients(at::full({1}, point.time, at::kDouble));
+    const at::Tensor f = (c.scale * seen + c.condition / 1000).sin();
+    const at::Tensor image = c.keep * seen + c.gain * f;
+    return Denoised{parts.draw.clip ? image.clamp(-1, 1) : image, {}};
+  };
+  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
+    x = solver->step(x, path[i], path[i + 1], denoise, [&] { return in.read(fmt::format("noise.{}", i)); });
+    record.emplace_back(fmt::format("x.{}", i), x.clone());
+  }
+  const auto figures = [&](const char* name, auto field) {
+    at::Tensor row = at::empty({static_cast<std::int64_t>(path.size())}, at::kDouble);
+    for (std::size_t i = 0; i < path.size(); ++i) row[static_cast<std::int64_t>(i)] = path[i].*field;
+    record.emplace_back(name, row);
+  };
+  figures("alpha", &PathPoint::alpha);
+  figures("sigma", &PathPoint::sigma);
+  figures("time", &PathPoint::time);
+  write_safetensors(words[1], record);
+}
+
+}  // namespace
+}  // namespace ganymede
+
+int main(int argc, char** argv) {
+  try {
+    const std::string verb = argc > 3 ? argv[1] : "";
+    const std::span<char*> words(argv + 2, static_cast<std::size_t>(std::max(argc - 2, 0)));
+    if (verb == "network")
+      ganymede::network(words);
+    else if (verb == "solve")
+      ganymede::solve(words);
+    else
+      ganymede::fail(ganymede::ExitCode::options, "usage: diffusion_tool network|solve IN OUT KEY=VALUE ...");
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,59 @@
+"""A diffusion model from the command line: trains, goes on, and draws the same images at any rank count."""
+
+import h5py
+import numpy as np
+import pytest
+
+from ganymede_runs import DIGITS, assert_bit_equal, final_tensors, refusal, succeed
+
+COUNT = 11
+
+
+def training(out, steps):
+    """A tiny network; in float32, so that a batch's size hardly shows."""
+    return ["train", "--recipe", "ddpm-digits", "--data", DIGITS, "--out", out, "--steps", steps, "--train.batch", 4,
+            "--train.threads", 1, "--train.precision", "fp32", "--unet.channels", "8,16", "--unet.attention", 16,
+            "--unet.dropout", 0.1, "--denoiser.warmup", 0, "--sample.every", 0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "run"
+    succeed(2, *training(out, 4))
+    return out
+
+
+def draw(trained, out, *options, ranks=0):
+    succeed(ranks, "sample", "--from", trained, "--count", COUNT, "--classes", "all", "--out", out, "--sampler.steps", 3,
+            *options)
+    with h5py.File(out) as file:
+        return file["images"][:].astype(int)
+
+
+def test_going_on_is_the_same_run(trained, tmp_path):
+    succeed(2, *training(tmp_path / "run", 2))
+    succeed(2, *training(tmp_path / "run", 4))
+    assert_bit_equal(final_tensors(tmp_path / "run", 4), final_tensors(trained, 4))
+
+
+def test_rank_count_and_batch_do_not_show(trained, tmp_path):
+    images = draw(trained, tmp_path / "one.h5", "--sampler.guidance", 2)
+    assert images.std() > 1 and len({image.tobytes() for image in images}) == COUNT
+    others = draw(trained, tmp_path / "two.h5", "--sampler.guidance", 2, "--batch", 4, ranks=2)
+    assert np.abs(others - images).max() <= 1
+
+
+def test_each_option_shows(trained, tmp_path):
+    images = draw(trained, tmp_path / "plain.h5")
+    for i, options in enumerate((["--seed", 1], ["--sampler.solver", "ddpm"], ["--sampler.solver", "ddim", "--sampler.eta", 1])):
+        assert np.abs(draw(trained, tmp_path / f"{i}.h5", *options) - images).max() > 1, options
+
+
+@pytest.mark.parametrize("options, word", [
+    (["--truncation", 0.5], "truncation"),
+    (["--batchnorm", "batch"], "batch norm"),
+    (["--sampler.solver", "nonesuch"], "dpm++2m"),
+    (["--sampler.steps", 2000], "sampler.steps = 2000"),
+])
+def test_what_cannot_be_asked_for_is_refused(trained, tmp_path, options, word):
+    assert word in refusal(2, 0, "sample", "--from", trained, "--count", 1, "--out", tmp_path / "never.h5", *options)
