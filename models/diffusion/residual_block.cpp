@@ -3,9 +3,9 @@
 namespace ganymede {
 namespace {
 
-at::Tensor resample(const at::Tensor& x, Resampling resampling) {
-  if (resampling == Resampling::down) return at::avg_pool2d(x, 2);
-  if (resampling == Resampling::up)
+at::Tensor resized(const at::Tensor& x, SizeChange change) {
+  if (change == SizeChange::down) return at::avg_pool2d(x, 2);
+  if (change == SizeChange::up)
     return at::upsample_nearest2d(x, at::IntArrayRef({x.size(2) * 2, x.size(3) * 2}));
   return x;
 }
@@ -13,8 +13,8 @@ at::Tensor resample(const at::Tensor& x, Resampling resampling) {
 }  // namespace
 
 ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options,
-                             const std::string& name, Resampling resampling)
-    : resampling_(resampling), scale_shift_(options.scale_shift) {
+                             const std::string& name, SizeChange change)
+    : change_(change), scale_shift_(options.scale_shift) {
   norm1_ = register_module("norm1", std::make_shared<GroupNorm>(options.groups, in, options.eps));
   conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, WeightOptions{}));
   time_ = register_module(
@@ -30,8 +30,7 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptio
 at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
   const at::Tensor e = time_->forward(emb).to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1);
   at::Tensor h = at::silu(norm1_->forward(x));
-  h = resampling_ == Resampling::up ? conv1_->forward_upsampled(h)
-                                    : conv1_->forward(resample(h, resampling_));
+  h = change_ == SizeChange::up ? conv1_->forward_upsampled(h) : conv1_->forward(resized(h, change_));
   if (scale_shift_) {
     const auto parts = e.chunk(2, 1);
     h = norm2_->forward(h) * (1 + parts[0]) + parts[1];
@@ -39,7 +38,7 @@ at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, co
     h = norm2_->forward(h + e);
   }
   h = conv2_->forward(dropout_->forward(at::silu(h), draws));
-  const at::Tensor direct = resample(x, resampling_);
+  const at::Tensor direct = resized(x, change_);
   return (shortcut_ ? shortcut_->forward(direct) : direct) + h;
 }
 

@@ -16,7 +16,7 @@ struct BlockOptions {
   bool scale_shift = false;
 };
 
-enum class Resampling { none, up, down };
+enum class SizeChange { none, up, down };
 
 /// A residual block of DDPM's UNet, with names as diffusers has them ("norm1", "conv1", "time_emb_proj", ...):
 ///
@@ -24,18 +24,18 @@ enum class Resampling { none, up, down };
 ///     y = x + conv2(dropout(silu(norm2(h + e))))             without scale_shift
 ///     y = x + conv2(dropout(silu(norm2(h) (1 + a) + b)))     with, e = (a, b)  (ADM, arXiv 2105.05233)
 ///
-/// x passes a 1x1 convolution "conv_shortcut" where the numbers of channels differ. With resampling, x and the
+/// x passes a 1x1 convolution "conv_shortcut" where the numbers of channels differ. With a change of size, x and the
 /// input of conv1 are doubled (nearest) or halved (mean of 2x2) in size. emb comes through its SiLU.
 class ResidualBlock : public torch::nn::Module {
  public:
   /// `name` tells its dropout from others'.
   ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
-                Resampling resampling = Resampling::none);
+                SizeChange change = SizeChange::none);
   /// x [N, in, H, W], emb [N, embedding].
   at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws);
 
  private:
-  Resampling resampling_;
+  SizeChange change_;
   bool scale_shift_;
   std::shared_ptr<GroupNorm> norm1_, norm2_;
   std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;

@@ -94,7 +94,7 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
     if (options.residual_resampling)
       level.add_resampling(
           level.residual_resampler, "downsamplers",
-          std::make_shared<ResidualBlock>(out, out, blocks, fmt::format("down{}", i), Resampling::down));
+          std::make_shared<ResidualBlock>(out, out, blocks, fmt::format("down{}", i), SizeChange::down));
     else
       level.add_resampling(level.downsampler, "downsamplers",
                            std::make_shared<Downsampling>(out, options.symmetric_padding));
@@ -120,7 +120,7 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
     if (options.residual_resampling)
       level.add_resampling(
           level.residual_resampler, "upsamplers",
-          std::make_shared<ResidualBlock>(out, out, blocks, fmt::format("up{}", i), Resampling::up));
+          std::make_shared<ResidualBlock>(out, out, blocks, fmt::format("up{}", i), SizeChange::up));
     else
       level.add_resampling(level.upsampler, "upsamplers", std::make_shared<Upsampling>(out));
   }
