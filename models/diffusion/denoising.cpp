@@ -35,7 +35,7 @@ void DenoisingMethod::initialise() {
   player_.reset_average();
 }
 
-std::vector<CollectiveCost> DenoisingMethod::costs_per_step() const {
+std::vector<CollectiveCost> DenoisingMethod::costs_per_step(int /*ranks*/) const {
   return {{"denoiser gradients", static_cast<std::int64_t>(player_.reducer().buckets().size()),
            static_cast<std::int64_t>(player_.gradient_arena().nbytes())}};
 }

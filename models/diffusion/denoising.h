@@ -28,7 +28,7 @@ class DenoisingMethod final : public Method {
 
   std::vector<Player*> players() override { return {&player_}; }
   std::int64_t batches_per_step() const override { return 1; }
-  std::vector<CollectiveCost> costs_per_step() const override;
+  std::vector<CollectiveCost> costs_per_step(int ranks) const override;
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
