@@ -111,6 +111,9 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
         "{} needs {} images for the {} dimensions of '{}', and {} are scored: raise --count, or leave it out",
         metric.name, least, extractor.dimensions, extractor.name, count);
   check_size(metric, images.description());
+  if (metric.needs.paths && !images.has_paths())
+    fail(ExitCode::options, "{} follows paths between latents: score a run of a generator, not images",
+         metric.name);
   if (!uses_reference(metric)) return metric.check ? metric.check(options_.metric, count, 0) : void();
   if (!reference_ && !statistics_)
     fail(ExitCode::options, "{} compares with a reference: name it by --reference", metric.name);
@@ -261,6 +264,7 @@ Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
     neighbours.emplace(ranks_, scored, *features_,
                        std::max(options_.metric.pr_neighbours, options_.metric.dc_neighbours));
   MetricInput input{ranks_,
+                    images,
                     scored,
                     features_ ? &*features_ : nullptr,
                     statistics_ ? &*statistics_ : nullptr,

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/share.h"
+
 namespace ganymede {
 
 /// What a score must say of the images it was computed from.
@@ -39,6 +41,14 @@ class ImageSet {
   /// the granularity, in whatever order they are read fastest. Throws Error(dataset) naming the image that
   /// cannot be read, or has another size than the first.
   virtual void read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) = 0;
+
+  /// Takes float images [n, C, H, W] of the two ends of n pieces of path.
+  using TakeEnds = std::function<void(const at::Tensor& from, const at::Tensor& to)>;
+  /// Whether read_paths() is there: images are drawn from latents.
+  virtual bool has_paths() const { return false; }
+  /// Hands over the ends of the pieces of path of length `step` that belong to a run of images, in order
+  /// (models/latent_paths.h). `share` as for read().
+  virtual void read_paths(const Share& share, std::int64_t batch, double step, const TakeEnds& take);
 
  protected:
   ImageSetDescription description_;

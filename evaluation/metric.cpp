@@ -13,6 +13,7 @@
 #include "evaluation/metrics/lpips.h"
 #include "evaluation/metrics/memorisation.h"
 #include "evaluation/metrics/ms_ssim.h"
+#include "evaluation/metrics/path_length.h"
 #include "evaluation/metrics/precision_recall.h"
 #include "evaluation/metrics/psnr.h"
 #include "evaluation/metrics/sliced_wasserstein.h"
@@ -38,6 +39,7 @@ std::span<const Metric> metrics() {
       psnr_metric(),
       ssim_metric(),
       lpips_metric(),
+      path_length_metric(),
   };
   return table;
 }

@@ -39,6 +39,7 @@ struct MetricOptions {
 /// What a metric is computed from, on every rank.
 struct MetricInput {
   Communicator& ranks;
+  ImageSet& set;  ///< what is scored
   ImageFeatures& images;
   ImageFeatures* reference = nullptr;               ///< where the metric needs the reference's images
   const ReferenceStatistics* statistics = nullptr;  ///< where it needs mean and covariance alone
@@ -60,6 +61,7 @@ struct MetricNeeds {
   std::int64_t images_per_dimension = 0;  ///< scored images, at least
   bool pyramid = false;  ///< square images of one size on both sides, a power of two from 16 on
   bool pairs = false;    ///< sets of one length and size: image i of the one belongs to image i of the other
+  bool paths = false;    ///< images that are drawn from latents
   std::int64_t blocks = 1;  ///< least number that the pass keeps moments apart for
   /// What the extractor's name begins with; empty for any.
   std::string_view extractor = {};

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/image_grid.h"
+#include "models/latent_paths.h"
 
 namespace ganymede {
 
@@ -21,19 +22,40 @@ SampledImages::SampledImages(Sampler& sampler, std::int64_t count, std::array<st
   check_channels(description_);
 }
 
+void SampledImages::in_units(
+    const Share& share, std::int64_t batch,
+    const std::function<void(std::int64_t first, std::int64_t drawn, std::int64_t wanted)>& draw) {
+  const std::int64_t unit = granularity();
+  TORCH_CHECK(share.first % unit == 0, "images are drawn in runs");
+  const std::int64_t part = (std::min(batch, share.count) + unit - 1) / unit * unit;
+  for (std::int64_t done = 0; done < share.count; done += part) {
+    const std::int64_t wanted = std::min(part, share.count - done);
+    draw(share.first + done, (wanted + unit - 1) / unit * unit, wanted);
+  }
+}
+
 void SampledImages::read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) {
   if (indices.empty()) return;
-  const std::int64_t begin = indices.front(), count = std::ssize(indices), unit = granularity();
-  TORCH_CHECK(begin % unit == 0 && indices.back() == begin + count - 1, "images are drawn in runs");
-  const std::int64_t part = (std::min(batch, count) + unit - 1) / unit * unit;
-  for (std::int64_t first = 0; first < count; first += part) {
-    const std::int64_t wanted = std::min(part, count - first);
-    const std::int64_t drawn = (wanted + unit - 1) / unit * unit;
-    const at::Tensor images = sampler_.images(begin + first, labels_of_(begin + first, drawn));
+  const std::int64_t begin = indices.front(), count = std::ssize(indices);
+  TORCH_CHECK(indices.back() == begin + count - 1, "images are drawn in runs");
+  in_units({begin, count}, batch, [&](std::int64_t first, std::int64_t drawn, std::int64_t wanted) {
+    const at::Tensor images = sampler_.images(first, labels_of_(first, drawn));
     std::vector<std::int64_t> places(static_cast<std::size_t>(wanted));
-    std::iota(places.begin(), places.end(), first);
+    std::iota(places.begin(), places.end(), first - begin);
     take(places, to_bytes(images.narrow(0, 0, wanted)).cpu().contiguous());
-  }
+  });
+}
+
+bool SampledImages::has_paths() const {
+  return dynamic_cast<LatentPaths*>(&sampler_) != nullptr;
+}
+
+void SampledImages::read_paths(const Share& share, std::int64_t batch, double step, const TakeEnds& take) {
+  auto& paths = dynamic_cast<LatentPaths&>(sampler_);
+  in_units(share, batch, [&](std::int64_t first, std::int64_t drawn, std::int64_t wanted) {
+    const auto [from, to] = paths.path_ends(first, labels_of_(first, drawn), step);
+    take(from.narrow(0, 0, wanted), to.narrow(0, 0, wanted));
+  });
 }
 
 }  // namespace ganymede

@@ -18,8 +18,14 @@ class SampledImages final : public ImageSet {
 
   std::int64_t granularity() const override { return sampler_.granularity(); }
   void read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) override;
+  bool has_paths() const override;
+  void read_paths(const Share& share, std::int64_t batch, double step, const TakeEnds& take) override;
 
  private:
+  /// Draws runs of whole units that begin at `first`: of each so many images are wanted.
+  void in_units(const Share& share, std::int64_t batch,
+                const std::function<void(std::int64_t first, std::int64_t drawn, std::int64_t wanted)>& draw);
+
   Sampler& sampler_;
   Labels labels_of_;
 };

@@ -45,7 +45,7 @@ const std::vector<Flag> flags{
     {"subset-size", "N", "images of a KID subset [1000, or as many as there are]"},
     {"splits", "N", "of the inception score [10]"},
     {"neighbours", "K", "of pr and dc [3 and 5]"},
-    {"lpips", "VGG16[,HEADS]", "weights of the network that lpips looks with, in one file or two"},
+    {"lpips", "VGG16[,HEADS]", "weights of the network that lpips and ppl look with, in one file or two"},
     {"json", "OUT.json", "write scores and protocol there"},
     {"statistics", "OUT.npz", "write mean and covariance of what is scored there, for use as a reference"},
     {"cache", "DIR|none",

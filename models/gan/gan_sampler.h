@@ -1,12 +1,13 @@
 #pragma once
 
 #include "models/gan/network.h"
+#include "models/latent_paths.h"
 #include "models/method.h"
 
 namespace ganymede {
 
 /// Draws images from a generator that it owns.
-class GanSampler final : public Sampler {
+class GanSampler final : public Sampler, public LatentPaths {
  public:
   struct Setting {
     std::int64_t batch;            ///< images that share statistics where batch norm looks at the batch
@@ -22,12 +23,16 @@ class GanSampler final : public Sampler {
 
   std::int64_t granularity() const override { return options_.batch_norm == "batch" ? setting_.batch : 1; }
   at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
+  std::pair<at::Tensor, at::Tensor> path_ends(std::int64_t first, const at::Tensor& labels,
+                                              double step) override;
 
  private:
-  at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count) const;
-  /// Images first, first + 1, ... of a phase.
-  at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& labels,
-                     BatchNormMode mode);
+  at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count,
+                     at::ScalarType dtype) const;
+  BatchNormMode mode() const;
+  /// Images first, first + 1, ... of a phase, from their z: it names the networks' own noise.
+  at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& z,
+                     const at::Tensor& labels, BatchNormMode mode);
   void gather_standing_statistics(Communicator& communicator);
 
   std::shared_ptr<Generator> network_;

@@ -117,44 +117,13 @@ TEST(Evaluator, ScoresOfPixelsAreTheSameToo) {
   EXPECT_GT(swd, 0);
 }
 
-/// Random weights under the names of the published files.
-std::shared_ptr<const Lpips> random_lpips() {
-  WeightsSource source{.where = "random", .types = {}, .read = {}};
-  const auto add = [&](const std::string& name, std::vector<std::int64_t> shape) {
-    source.types[name] = {at::kFloat, std::move(shape)};
-  };
-  const std::vector<std::pair<int, std::int64_t>> layers{
-      {0, 64},   {2, 64},   {5, 128},  {7, 128},  {10, 256}, {12, 256}, {14, 256},
-      {17, 512}, {19, 512}, {21, 512}, {24, 512}, {26, 512}, {28, 512}};
-  std::int64_t in = 3;
-  for (const auto& [number, out] : layers) {
-    add(fmt::format("features.{}.weight", number), {out, in, 3, 3});
-    add(fmt::format("features.{}.bias", number), {out});
-    in = out;
-  }
-  for (int level = 0; level < 5; ++level)
-    add(fmt::format("lin{}.model.1.weight", level), {1, std::min<std::int64_t>(64 << level, 512), 1, 1});
-  source.read = [types = source.types](const std::string& name) {
-    const std::vector<std::int64_t>& shape = types.at(name).shape;
-    at::Tensor values = at::empty(shape, at::kFloat);
-    const double spread =
-        shape.size() == 4 && shape[2] == 3 ? std::sqrt(6. / (9. * static_cast<double>(shape[1]))) : 1;
-    float* value = values.data_ptr<float>();
-    for (std::int64_t i = 0; i < values.numel(); ++i)  // evenly spread, and never the same twice in a row
-      value[i] =
-          static_cast<float>(spread * (2 * std::fmod(0.61803398875 * static_cast<double>(i + 1), 1.) - 1));
-    return name.starts_with("lin") ? values.abs() : values;
-  };
-  return std::make_shared<Lpips>(source, source, FrozenPlace{});
-}
-
 TEST(Evaluator, ComparesReconstructionsImageByImage) {
   const std::int64_t n = 37;
   const at::Tensor originals = test::patterned_images(n, 2);
   at::Tensor images = originals.clone();
   images.slice(0, 1, n).bitwise_xor_(test::patterned_images(n - 1, 3).div(32, "floor"));
   EvaluatorOptions options{.batch = 7, .blocks = 1};
-  const auto network = random_lpips();
+  const auto network = test::random_lpips();
   options.metric.lpips = network.get();
   const Evaluation evaluation =
       evaluate({"psnr", "ssim", "lpips", "rfid", "fid"}, images, originals, options);

@@ -4,6 +4,7 @@
 
 #include "evaluation/image_set.h"
 #include "models/features/feature_extractor.h"
+#include "models/features/lpips.h"
 
 namespace ganymede::test {
 
@@ -45,5 +46,8 @@ class LinearExtractor final : public FeatureExtractor {
   FeatureRequest offers_;
   at::Tensor weights_;
 };
+
+/// LPIPS with random weights, under the names of the published files; made once.
+std::shared_ptr<const Lpips> random_lpips();
 
 }  // namespace ganymede::test

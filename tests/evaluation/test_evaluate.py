@@ -235,3 +235,37 @@ def test_a_cache_that_cannot_be_written_is_a_warning(folders, tmp_path):
     scores, result = evaluate(tmp_path / "a.json", "--from", folders / "a", "--reference", folders / "b", "--cache",
                               tmp_path / "file")
     assert any("not kept" in warning for warning in result.warnings) and scores["metrics"]["fid"]["value"] > 0
+
+
+def random_lpips(path):
+    """VGG16's convolutions and LPIPS's heads in one file, of random weights."""
+    torch.manual_seed(9)
+    tensors, channels, level = {}, 3, 0
+    for number, out in ((0, 64), (2, 64), (5, 128), (7, 128), (10, 256), (12, 256), (14, 256), (17, 512), (19, 512), (21, 512),
+                        (24, 512), (26, 512), (28, 512)):
+        tensors[f"features.{number}.weight"] = torch.randn(out, channels, 3, 3) * (2 / (9 * channels)) ** 0.5
+        tensors[f"features.{number}.bias"] = torch.zeros(out)
+        channels = out
+    for level, width in enumerate((64, 128, 256, 512, 512)):
+        tensors[f"lin{level}.model.1.weight"] = torch.rand(1, width, 1, 1)
+    save_file(tensors, path)
+
+
+def test_path_length_of_a_run(folders, tmp_path):
+    out, weights = tmp_path / "run", tmp_path / "lpips.safetensors"
+    random_lpips(weights)
+    succeed(2, *training(out, steps=3))
+    scores = []
+    for ranks in (1, 3):
+        result = run(ranks, "evaluate", "--from", out, "--metrics", "ppl", "--lpips", weights, "--count", 10, "--json",
+                     tmp_path / "s.json")
+        assert result.code == 0, result.err
+        scores.append(json.loads((tmp_path / "s.json").read_text()))
+    first, other = (one["metrics"]["ppl"] for one in scores)
+    assert first["value"] > 0 and first["error"] > 0 and first["details"]["paths"] == 10
+    assert other["value"] == pytest.approx(first["value"], rel=2e-2)
+    assert scores[0]["protocol"]["images"]["truncation"] == 0 and "reference" not in scores[0]["protocol"]
+    line = refusal(2, 1, "evaluate", "--from", folders / "a", "--metrics", "ppl", "--lpips", weights)
+    assert "a run of a generator" in line
+    line = refusal(2, 1, "evaluate", "--from", out, "--metrics", "ppl", "--count", 10)
+    assert "--lpips" in line

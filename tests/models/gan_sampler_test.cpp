@@ -65,6 +65,22 @@ TEST(GanSampler, NoiseIsNormalWithoutTruncation) {
   EXPECT_GT(z.abs().max().item<double>(), 3.5);
 }
 
+TEST(GanSampler, PathsAreShortPiecesThatDoNotDependOnTheBatch) {
+  GanSampler sampler = sampler_of({.seed = 3});
+  const auto [from, to] = sampler.path_ends(0, at::zeros({40}, at::kLong), 1e-3);
+  const at::Tensor x = from.flatten(1).to(at::kDouble), y = to.flatten(1).to(at::kDouble);
+  EXPECT_NEAR(x.std().item<double>(), 1, 0.05) << "as long as latents are";
+  const auto length = [](const at::Tensor& rows) {
+    return at::linalg_vector_norm(rows, 2, at::IntArrayRef{1});
+  };
+  // Nearly orthogonal ends: a thousandth of a quarter of the circle.
+  const at::Tensor angle = length(x / length(x).unsqueeze(1) - y / length(y).unsqueeze(1));
+  EXPECT_NEAR(angle.mean().item<double>(), 1.57e-3, 1e-4);
+  const auto [later_from, later_to] = sampler.path_ends(8, at::zeros({4}, at::kLong), 1e-3);
+  EXPECT_TRUE(at::equal(later_from, from.narrow(0, 8, 4)));
+  EXPECT_TRUE(at::equal(later_to, to.narrow(0, 8, 4)));
+}
+
 TEST(GanSampler, IsAliveAtEachStandingPass) {
   double marks = 0;
   sampler_of({.batch_norm = "standing"}, [&](std::string_view activity) {
