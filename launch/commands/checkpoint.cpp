@@ -2,15 +2,14 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 
-#include <set>
-
 #include "core/checkpoint_store.h"
 #include "core/error.h"
+#include "core/options.h"
 #include "core/strict_json.h"
 #include "launch/actions.h"
 #include "launch/commands.h"
+#include "launch/process.h"
 #include "launch/progress_line.h"
-#include "launch/recipe.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -133,7 +132,7 @@ Saved read_saved(const fs::path& path) {
       return saved;
     } catch (const Error& error) {
       if (error.code() != ExitCode::checkpoint || checkpoint == path) throw;
-      fmt::print(stderr, "ganymede: warning: passed over {}: {}\n", checkpoint.string(), error.what());
+      print_error(fmt::format("warning: passed over {}: {}", checkpoint.string(), error.what()));
     }
   fail(ExitCode::checkpoint, "none of the checkpoints in {} is sound", path.string());
 }
@@ -149,26 +148,20 @@ std::string difference(const at::Tensor& a, const at::Tensor& b) {
                      (apart.norm() / x.norm()).item<double>(), apart.abs().max().item<double>());
 }
 
-/// The lines of two recipes that are in one of them only.
+/// The options that are in one of the two only, or are another there.
 std::vector<std::string> option_differences(const Saved& a, const Saved& b) {
-  const auto lines_of = [](const Saved& saved) {
-    std::set<std::string> lines;
-    std::string section;
-    std::istringstream text(saved.manifest.header.value("options", ""));
-    for (std::string line; std::getline(text, line);) {
-      if (line.starts_with('['))
-        section = line + " ";
-      else if (line.find('=') != std::string::npos)
-        lines.insert(section + line);
-    }
-    return lines;
+  const auto options_of = [](const Saved& saved) {
+    return parse_recipe(saved.manifest.header.value("options", ""), saved.path.string());
   };
-  const std::set<std::string> first = lines_of(a), second = lines_of(b);
+  const Settings first = options_of(a), second = options_of(b);
   std::vector<std::string> lines;
-  for (const std::string& line : first)
-    if (!second.contains(line)) lines.push_back("A " + line);
-  for (const std::string& line : second)
-    if (!first.contains(line)) lines.push_back("B " + line);
+  const auto add = [&](const char* name, const Settings& those, const Settings& others) {
+    for (const auto& [key, setting] : those)
+      if (const auto other = others.find(key); other == others.end() || other->second.value != setting.value)
+        lines.push_back(fmt::format("{} {} = {}", name, key, setting.value));
+  };
+  add("A", first, second);
+  add("B", second, first);
   return lines;
 }
 
