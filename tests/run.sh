@@ -68,8 +68,8 @@ cores=$(nproc)
 launch/setup.sh --cpu --tests
 if build cpu; then
   check "unit tests" cpu "$cores" -LE 'mpi|python|slow' "$@"
-  check "MPI tests" cpu 1 -L mpi -LE 'python|slow' "$@"
-  check "Python tests" cpu 1 -L python -LE slow "$@"
+  check "MPI tests" cpu "$cores" -L mpi -LE 'python|slow' "$@"
+  check "Python tests" cpu "$cores" -L python -LE slow "$@"
   check "slow tests" cpu 1 -L slow "$@"
 fi
 if build asan unit_tests; then
