@@ -7,11 +7,15 @@
 #include <system_error>
 
 #include "core/error.h"
+#include "datasets/shrink.h"
 
 namespace ganymede {
 namespace {
 
-const LoaderOptions& checked(const LoaderOptions& options, ElementType type) {
+const LoaderOptions& checked(const LoaderOptions& options, const ImageDataset& dataset) {
+  const ElementType type = dataset.type();
+  if (options.shrink < 1 || dataset.height() % options.shrink != 0 || dataset.width() % options.shrink != 0)
+    throw std::logic_error("loader: images of a size that cannot be shrunk");
   if (options.raw && type != ElementType::uint8) throw std::logic_error("loader: raw images of another type");
   if (options.micro_batch < 1 || options.world_size < 1 || options.rank < 0 ||
       options.rank >= options.world_size || options.position < 0 || options.threads < 0)
@@ -41,10 +45,12 @@ SampleOrder::Options Loader::order_options(const ImageDataset& dataset) {
 
 Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
     : dataset_(dataset),
-      options_(checked(options, dataset.type())),
+      options_(checked(options, dataset)),
       share_(share_of(options.micro_batch, options.rank, options.world_size)),
       order_(dataset.size(), options.seed, order_options(dataset)),
       values_(dataset.type(), dataset.low(), dataset.high()),
+      height_(dataset.height() / options.shrink),
+      width_(dataset.width() / options.shrink),
       flips_({.seed = options.seed, .reseed = options.reseed, .phase = "data", .stream = "flip"}),
       threads_(threads_of(options)),
       room_((std::max(1, options.prefetch) + threads_) * options.micro_batch),
@@ -135,15 +141,17 @@ Batch Loader::load(const Task& task) {
   if (options_.raw) batch.flips = at::empty({share_.count}, at::kBool);
   auto* out = static_cast<std::byte*>(batch.images.data_ptr());
   const std::size_t stride =
-      static_cast<std::size_t>(dataset_.channels() * dataset_.height() * dataset_.width()) *
-      batch.images.element_size();
-  std::vector<std::byte> stored(static_cast<std::size_t>(dataset_.image_bytes()));
+      static_cast<std::size_t>(dataset_.channels() * height_ * width_) * batch.images.element_size();
+  Workplace place;
+  place.stored.resize(static_cast<std::size_t>(dataset_.image_bytes()));
+  if (options_.shrink > 1)
+    place.shrunk.resize(place.stored.size() / static_cast<std::size_t>(options_.shrink * options_.shrink));
   for (std::int64_t row = 0; row < share_.count && !stop_; ++row) {
     const std::int64_t index = task.samples[static_cast<std::size_t>(row)];
     if (row + 2 < share_.count) dataset_.prefetch(task.samples[static_cast<std::size_t>(row + 2)]);
     const bool flip = is_flipped(task.position + share_.first + row);
     if (options_.raw) batch.flips.data_ptr<bool>()[row] = flip;
-    load_image(index, flip, stored, out + static_cast<std::size_t>(row) * stride);
+    load_image(index, flip, place, out + static_cast<std::size_t>(row) * stride);
     batch.labels.data_ptr<std::int64_t>()[row] = dataset_.labels()[static_cast<std::size_t>(index)];
   }
   return batch;
@@ -158,7 +166,7 @@ at::Tensor Loader::image_memory() {
       return tensor.detach();
     }
   at::Tensor fresh = at::empty(
-      {share_.count, dataset_.channels(), dataset_.height(), dataset_.width()},
+      {share_.count, dataset_.channels(), height_, width_},
       at::TensorOptions(options_.raw ? at::kByte : options_.dtype)
           .memory_format(options_.raw ? at::MemoryFormat::Contiguous : at::MemoryFormat::ChannelsLast));
   if (pool_.size() < static_cast<std::size_t>(std::max(1, options_.prefetch) + 2 + threads_))
@@ -170,15 +178,20 @@ bool Loader::is_flipped(std::int64_t position) const {
   return options_.flip && flips_.bits(static_cast<std::uint64_t>(position), 0) >> 63;
 }
 
-void Loader::load_image(std::int64_t index, bool flip, std::span<std::byte> stored, std::byte* out) {
+void Loader::load_image(std::int64_t index, bool flip, Workplace& place, std::byte* out) {
   dataset_.verify_block_of(index);
-  if (options_.raw) return dataset_.read(index, {out, stored.size()});
-  dataset_.read(index, stored);
-  if (const std::int64_t bad = values_.first_bad(stored); bad >= 0)
+  const bool shrinks = options_.shrink > 1;
+  if (options_.raw && !shrinks) return dataset_.read(index, {out, place.stored.size()});
+  dataset_.read(index, place.stored);
+  if (const std::int64_t bad = values_.first_bad(place.stored); bad >= 0)
     fail(ExitCode::dataset, "{} (sample {}) holds {}; expected numbers in [{}, {}]", dataset_.where(index),
-         index, values_.value(stored, bad), dataset_.low(), dataset_.high());
-  values_.convert(stored, dataset_.channels(), dataset_.height(), dataset_.width(), flip, options_.dtype,
-                  out);
+         index, values_.value(place.stored, bad), dataset_.low(), dataset_.high());
+  if (shrinks)
+    shrink_image(dataset_.type(), place.stored, dataset_.channels(), dataset_.height(), dataset_.width(),
+                 options_.shrink, options_.raw ? out : place.shrunk.data());
+  if (options_.raw) return;
+  values_.convert(shrinks ? place.shrunk : place.stored, dataset_.channels(), height_, width_, flip,
+                  options_.dtype, out);
 }
 
 }  // namespace ganymede

@@ -30,6 +30,7 @@ struct LoaderOptions {
   std::uint64_t reseed = 0;   ///< of flips: see RandomKey
   std::int64_t position = 0;  ///< images that training has seen: where to continue
   bool flip = false;          ///< mirror each image left to right with probability one half
+  std::int64_t shrink = 1;    ///< averages over shrink x shrink pixels: shrink_image()
   int prefetch = 4;           ///< micro-batches kept ready
   at::ScalarType dtype = at::kFloat;
   bool raw = false;  ///< images as they are stored, for a GPU to convert; uint8 datasets only
@@ -74,13 +75,18 @@ class Loader {
   void put(std::int64_t position, Result result);
   at::Tensor image_memory();
   bool is_flipped(std::int64_t position) const;
-  void load_image(std::int64_t index, bool flip, std::span<std::byte> stored, std::byte* out);
+  /// Memory of one image: as stored, and shrunk.
+  struct Workplace {
+    std::vector<std::byte> stored, shrunk;
+  };
+  void load_image(std::int64_t index, bool flip, Workplace& place, std::byte* out);
 
   const ImageDataset& dataset_;
   const LoaderOptions options_;
   const Share share_;
   const SampleOrder order_;
   const PixelValues values_;
+  const std::int64_t height_, width_;  ///< of batches
   const RandomStream flips_;
   const int threads_;
   const std::int64_t room_;  ///< images of the micro-batches that are ready or being made

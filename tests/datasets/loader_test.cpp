@@ -147,6 +147,44 @@ TEST_F(LoaderTest, GivesRawImagesToConvertLater) {
 }
 
 // Memory is used again, but only when neither a batch nor a view of it is left.
+TEST_F(LoaderTest, AveragesPixelsOfLargeImages) {
+  constexpr std::int64_t large = 12, shrink = 4;
+  for (const ElementType type : element_types) {
+    const bool bytes_stored = type == ElementType::uint8;
+    const std::size_t count = 5 * 2 * large * large;
+    std::vector<std::byte> stored = random_bytes(count);
+    if (!bytes_stored) {
+      const at::Tensor values = at::rand({static_cast<std::int64_t>(count)})
+                                    .to(type == ElementType::float32 ? at::kFloat : at::kHalf);
+      stored.resize(values.nbytes());
+      std::memcpy(stored.data(), values.data_ptr(), values.nbytes());
+    }
+    const ImageDataset images =
+        open_dataset({write_dataset(folder / fmt::format("{}.h5", name_of(type)),
+                                    {.type = type,
+                                     .count = 5,
+                                     .channels = 2,
+                                     .height = large,
+                                     .width = large,
+                                     .high = bytes_stored ? 255. : 1.},
+                                    stored, std::vector<std::int64_t>{0, 1, 2, 3, 4})});
+    const Batch batch = take(images, {.micro_batch = 5, .flip = true, .shrink = shrink}, 1)[0];
+    EXPECT_EQ(batch.images.sizes(), (at::IntArrayRef{5, 2, 3, 3}));
+    const Batch whole = take(images, {.micro_batch = 5, .flip = true}, 1)[0];
+    at::Tensor expected = at::avg_pool2d(whole.images.to(at::kDouble), shrink);
+    if (bytes_stored) {
+      const Batch raw = take(images, {.micro_batch = 5, .flip = true, .shrink = shrink, .raw = true}, 1)[0];
+      EXPECT_TRUE(at::equal(at::where(raw.flips.view({5, 1, 1, 1}), raw.images.flip(3), raw.images),
+                            ((batch.images + 1) * 127.5).round().to(at::kByte)));
+      // Sums of bytes are exact; at::round takes halves to even.
+      expected = at::round(at::avg_pool2d(((whole.images + 1) * 127.5).round(), shrink)) / 127.5 - 1;
+    }
+    EXPECT_TRUE(at::allclose(batch.images.to(at::kDouble), expected.to(at::kDouble), 0,
+                             type == ElementType::float16 ? 1e-3 : 1e-6))
+        << name_of(type);
+  }
+}
+
 TEST_F(LoaderTest, LeavesKeptBatchesAlone) {
   Loader loader(dataset, {.micro_batch = 10, .prefetch = 1});
   std::set<const void*> places;
