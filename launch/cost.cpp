@@ -20,7 +20,10 @@ MethodContext method_context(const RunOptions& options, Communicator& gradients,
 
 std::string dry_run_text(const RunOptions& options, int world_size) {
   const auto alone = make_single_communicator();
-  const auto method = options.method->build(method_context(options, *alone, *alone));
+  MethodContext context = method_context(options, *alone, *alone);
+  context.position =
+      options.method->stages(options.train.batch).back().first;  // networks that grow: the largest
+  const auto method = options.method->build(context);
   std::string text = options.schema.to_recipe() + "\n";
   std::int64_t memory = 0;
   for (const Player* player : method->players()) {

@@ -78,22 +78,24 @@ RunOptions::RunOptions(const std::vector<Settings>& settings) {
 
 std::int64_t RunOptions::total_steps(std::int64_t batches_per_step) const {
   if (train.kimg <= 0) return train.steps;
-  return static_cast<std::int64_t>(
-      std::ceil(train.kimg * 1000 / static_cast<double>(train.batch * batches_per_step)));
+  return steps_to_see(method->stages(train.batch), batches_per_step,
+                      static_cast<std::int64_t>(std::ceil(train.kimg * 1000)));
 }
 
 void RunOptions::check(int world_size) const {
-  if (train.batch % train.accumulate != 0)
-    fail(ExitCode::options, "train.accumulate = {} does not divide train.batch = {}", train.accumulate,
-         train.batch);
-  const std::int64_t micro_batch = train.batch / train.accumulate;
-  if (micro_batch < world_size)
-    fail(ExitCode::options,
-         "{} images a micro-batch (train.batch = {}, train.accumulate = {}) are fewer than the {} ranks: "
-         "raise "
-         "train.batch, lower train.accumulate, or start fewer ranks",
-         micro_batch, train.batch, train.accumulate, world_size);
-  method->check(micro_batch);
+  for (const Stage& stage : method->stages(train.batch)) {
+    if (stage.batch % train.accumulate != 0)
+      fail(ExitCode::options, "train.accumulate = {} does not divide the batch of {} images",
+           train.accumulate, stage.batch);
+    const std::int64_t micro_batch = stage.batch / train.accumulate;
+    if (micro_batch < world_size)
+      fail(
+          ExitCode::options,
+          "{} images a micro-batch (a batch of {}, train.accumulate = {}) are fewer than the {} ranks: raise "
+          "train.batch, lower train.accumulate, or start fewer ranks",
+          micro_batch, stage.batch, train.accumulate, world_size);
+    method->check(micro_batch);
+  }
 }
 
 namespace {

@@ -8,7 +8,6 @@
 #include "core/image_grid.h"
 #include "core/signals.h"
 #include "core/trace_range.h"
-#include "launch/batch_feed.h"
 #include "launch/device.h"
 #include "launch/draw.h"
 #include "launch/environment.h"
@@ -18,6 +17,7 @@ namespace ganymede {
 
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
+      stages_(setting.options.method->stages(setting.options.train.batch)),
       snapshots_(setting.process, setting.out / "checkpoints", setting.options.train.checkpoint_keep),
       control_(setting.process.world().duplicate("control")) {
   if (setting.options.train.evaluate_every > 0)
@@ -134,17 +134,7 @@ ExitCode Trainer::run(const RunProgress& start) {
   Process& process = setting_.process;
   Method& method = setting_.method;
   const std::int64_t total = setting_.options.total_steps(method.batches_per_step());
-  Loader loader(setting_.dataset,
-                {.micro_batch = options.batch / options.accumulate,
-                 .rank = process.rank(),
-                 .world_size = process.size(),
-                 .seed = static_cast<std::uint64_t>(options.seed),
-                 .reseed = progress_.reseed,
-                 .position = progress_.position,
-                 .flip = options.flip,
-                 .dtype = options.dtype(),
-                 .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8});
-  BatchFeed feed(loader, process.device(), options.dtype());
+  open_feed();
   open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
@@ -158,12 +148,12 @@ ExitCode Trainer::run(const RunProgress& start) {
     const TraceRange range("step");
     const StepReport own = method.step(progress_.step + 1, [&] {
       note("loading a batch");
-      return feed.next();
+      return feed_->batches.next();
     });
     ++progress_.step;
-    progress_.position += options.batch * method.batches_per_step();
     send(own);
-    if (progress_.step < total) feed.prefetch(options.accumulate * method.batches_per_step());
+    move_on();
+    if (progress_.step < total) feed_->batches.prefetch(options.accumulate * method.batches_per_step());
     Agreed agreed = agree(is_due(total));
     stop = agreed.stop;
     // Nothing is saved that may not be finite.
@@ -183,6 +173,31 @@ ExitCode Trainer::run(const RunProgress& start) {
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
 
+void Trainer::open_feed() {
+  const TrainOptions& options = setting_.options.train;
+  const Process& process = setting_.process;
+  feed_.reset();  // its threads first
+  const LoaderOptions loading{
+      .micro_batch = stage().batch / options.accumulate,
+      .rank = process.rank(),
+      .world_size = process.size(),
+      .seed = static_cast<std::uint64_t>(options.seed),
+      .reseed = progress_.reseed,
+      .position = progress_.position,
+      .flip = options.flip,
+      .shrink = stage().shrink,
+      .dtype = options.dtype(),
+      .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8};
+  feed_ = std::make_unique<Feed>(setting_.dataset, loading, process.device());
+}
+
+void Trainer::move_on() {
+  const Stage* before = &stage();
+  progress_.position += images_per_step();
+  setting_.method.move_to(progress_.position);
+  if (&stage() != before) open_feed();
+}
+
 void Trainer::open_log() {
   nlohmann::json environment = environment_of(setting_.process);
   environment["precision"] = setting_.options.train.precision;
@@ -199,8 +214,7 @@ void Trainer::report(std::int64_t total) {
   for (const auto& [name, value] : figures_) text += fmt::format("{} {:.4g}  ", name, value);
   if (scores_) text += scores_->text();
   line_.advance(progress_.step, total);
-  const double images_per_second =
-      line_.rate() * static_cast<double>(setting_.options.train.batch * setting_.method.batches_per_step());
+  const double images_per_second = line_.rate() * static_cast<double>(images_per_step());
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
                          duration_text(line_.seconds_left()), text));
   log_->report(log_entry(images_per_second));

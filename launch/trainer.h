@@ -6,6 +6,7 @@
 
 #include "core/run_log.h"
 #include "datasets/image_dataset.h"
+#include "launch/batch_feed.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
@@ -59,11 +60,27 @@ class Trainer {
   void open_log();
   void score();
   void note(std::string_view activity);
+  /// Batches as the present stage wants them, from where the run stands.
+  void open_feed();
+  /// After a step: the images that it has seen, and what comes with them.
+  void move_on();
+  const Stage& stage() const { return stages_[stage_at(stages_, progress_.position)]; }
+  std::int64_t images_per_step() const { return stage().batch * setting_.method.batches_per_step(); }
+
+  /// Where batches come from.
+  struct Feed {
+    Feed(const ImageDataset& dataset, const LoaderOptions& options, at::Device device)
+        : loader(dataset, options), batches(loader, device, options.dtype) {}
+    Loader loader;
+    BatchFeed batches;
+  };
 
   Setting setting_;
+  std::vector<Stage> stages_;
   Snapshots snapshots_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
+  std::unique_ptr<Feed> feed_;
   std::deque<Pending> pending_;
   Figures figures_;     ///< of the newest step that has been agreed on
   double skipped_ = 0;  ///< updates by then, of all players, over all ranks

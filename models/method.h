@@ -7,6 +7,7 @@
 #include "datasets/loader.h"
 #include "models/image_spec.h"
 #include "models/player.h"
+#include "models/stage.h"
 
 namespace ganymede {
 
@@ -19,6 +20,7 @@ struct MethodContext {
   std::int64_t accumulate = 1;  ///< micro-batches that it is cut into
   std::uint64_t seed = 0;
   std::uint64_t reseed = 0;
+  std::int64_t position = 0;          ///< real images seen when it is to go on: see Method::move_to
   at::ScalarType dtype = at::kFloat;  ///< of weights, gradients, moments and averages
   /// Of the maps between convolutions; without one, dtype.
   std::optional<at::ScalarType> activations = std::nullopt;
@@ -83,6 +85,9 @@ class Method {
   virtual std::int64_t batches_per_step() const = 0;
   /// The collectives of one step on so many ranks, exactly; what comes every few steps only, spread over them.
   virtual std::vector<CollectiveCost> costs_per_step(int ranks) const = 0;
+  /// Before the first step, and after each that has brought the run to `position` real images: here networks grow,
+  /// and players() may become others. Collective.
+  virtual void move_to(std::int64_t /*position*/) {}
   /// Makes weights and averages for step 0, the same on every rank that calls it. No collective.
   virtual void initialise() = 0;
   /// One round: step = 1, 2, ... Collective.
@@ -110,6 +115,8 @@ class MethodRecipe {
   virtual std::vector<std::string> warnings(std::int64_t /*steps*/) const { return {}; }
   /// Throws Error(options) for what these networks cannot be asked when they draw.
   virtual void check_sampling(const SampleOptions& /*options*/) const {}
+  /// How batches change as a run goes on, where train.batch is `batch`; the first begins at 0. By default they do not.
+  virtual std::vector<Stage> stages(std::int64_t batch) const { return {{.batch = batch}}; }
   /// What a dataset must look like.
   virtual ImageSpec images() const = 0;
   /// Each player's name and number of parameters, from networks built without memory.

@@ -69,6 +69,14 @@ void copy_tensors(const NamedTensors& from, const NamedTensors& to) {
   }
 }
 
+void copy_common(const NamedTensors& from, const NamedTensors& to) {
+  const at::NoGradGuard no_grad;
+  const std::map<std::string, at::Tensor> known(from.begin(), from.end());
+  for (const auto& [name, tensor] : to)
+    if (const auto found = known.find(name); found != known.end() && found->second.sizes() == tensor.sizes())
+      tensor.copy_(found->second);
+}
+
 namespace {
 
 /// Moves tensors into an arena: the same tensor objects, now views of it.
@@ -196,6 +204,20 @@ void Player::broadcast(Communicator& communicator, int root) {
   const at::Tensor figures = scale_ ? scale_->figures() : at::Tensor();
   for (const at::Tensor& arena : {weight_, m_, v_, buffer_, ema_, ema_buffer_, figures})
     if (arena.defined() && arena.numel() > 0) communicator.broadcast(arena, root)->wait();
+}
+
+void Player::take_over(const Player& before) {
+  const auto is_moment = [&](const auto& item) { return item.first.starts_with(name_ + "/adam_"); };
+  NamedTensors theirs = before.state();
+  std::erase_if(theirs, is_moment);
+  copy_common(theirs, state());
+  gradient_norm_ = before.gradient_norm_;
+}
+
+void Player::reset_optimizer() {
+  for (const at::Tensor& moments : {m_, v_})
+    if (moments.defined()) moments.zero_();
+  updates_ = 0;
 }
 
 void Player::reset_average() {

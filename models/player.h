@@ -78,6 +78,11 @@ class Player {
 
   /// Root's weights, averages, moments and buffers on every rank. Collective.
   void broadcast(Communicator& communicator, int root);
+  /// Takes over whatever tensors of `before` have a name and shape here, but for the moments, and the last gradient's
+  /// norm.
+  void take_over(const Player& before);
+  /// The optimiser begins anew: no moments, and updates are counted from 0.
+  void reset_optimizer();
   /// The average starts as a copy: call once after initialisation or --init-from.
   void reset_average();
 
@@ -128,5 +133,7 @@ NamedTensors parameters_of(const torch::nn::Module& network);
 NamedTensors buffers_of(const torch::nn::Module& network);
 /// Copies `from` into the tensors of `to` with the same names. Throws std::logic_error when the names differ.
 void copy_tensors(const NamedTensors& from, const NamedTensors& to);
+/// The same of those that have a name and shape in both.
+void copy_common(const NamedTensors& from, const NamedTensors& to);
 
 }  // namespace ganymede

@@ -171,6 +171,7 @@ ExitCode train(Process& process, const Request& request) {
   const RunProgress start = checkpoint ? progress_of(checkpoint->manifest) : RunProgress{};
   MethodContext context = method_context(options, *gradients, *batch_norm, process.device());
   context.reseed = start.reseed;
+  context.position = start.position;
   context.alive = [&](std::string_view activity) { process.note(activity); };
   const auto method = options.method->build(context);
   if (checkpoint) {
@@ -192,10 +193,11 @@ ExitCode train(Process& process, const Request& request) {
     folder->write_config(options.schema.to_recipe());
     folder->cut_log_back(start.step);
     const std::int64_t total = options.total_steps(method->batches_per_step());
+    const std::vector<Stage> stages = options.method->stages(options.train.batch);
     for (const std::string& warning : options.method->warnings(total)) print_error("warning: " + warning);
     fmt::print("{} {} of {} steps, {} images a step, {} ranks, {}, {} threads each, {}, {}\n",
                checkpoint ? "resuming at step" : "starting at step", start.step, total,
-               options.train.batch * method->batches_per_step(), process.size(),
+               stages[stage_at(stages, start.position)].batch * method->batches_per_step(), process.size(),
                process.device().is_cuda() ? "a GPU each" : "CPU", at::get_num_threads(),
                options.train.precision, out.string());
     std::fflush(stdout);

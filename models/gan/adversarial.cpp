@@ -69,6 +69,18 @@ void AdversarialMethod::initialise() {
   if (loss_state_.defined()) loss_state_.copy_(loss_.initial_state());
 }
 
+void AdversarialMethod::set_growth(const GrowthState& growth) {
+  enlarge_ = growth.enlarge;
+  fade_ = growth.alpha < 1
+              ? at::full({}, growth.alpha, at::TensorOptions(context_.dtype).device(context_.device))
+              : at::Tensor();
+}
+
+void AdversarialMethod::take_over(AdversarialMethod& before) {
+  copy_common(before.state(), state());
+  for (std::size_t i = 0; i < players().size(); ++i) players()[i]->take_over(*before.players()[i]);
+}
+
 NamedTensors AdversarialMethod::state() const {
   NamedTensors state = generator_history_.state();
   for (const auto& item : discriminator_history_.state()) state.push_back(item);
@@ -96,6 +108,7 @@ ForwardContext AdversarialMethod::forward_context(const Share& share, const Imag
                          {share.first, context_.micro_batch(), group()},
                          BatchNormMode::train,
                          context_.activations};
+  context.fade = fade_;
   context.noise = NoiseSource{draws.key, draws.first};
   return context;
 }
@@ -316,7 +329,7 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
   return std::make_unique<GanSampler>(
       std::move(network), options,
       GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
-                          context_.device, context_.alive},
+                          context_.device, context_.alive, fade_, enlarge_},
       context_.batch_norm);
 }
 

@@ -13,6 +13,12 @@ namespace ganymede {
 /// and the regularisers remember.
 ///
 /// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
+/// Where networks that grow have got to.
+struct GrowthState {
+  double alpha = 1;          ///< how far the newest resolution is faded in
+  std::int64_t enlarge = 1;  ///< samples repeat each pixel so many times along each axis
+};
+
 class AdversarialMethod final : public Method {
  public:
   /// `networks` and `loss` must outlive it.
@@ -28,6 +34,11 @@ class AdversarialMethod final : public Method {
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
+
+  /// Of what follows, until the next call.
+  void set_growth(const GrowthState& growth);
+  /// Takes over whatever tensors of `before` have a name and shape here, but for the optimisers' moments.
+  void take_over(AdversarialMethod& before);
 
  private:
   struct Latents {
@@ -71,6 +82,8 @@ class AdversarialMethod final : public Method {
   AdversarialOptions options_;
   MethodContext context_;
   const GanLoss& loss_;
+  at::Tensor fade_;  // ForwardContext::fade; undefined where nothing is faded in
+  std::int64_t enlarge_ = 1;
   at::Tensor loss_state_;  // of the loss; undefined for nothing
   LeCam lecam_;
   std::shared_ptr<Generator> generator_;

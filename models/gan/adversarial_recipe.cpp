@@ -1,6 +1,7 @@
 #include "models/gan/adversarial_recipe.h"
 
-#include "models/gan/adversarial.h"
+#include "core/error.h"
+#include "models/gan/growing.h"
 
 namespace ganymede {
 namespace {
@@ -20,12 +21,14 @@ class AdversarialRecipe final : public MethodRecipe {
     schema.add("gan.network", network_, gan_network_names(), "pair of networks");
     options_.describe(schema);
     networks_->describe(schema);
+    if (grows()) growth_.describe(schema);
     loss_->describe(schema);
   }
 
   void check(std::int64_t micro_batch) const override {
     networks_->check();
     networks_->check_batch(micro_batch);
+    check_growth();
     loss_->check();
     options_.check(loss_->needs(), *networks_, micro_batch);
   }
@@ -35,6 +38,12 @@ class AdversarialRecipe final : public MethodRecipe {
                                  options_.discriminator.warning("discriminator", steps * options_.d_steps)};
     std::erase(all, "");
     return all;
+  }
+
+  std::vector<Stage> stages(std::int64_t batch) const override {
+    if (!growth_.wanted()) return MethodRecipe::stages(batch);
+    check_growth();
+    return growth_.stages(networks_->images().height, batch);
   }
 
   ImageSpec images() const override { return networks_->images(); }
@@ -50,14 +59,31 @@ class AdversarialRecipe final : public MethodRecipe {
   }
 
   std::unique_ptr<Method> build(const MethodContext& context) const override {
+    if (growth_.wanted())
+      return std::make_unique<GrowingMethod>(*networks_, *loss_, options_, growth_, context);
     return std::make_unique<AdversarialMethod>(*networks_, *loss_, options_, context);
   }
 
  private:
+  void check_growth() const {
+    growth_.check(networks_->images().height);
+    if (!growth_.wanted()) return;
+    for (const auto& [section, player] :
+         {std::pair{"generator", &options_.generator}, {"discriminator", &options_.discriminator}})
+      if (player->decay != "constant" || player->ema_start > 0)
+        fail(ExitCode::options,
+             "{0}.decay and {0}.ema_start count updates, which begin anew at each resolution: leave them as "
+             "they are "
+             "where growth.from is set, and give growth.lr",
+             section);
+  }
+  bool grows() const { return networks_->grown_to(4) != nullptr; }
+
   std::string network_ = "biggan";
   std::unique_ptr<GanNetworks> networks_;
   std::unique_ptr<GanLoss> loss_;
   AdversarialOptions options_;
+  GrowthOptions growth_;
 };
 
 }  // namespace

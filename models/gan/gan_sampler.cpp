@@ -33,8 +33,13 @@ at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const
   // In batch mode each run of `batch` images is a group of its own.
   const std::int64_t group = mode == BatchNormMode::running ? count : setting_.batch;
   ForwardContext context{*alone_, {0, count, group}, mode};
+  context.fade = setting_.fade;
   context.noise = NoiseSource{{.seed = options_.seed, .phase = phase}, first};
-  return network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device), context);
+  const at::Tensor images =
+      network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device), context);
+  if (setting_.enlarge == 1) return images;
+  const std::int64_t size[] = {images.size(2) * setting_.enlarge, images.size(3) * setting_.enlarge};
+  return at::upsample_nearest2d(images, size);
 }
 
 void GanSampler::gather_standing_statistics(Communicator& communicator) {

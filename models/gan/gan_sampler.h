@@ -16,6 +16,8 @@ class GanSampler final : public Sampler, public LatentPaths {
     at::ScalarType dtype;
     at::Device device;
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
+    at::Tensor fade = {};                                       ///< ForwardContext's
+    std::int64_t enlarge = 1;  ///< each pixel is repeated so many times along each axis
   };
   /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.
   GanSampler(std::shared_ptr<Generator> network, const SampleOptions& options, const Setting& setting,

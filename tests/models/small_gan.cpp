@@ -98,12 +98,13 @@ const std::map<std::string, std::string>& narrow_options(const std::string& netw
 
 SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Communicator& batch_norm)
     : recipe_(recipe_of(options.network, options.options)),
-      micro_batch_(options.batch / options.accumulate),
+      stages_(recipe_->stages(options.batch)),
+      accumulate_(options.accumulate),
       rank_(gradients.rank()),
       size_(gradients.size()),
       device_(options.device),
       dtype_(options.dtype) {
-  recipe_->check(micro_batch_);
+  for (const Stage& stage : stages_) recipe_->check(stage.batch / accumulate_);
   method_ = recipe_->build({.gradients = gradients,
                             .batch_norm = batch_norm,
                             .batch = options.batch,
@@ -125,17 +126,19 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
 
 Batch SmallGan::next() {
   const ImageSpec spec = recipe_->images();
-  const Share share = share_of(micro_batch_, rank_, size_);
-  const std::int64_t first = position_ + share.first;
+  const std::int64_t micro_batch = stage().batch / accumulate_;
+  const Share share = share_of(micro_batch, rank_, size_);
+  const std::int64_t first = taken_ + share.first;
   const RandomStream pixels({.seed = 6, .phase = "data", .stream = "pixels"});
   const RandomStream labels({.seed = 6, .phase = "data", .stream = "label"});
   at::Tensor images =
       pixels.uniform(first, share.count, spec.channels * spec.height * spec.width, at::kDouble) * 2 - 1;
   if (changed_ >= first && changed_ < first + share.count) images[changed_ - first].neg_();
-  Batch batch{
-      images.view({-1, spec.channels, spec.height, spec.width}).contiguous(at::MemoryFormat::ChannelsLast),
-      labels.integers(first, share.count, spec.classes), position_, share};
-  position_ += micro_batch_;
+  images = images.view({-1, spec.channels, spec.height, spec.width});
+  if (const std::int64_t shrink = stage().shrink; shrink > 1) images = at::avg_pool2d(images, shrink);
+  Batch batch{images.contiguous(at::MemoryFormat::ChannelsLast),
+              labels.integers(first, share.count, spec.classes), taken_, share};
+  taken_ += micro_batch;
   batch.images = batch.images.to(device_, dtype_);
   batch.labels = batch.labels.to(device_);
   return batch;
@@ -143,7 +146,11 @@ Batch SmallGan::next() {
 
 Figures SmallGan::train(std::int64_t steps) {
   StepReport report;
-  for (std::int64_t i = 0; i < steps; ++i) report = method_->step(++step_, [this] { return next(); });
+  for (std::int64_t i = 0; i < steps; ++i) {
+    report = method_->step(++step_, [this] { return next(); });
+    position_ = taken_;
+    method_->move_to(position_);
+  }
   return figures_of(report);
 }
 
@@ -156,6 +163,8 @@ NamedTensors SmallGan::state() {
 }
 
 void SmallGan::continue_from(SmallGan& other) {
+  taken_ = position_ = other.position_;
+  method_->move_to(position_);
   copy_tensors(other.method_->state(), method_->state());
   for (std::size_t i = 0; i < method_->players().size(); ++i) {
     Player &mine = *method_->players()[i], &theirs = *other.method_->players()[i];
@@ -163,7 +172,6 @@ void SmallGan::continue_from(SmallGan& other) {
     mine.set_updates(theirs.updates());
   }
   step_ = other.step_;
-  position_ = other.position_;
 }
 
 }  // namespace ganymede::test

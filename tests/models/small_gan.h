@@ -31,6 +31,9 @@ class SmallGan {
   Player& discriminator() { return *method_->players()[1]; }
   /// The image at this global position becomes another one.
   void change_image(std::int64_t position) { changed_ = position; }
+  std::int64_t position() const { return position_; }
+  /// Real images that the next step begins with.
+  const Stage& stage() const { return stages_[stage_at(stages_, position_)]; }
   /// The next steps; collective. Returns the last step's report.
   Figures train(std::int64_t steps);
   /// A copy of every tensor of every player, and of the method's own.
@@ -42,12 +45,13 @@ class SmallGan {
   Batch next();
 
   std::unique_ptr<MethodRecipe> recipe_;
-  std::int64_t micro_batch_;
+  std::vector<Stage> stages_;
+  std::int64_t accumulate_;
   int rank_, size_;
   at::Device device_;
   at::ScalarType dtype_;
   std::unique_ptr<Method> method_;
-  std::int64_t step_ = 0, position_ = 0, changed_ = -1;
+  std::int64_t step_ = 0, position_ = 0, taken_ = 0, changed_ = -1;
 };
 
 }  // namespace ganymede::test
