@@ -33,6 +33,9 @@ struct DatasetLayout {
   std::int64_t channels = 0, height = 0, width = 0;
   double low = 0, high = 255;
   std::vector<std::string> class_names;
+  std::string images = "/images";  ///< name of the array, in the last file if they differ
+  std::vector<std::int64_t>
+      levels;  ///< sides of the smaller copies that every file has, see schema::level_name()
   std::vector<FileLayout> files;
 
   std::int64_t image_bytes() const { return channels * height * width * size_of(type); }

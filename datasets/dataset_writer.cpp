@@ -16,6 +16,7 @@
 #include "datasets/block_digests.h"
 #include "datasets/hdf5_file.h"
 #include "datasets/schema.h"
+#include "datasets/shrink.h"
 
 namespace ganymede {
 namespace {
@@ -47,15 +48,26 @@ void check(const std::filesystem::path& path, const DatasetDescription& d) {
     refuse(fmt::format("uint8 images with range [{}, {}]; expected [0, 255]", d.low, d.high));
   for (const std::string& name : d.class_names)
     if (!is_utf8(name)) refuse("a class name that is not UTF-8");
+  if (d.pyramid && schema::level_sides(d.height, d.width).empty())
+    refuse(fmt::format(
+        "images of {} x {} pixels have no pyramid; expected squares whose side is a power of two from 8 on",
+        d.height, d.width));
 }
 
 }  // namespace
 
 struct DatasetWriter::State {
+  /// The images averaged over shrink x shrink pixels.
+  struct Level {
+    std::int64_t shrink;
+    BlockedExtent images;
+    std::int64_t digests;  ///< offset
+  };
   std::filesystem::path path, temporary;
   DatasetDescription description;
   std::optional<File> file;
   BlockedExtent images, labels, class_names;
+  std::vector<Level> levels;
   std::int64_t image_digests = 0, label_digests = 0, class_name_digests = 0;  ///< offsets
   std::vector<std::int64_t> label_values;
   std::int64_t class_name_bytes = 0;
@@ -70,6 +82,8 @@ struct DatasetWriter::State {
   void create_arrays(Hdf5File& hdf5);
   void create_attributes(Hdf5File& hdf5) const;
   std::int64_t create_digests(Hdf5File& hdf5, const std::string& object, const BlockedExtent& extent) const;
+  /// The same images, smaller.
+  void write_level(const Level& level, std::int64_t first, std::span<const std::byte> bytes);
   void write_class_names();
   void write_digests(const BlockedExtent& extent, std::int64_t offset, int threads);
 };
@@ -80,7 +94,8 @@ void DatasetWriter::State::create_file() {
     fail(ExitCode::storage, "cannot write {}: it is a folder; name a file", path.string());
   file = File::create_exclusively(temporary);
   const std::int64_t images_bytes = description.count * description.image_bytes();
-  file->reserve(images_bytes + description.count * 8 + metadata_bytes);
+  file->reserve(images_bytes + (description.pyramid ? images_bytes / 3 : 0) + description.count * 8 +
+                metadata_bytes);
   Hdf5File hdf5 = Hdf5File::create(temporary, std::min<std::int64_t>(images_bytes, 4096));
   create_arrays(hdf5);
   create_attributes(hdf5);
@@ -99,6 +114,15 @@ void DatasetWriter::State::create_arrays(Hdf5File& hdf5) {
   if (d.height == d.width) hdf5.create_hard_link("/images", fmt::format("/data{0}x{0}", d.width));
   hdf5.create_group("/integrity");
   image_digests = create_digests(hdf5, "images", images);
+  for (const std::int64_t side :
+       d.pyramid ? schema::level_sides(d.height, d.width) : std::vector<std::int64_t>()) {
+    const std::int64_t shrink = d.height / side, bytes = d.image_bytes() / (shrink * shrink);
+    const std::string name = schema::level_name(side);
+    const std::int64_t offset =
+        hdf5.create_array(name, {std::string(name_of(d.type)), {d.count, d.channels, side, side}});
+    levels.push_back({shrink, {offset, d.count * bytes, digest_block_bytes(bytes)}, 0});
+    levels.back().digests = create_digests(hdf5, name.substr(1), levels.back().images);
+  }
   label_digests = create_digests(hdf5, "labels", labels);
   if (d.class_names.empty()) return;
   class_name_bytes = 1;
@@ -131,6 +155,18 @@ void DatasetWriter::State::create_attributes(Hdf5File& hdf5) const {
       throw std::logic_error("provenance names the attribute " + name + " of the format");
     hdf5.set_text("/", name, value);
   }
+}
+
+void DatasetWriter::State::write_level(const Level& level, std::int64_t first,
+                                       std::span<const std::byte> bytes) {
+  const DatasetDescription& d = description;
+  const auto image_bytes = static_cast<std::size_t>(d.image_bytes());
+  const std::size_t small_bytes = image_bytes / static_cast<std::size_t>(level.shrink * level.shrink);
+  std::vector<std::byte> small(bytes.size() / image_bytes * small_bytes);
+  for (std::size_t i = 0; i < bytes.size() / image_bytes; ++i)
+    shrink_image(d.type, bytes.subspan(i * image_bytes, image_bytes), d.channels, d.height, d.width,
+                 level.shrink, small.data() + i * small_bytes);
+  file->write_at(level.images.offset + first * static_cast<std::int64_t>(small_bytes), small);
 }
 
 void DatasetWriter::State::write_class_names() {
@@ -168,6 +204,7 @@ void DatasetWriter::write_images(std::int64_t first, std::span<const std::byte> 
     throw std::logic_error(
         fmt::format("write_images: {} bytes at image {} of {}", size, first, state_->description.count));
   state_->file->write_at(state_->images.offset + first * image_bytes, bytes);
+  for (const State::Level& level : state_->levels) state_->write_level(level, first, bytes);
   const std::lock_guard lock(state_->mutex);
   std::fill_n(state_->written.begin() + first, count, true);
 }
@@ -194,6 +231,8 @@ void DatasetWriter::finish() {
   state_->file->write_at(state_->labels.offset, std::as_bytes(std::span(state_->label_values)));
   state_->write_class_names();
   state_->write_digests(state_->images, state_->image_digests, threads);
+  for (const State::Level& level : state_->levels)
+    state_->write_digests(level.images, level.digests, threads);
   state_->write_digests(state_->labels, state_->label_digests, threads);
   state_->write_digests(state_->class_names, state_->class_name_digests, threads);
   state_->file->sync();

@@ -20,6 +20,7 @@ struct DatasetDescription {
   double low = 0, high = 255;                 ///< the values that stand for -1 and 1; uint8 has 0 and 255
   std::vector<std::string> class_names = {};  ///< UTF-8; class k is labelled k; may be empty
   std::map<std::string, std::string> provenance = {};  ///< root attributes: source, resizer, writer, ...
+  bool pyramid = false;                                ///< smaller copies too, of all schema::level_sides()
 
   std::int64_t image_bytes() const { return channels * height * width * size_of(type); }
 };
@@ -31,6 +32,7 @@ struct DatasetDescription {
 ///     /class_names     [K] UTF-8     absent without classes
 ///     /imgs, /dataSxS                hard links to /images (the latter for H = W = S), by which
 ///                                    BigGAN-PyTorch and ProGAN tools find it
+///     /dataRxR         [N, C, R, R]  of a pyramid: averages, for R = S / 2, S / 4, ... 4; each with its digests
 ///     /integrity/{images,labels,class_names}
 ///                      [B] uint64    XXH3-64 of each block of `block_bytes` (an attribute) bytes
 ///     root attributes                format, format_version, uuid, value_range [low, high], the provenance

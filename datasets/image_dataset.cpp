@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::int64_t most_cache = std::int64_t{1} << 30;
 
-DatasetLayout inspect_guarded(const std::filesystem::path& path) {
+DatasetLayout inspect_guarded(const std::filesystem::path& path, std::int64_t side) {
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status))
@@ -27,7 +27,7 @@ DatasetLayout inspect_guarded(const std::filesystem::path& path) {
          path.string());
   if (std::filesystem::file_size(path, error) == 0)
     fail(ExitCode::dataset, "{}: the file is empty; expected an HDF5 file", path.string());
-  return layout_from_json(run_guarded(path.string(), {}, [&] { return to_json(inspect_file(path)); }));
+  return layout_from_json(run_guarded(path.string(), {}, [&] { return to_json(inspect_file(path, side)); }));
 }
 
 std::string description_of(const DatasetLayout& layout) {
@@ -45,15 +45,17 @@ void append(DatasetLayout& whole, const DatasetLayout& part) {
     fail(ExitCode::dataset,
          "{}: holds {}; expected {} and the same names as in {}: only like files can be joined",
          part.files.front().path, description_of(part), description_of(whole), whole.files.front().path);
+  std::erase_if(whole.levels,
+                [&](std::int64_t side) { return std::ranges::find(part.levels, side) == part.levels.end(); });
   whole.files.push_back(part.files.front());
 }
 
 }  // namespace
 
-std::string ImageDataset::inspect(const std::vector<std::filesystem::path>& files) {
+std::string ImageDataset::inspect(const std::vector<std::filesystem::path>& files, std::int64_t side) {
   if (files.empty()) fail(ExitCode::dataset, "no dataset file given: name at least one with --data");
-  DatasetLayout layout = inspect_guarded(files.front());
-  for (std::size_t i = 1; i < files.size(); ++i) append(layout, inspect_guarded(files[i]));
+  DatasetLayout layout = inspect_guarded(files.front(), side);
+  for (std::size_t i = 1; i < files.size(); ++i) append(layout, inspect_guarded(files[i], side));
   const ImageDataset dataset(layout, 0);
   for (std::size_t i = 0; i < files.size(); ++i)
     layout.files[i].fingerprint = dataset.files_[i].fingerprint();
@@ -127,7 +129,7 @@ void ImageDataset::verify_block_of(std::int64_t index) const {
 
 std::string ImageDataset::where(std::int64_t index) const {
   const Place place = place_of(index);
-  return fmt::format("{}: /images: image {}", place.file.layout().path, place.index);
+  return fmt::format("{}: {}: image {}", place.file.layout().path, layout_.images, place.index);
 }
 
 std::int64_t ImageDataset::decoded_together() const {

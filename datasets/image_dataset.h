@@ -30,7 +30,8 @@ class ImageDataset {
   /// does the rest): types, shapes, ranges and class names, which must agree between files; storage; sizes;
   /// labels. The part that trusts libhdf5 with possibly damaged files runs in a child process under limits of
   /// time and memory.
-  static std::string inspect(const std::vector<std::filesystem::path>& files);
+  /// With `side`, one of levels(), of the smaller copies of the images.
+  static std::string inspect(const std::vector<std::filesystem::path>& files, std::int64_t side = 0);
 
   /// Opens the files of a layout with plain open() and pread(): what every rank calls. A file whose size,
   /// labels or digests differ from those inspected is refused; a copy is welcome. Without digests it must be
@@ -46,7 +47,11 @@ class ImageDataset {
   std::int64_t channels() const { return layout_.channels; }
   std::int64_t height() const { return layout_.height; }
   std::int64_t width() const { return layout_.width; }
+  /// "/images", as a rule.
+  const std::string& images_name() const { return layout_.images; }
   ElementType type() const { return layout_.type; }
+  /// Sides of the smaller copies of its images that the files hold (`dataset pack --pyramid`), largest first.
+  const std::vector<std::int64_t>& levels() const { return layout_.levels; }
   std::int64_t image_bytes() const { return layout_.image_bytes(); }
   /// The values that stand for -1 and 1.
   double low() const { return layout_.low; }

@@ -23,8 +23,9 @@ struct Part {
 
 class Inspector {
  public:
-  explicit Inspector(const std::filesystem::path& path)
+  Inspector(const std::filesystem::path& path, std::int64_t side)
       : path_(path),
+        side_(side),
         file_(with_code(ExitCode::dataset, [&] { return File::open_for_reading(path); })),
         size_(file_.size()) {}
 
@@ -42,6 +43,7 @@ class Inspector {
   void check_storage(const std::string& name, const Hdf5Array& array) const;
   BlockedExtent plain_extent(const std::string& name, const Hdf5Array& array);
   BlockedExtent chunked_extent(const std::string& name, const Hdf5Array& array, ChunkTable& table);
+  std::string name_of_images() const;
   void inspect_images();
   void check_image_shape(const std::string& name, const std::vector<std::int64_t>& shape) const;
   void inspect_range();
@@ -52,6 +54,7 @@ class Inspector {
   void compare_samples() const;
 
   std::filesystem::path path_;
+  std::int64_t side_;  ///< 0: of the images themselves
   File file_;
   std::int64_t size_;
   std::optional<Hdf5File> hdf5_;
@@ -144,11 +147,20 @@ void Inspector::check_image_shape(const std::string& name, const std::vector<std
     refuse(name, "has shape {}; expected at least 1 along each axis", text_of(shape));
 }
 
+std::string Inspector::name_of_images() const {
+  std::vector<std::string> names{"/images", "/imgs"};
+  for (std::int64_t side = 4096; side >= 4; side /= 2) names.push_back(schema::level_name(side));
+  if (side_ > 0) names = {schema::level_name(side_)};
+  for (const std::string& name : names)
+    if (hdf5_->contains(name)) return name;
+  if (side_ > 0) refuse(names.front(), "is missing; expected the images at {0} x {0} pixels", side_);
+  refuse("the file",
+         "has neither /images nor /imgs nor /data1024x1024 or the like; expected uint8, float16 or float32 "
+         "images [N, C, H, W]");
+}
+
 void Inspector::inspect_images() {
-  images_name_ = hdf5_->contains("/images") ? "/images" : "/imgs";
-  if (!hdf5_->contains(images_name_))
-    refuse("the file",
-           "has neither /images nor /imgs; expected uint8, float16 or float32 images [N, C, H, W]");
+  layout_.images = images_name_ = name_of_images();
   const Hdf5Array array = hdf5_->describe(images_name_);
   const std::optional<ElementType> type = element_type_named(array.type);
   if (!type) refuse(images_name_, "holds {}; expected little-endian uint8, float16 or float32", array.type);
@@ -161,13 +173,15 @@ void Inspector::inspect_images() {
   layout_.channels = shape_[found_.channels_last ? 3 : 1];
   layout_.height = shape_[spatial];
   layout_.width = shape_[spatial + 1];
+  for (const std::int64_t side : schema::level_sides(layout_.height, layout_.width))
+    if (hdf5_->contains(schema::level_name(side))) layout_.levels.push_back(side);
   if (array.storage == Hdf5Array::Storage::chunked && !own_format_) {
     found_.images = chunked_extent(images_name_, array, found_.image_chunks);
     return;
   }
   found_.images = plain_extent(images_name_, array);
   found_.images.block_bytes = digest_block_bytes(layout_.image_bytes());
-  found_.image_digests = inspect_digests("images", found_.images);
+  found_.image_digests = inspect_digests(side_ > 0 ? images_name_.substr(1) : "images", found_.images);
 }
 
 void Inspector::inspect_range() {
@@ -296,8 +310,8 @@ DatasetLayout Inspector::inspect() {
 
 }  // namespace
 
-DatasetLayout inspect_file(const std::filesystem::path& path) {
-  return Inspector(path).inspect();
+DatasetLayout inspect_file(const std::filesystem::path& path, std::int64_t side) {
+  return Inspector(path, side).inspect();
 }
 
 }  // namespace ganymede

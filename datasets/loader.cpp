@@ -47,7 +47,7 @@ Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
     : dataset_(dataset),
       options_(checked(options, dataset)),
       share_(share_of(options.micro_batch, options.rank, options.world_size)),
-      order_(dataset.size(), options.seed, order_options(dataset)),
+      order_(dataset.size(), options.seed, options.order.value_or(order_options(dataset))),
       values_(dataset.type(), dataset.low(), dataset.high()),
       height_(dataset.height() / options.shrink),
       width_(dataset.width() / options.shrink),

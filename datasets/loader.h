@@ -31,7 +31,9 @@ struct LoaderOptions {
   std::int64_t position = 0;  ///< images that training has seen: where to continue
   bool flip = false;          ///< mirror each image left to right with probability one half
   std::int64_t shrink = 1;    ///< averages over shrink x shrink pixels: shrink_image()
-  int prefetch = 4;           ///< micro-batches kept ready
+  /// Of another dataset, whose smaller copies these images are; none: as suits this one.
+  std::optional<SampleOrder::Options> order = {};
+  int prefetch = 4;  ///< micro-batches kept ready
   at::ScalarType dtype = at::kFloat;
   bool raw = false;  ///< images as they are stored, for a GPU to convert; uint8 datasets only
   int threads = 0;   ///< that read, decode and convert; 0: one for every four cores, at most four

@@ -61,7 +61,8 @@ class Conversion {
             .low = range_.low,
             .high = range_.high,
             .class_names = contents.class_names,
-            .provenance = provenance()};
+            .provenance = provenance(),
+            .pyramid = options_.pyramid};
   }
 
   std::size_t image_bytes() const { return static_cast<std::size_t>(shape_.bytes()); }

@@ -25,6 +25,7 @@ struct PackOptions {
   Filter filter = Filter::lanczos;        ///< for resizing
   std::optional<int> channels = {};       ///< 1 or 3; default: as many as the first image
   std::optional<ValueRange> range = {};   ///< of floating point data; default: its smallest and largest value
+  bool pyramid = false;                   ///< smaller copies too: DatasetDescription::pyramid
   bool force = false;                     ///< replace `out` if it exists
   int threads = 0;                        ///< that decode; 0: one a core
 };

@@ -1,8 +1,22 @@
 #include "datasets/schema.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <bit>
 
 namespace ganymede {
+
+std::string schema::level_name(std::int64_t side) {
+  return fmt::format("/data{0}x{0}", side);
+}
+
+std::vector<std::int64_t> schema::level_sides(std::int64_t height, std::int64_t width) {
+  std::vector<std::int64_t> sides;
+  if (height != width || !std::has_single_bit(static_cast<std::uint64_t>(height))) return sides;
+  for (std::int64_t side = height / 2; side >= 4; side /= 2) sides.push_back(side);
+  return sides;
+}
 
 std::int64_t digest_block_bytes(std::int64_t item_bytes) {
   return std::max<std::int64_t>(1, (std::int64_t{1} << 20) / item_bytes) * item_bytes;

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace ganymede {
 
@@ -14,6 +16,11 @@ inline constexpr std::string_view digest_algorithm = "XXH3-64";
 inline constexpr std::int64_t largest_block_bytes = std::int64_t{1} << 30;
 /// Classes without names: nothing else tells a damaged label. Also a bound on names.
 inline constexpr std::int64_t most_classes = 1 << 24;
+/// Of the array that holds all images at side x side pixels: the images themselves, or smaller copies.
+std::string level_name(std::int64_t side);
+/// Sides of the smaller copies that images of so many pixels can have: half, a quarter, ... down to 4; none where they
+/// are not square or their side is no power of two.
+std::vector<std::int64_t> level_sides(std::int64_t height, std::int64_t width);
 }  // namespace schema
 
 /// Bytes that one digest covers: as many whole images as fit 1 MiB, at least one. Small enough that checking

@@ -18,9 +18,16 @@ void check_values(const ImageDataset& dataset, const DatasetFile& file, std::int
   const std::int64_t bad = values.first_bad(bytes);
   if (bad < 0) return;
   const std::int64_t byte = block * file.layout().images.block_bytes + bad * size_of(dataset.type());
-  fail(ExitCode::dataset, "{}: /images: image {} holds {}; expected numbers in [{}, {}]", file.layout().path,
-       byte / dataset.image_bytes(), values.value(bytes, bad), dataset.low(), dataset.high());
+  fail(ExitCode::dataset, "{}: {}: image {} holds {}; expected numbers in [{}, {}]", file.layout().path,
+       dataset.images_name(), byte / dataset.image_bytes(), values.value(bytes, bad), dataset.low(),
+       dataset.high());
 }
+
+struct Block {
+  const ImageDataset& set;
+  const DatasetFile& file;
+  std::int64_t block;
+};
 
 /// Damaged blocks in the order of the dataset, of which the first few are told.
 class Findings {
@@ -45,31 +52,36 @@ class Findings {
 
 VerifiedDataset verify_dataset(const std::vector<std::filesystem::path>& files, int threads,
                                const std::function<void(std::int64_t, std::int64_t)>& progress) {
-  const ImageDataset dataset = ImageDataset::attach(ImageDataset::inspect(files));
-  std::vector<std::pair<const DatasetFile*, std::int64_t>> blocks;
-  for (const DatasetFile& file : dataset.files())
-    for (std::int64_t block = 0; block < file.layout().images.blocks(); ++block)
-      blocks.emplace_back(&file, block);
-  const std::int64_t total = dataset.size() * dataset.image_bytes();
-  std::int64_t done = 0;
+  std::vector<ImageDataset> sets;
+  sets.push_back(ImageDataset::attach(ImageDataset::inspect(files)));
+  for (const std::int64_t side : std::vector(sets.front().levels()))
+    sets.push_back(ImageDataset::attach(ImageDataset::inspect(files, side)));
+  std::vector<Block> blocks;
+  std::int64_t total = 0, done = 0;
+  for (const ImageDataset& set : sets) {
+    for (const DatasetFile& file : set.files())
+      for (std::int64_t block = 0; block < file.layout().images.blocks(); ++block)
+        blocks.push_back({set, file, block});
+    total += set.size() * set.image_bytes();
+  }
   Findings findings;
   std::mutex mutex;
   parallel_for_each(static_cast<std::int64_t>(blocks.size()), threads, [&](std::int64_t i) {
-    const auto& [file, block] = blocks[static_cast<std::size_t>(i)];
+    const Block& each = blocks[static_cast<std::size_t>(i)];
     std::string finding;
     try {
-      check_values(dataset, *file, block, file->verify_block(block));
+      check_values(each.set, each.file, each.block, each.file.verify_block(each.block));
     } catch (const Error& error) {
       if (error.code() != ExitCode::dataset) throw;
       finding = error.what();
     }
     const std::lock_guard lock(mutex);
     if (!finding.empty()) findings.add(i, finding);
-    done += file->layout().images.size_of(block);
+    done += each.file.layout().images.size_of(each.block);
     if (progress) progress(done, total);
   });
   findings.report();
-  return {dataset.size(), total, static_cast<std::int64_t>(blocks.size()), dataset.has_digests()};
+  return {sets.front().size(), total, static_cast<std::int64_t>(blocks.size()), sets.front().has_digests()};
 }
 
 }  // namespace ganymede

@@ -15,6 +15,21 @@
 
 namespace ganymede {
 
+namespace {
+
+/// Foreign files may call anything by a copy's name.
+void check_copies(const ImageDataset& copies, const ImageDataset& dataset) {
+  if (copies.size() == dataset.size() && copies.channels() == dataset.channels() &&
+      copies.type() == dataset.type())
+    return;
+  fail(ExitCode::dataset, "{}: {} holds {} images with {} channels, {}; expected {} with {}, {}, as in {}",
+       copies.files().front().layout().path, copies.images_name(), copies.size(), copies.channels(),
+       name_of(copies.type()), dataset.size(), dataset.channels(), name_of(dataset.type()),
+       dataset.images_name());
+}
+
+}  // namespace
+
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
       stages_(setting.options.method->stages(setting.options.train.batch)),
@@ -175,8 +190,16 @@ ExitCode Trainer::run(const RunProgress& start) {
 
 void Trainer::open_feed() {
   const TrainOptions& options = setting_.options.train;
-  const Process& process = setting_.process;
+  Process& process = setting_.process;
   feed_.reset();  // its threads first
+  level_.reset();
+  const auto copies = setting_.levels.find(stage().shrink);
+  if (copies != setting_.levels.end())
+    process.together([&] {
+      level_.emplace(
+          ImageDataset::attach(copies->second, ImageDataset::default_cache(process.world().local_size())));
+      check_copies(*level_, setting_.dataset);
+    });
   const LoaderOptions loading{
       .micro_batch = stage().batch / options.accumulate,
       .rank = process.rank(),
@@ -185,10 +208,11 @@ void Trainer::open_feed() {
       .reseed = progress_.reseed,
       .position = progress_.position,
       .flip = options.flip,
-      .shrink = stage().shrink,
+      .shrink = level_ ? 1 : stage().shrink,
+      .order = Loader::order_options(setting_.dataset),
       .dtype = options.dtype(),
       .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8};
-  feed_ = std::make_unique<Feed>(setting_.dataset, loading, process.device());
+  feed_ = std::make_unique<Feed>(level_ ? *level_ : setting_.dataset, loading, process.device());
 }
 
 void Trainer::move_on() {

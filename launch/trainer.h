@@ -22,6 +22,7 @@ class Trainer {
     Process& process;
     const RunOptions& options;
     const ImageDataset& dataset;
+    std::map<std::int64_t, std::string> levels;  ///< layouts of its smaller copies, by Stage::shrink
     Method& method;
     RunFolder* folder;  ///< rank 0's; null elsewhere
     std::filesystem::path out;
@@ -60,7 +61,7 @@ class Trainer {
   void open_log();
   void score();
   void note(std::string_view activity);
-  /// Batches as the present stage wants them, from where the run stands.
+  /// Batches as the present stage wants them, from where the run stands. Collective.
   void open_feed();
   /// After a step: the images that it has seen, and what comes with them.
   void move_on();
@@ -80,6 +81,7 @@ class Trainer {
   Snapshots snapshots_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
+  std::optional<ImageDataset> level_;  ///< what the feed reads, where that is not the dataset itself
   std::unique_ptr<Feed> feed_;
   std::deque<Pending> pending_;
   Figures figures_;     ///< of the newest step that has been agreed on

@@ -163,6 +163,14 @@ ExitCode train(Process& process, const Request& request) {
     if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
 
+  std::map<std::int64_t, std::string> levels;
+  for (const Stage& stage : options.method->stages(options.train.batch))
+    if (const std::int64_t side = dataset->height() / stage.shrink;
+        std::ranges::find(dataset->levels(), side) != dataset->levels().end())
+      levels[stage.shrink] = process.from_root([&] {
+        return ImageDataset::inspect({data.begin(), data.end()}, side);
+      });
+
   process.use_device(options.train.device, "train.device", options.train.deterministic);
   const auto checkpoint = find_start(process, request.line.value("resume", "auto"), out, fresh);
   resolve_precision(process, options.train, checkpoint ? &checkpoint->manifest : nullptr);
@@ -203,7 +211,7 @@ ExitCode train(Process& process, const Request& request) {
     std::fflush(stdout);
   });
   Trainer trainer(
-      {process, options, *dataset, *method, folder.get(), out, {gradients.get(), batch_norm.get()}});
+      {process, options, *dataset, levels, *method, folder.get(), out, {gradients.get(), batch_norm.get()}});
   const ExitCode code = trainer.run(start);
   if (process.is_root())
     fmt::print("{}: {}\n", code == ExitCode::stopped ? "stopped on request after saving" : "done",

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/options.h"
 #include "models/stage.h"
 

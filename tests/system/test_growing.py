@@ -2,6 +2,8 @@
 
 import shutil
 
+import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -55,6 +57,73 @@ def test_samples_have_the_full_size(whole, tmp_path, step):
     succeed(2, "sample", "--from", whole / f"checkpoints/step-{step:09}", "--out", out, "--count", 3)
     images = [Image.open(path) for path in out.glob("**/*.png")]
     assert [image.size for image in images] == [(32, 32)] * 3
+
+
+@pytest.fixture(scope="module")
+def pyramid(tmp_path_factory):
+    out = tmp_path_factory.mktemp("pyramid") / "digits.h5"
+    succeed(1, "dataset", "pack", DIGITS, out, "--pyramid")
+    return out
+
+
+def growing_on(data):
+    arguments = list(GROWING)
+    arguments[arguments.index("--data") + 1] = data
+    return arguments
+
+
+def trained_on(data, out):
+    succeed(2, *growing_on(data), "--out", out)
+    return final_tensors(out, STEPS)
+
+
+def averaged(images, factor):
+    count, channels, side, _ = images.shape
+    blocks = images.reshape(count, channels, side // factor, factor, side // factor, factor)
+    return np.rint(blocks.mean((3, 5), dtype=np.float64)).astype(np.uint8)
+
+
+def test_a_pyramid_holds_averages_and_trains_alike(whole, pyramid, tmp_path):
+    with h5py.File(pyramid) as file:
+        images = file["images"][:]
+        for side in (4, 8, 16):
+            assert (file[f"data{side}x{side}"][:] == averaged(images, 32 // side)).all()
+    assert "copies of 16, 8, 4 pixels" in succeed(1, "dataset", "info", pyramid).out
+    assert_bit_equal(trained_on(pyramid, tmp_path / "run"), final_tensors(whole, STEPS))
+
+
+def test_damage_to_a_small_copy_is_found(pyramid, tmp_path):
+    damaged = tmp_path / "damaged.h5"
+    shutil.copy(pyramid, damaged)
+    with h5py.File(damaged, "r+") as file:
+        file["data8x8"][5, 0, 2, 3] ^= 1
+    result = run(1, "dataset", "verify", damaged)
+    assert result.code == 3 and "data8x8" in result.err, result.err
+    result = run(2, *growing_on(damaged), "--out", tmp_path / "run")
+    assert result.code == 3, result.err
+
+
+def test_the_original_export_trains_alike(whole, tmp_path):
+    with h5py.File(DIGITS) as file:
+        images, labels = file["images"][:], file["labels"][:]
+    export = tmp_path / "export.h5"
+    with h5py.File(export, "w") as file:
+        for side in (32, 16, 8, 4):
+            small = averaged(images, 32 // side)
+            file.create_dataset(f"data{side}x{side}", data=small, compression="gzip", compression_opts=4,
+                                chunks=(-(-128 // small[0].nbytes), *small.shape[1:]))
+        file["labels"] = labels
+    # Chunks are read together, so the order of the images is another one: the same run comes twice.
+    assert_bit_equal(trained_on(export, tmp_path / "a"), trained_on(export, tmp_path / "b"))
+
+
+def test_copies_that_are_none_are_refused(tmp_path):
+    foreign = tmp_path / "foreign.h5"
+    with h5py.File(DIGITS) as file, h5py.File(foreign, "w") as out:
+        out["images"], out["labels"] = file["images"][:64], file["labels"][:64]
+        out["data4x4"] = averaged(file["images"][:63], 8)
+    result = run(2, *growing_on(foreign), "--out", tmp_path / "run")
+    assert result.code == 3 and "/data4x4" in result.err and "63" in result.err, result.err
 
 
 def test_another_schedule_is_refused(whole, tmp_path):
