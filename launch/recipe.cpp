@@ -39,6 +39,9 @@ void TrainOptions::describe(OptionSchema& schema) {
              OnResume::free);
   schema.add("sample.count", sample_count, "images", {1, 4096}, "images of a sample grid", OnResume::free);
   schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
+  schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
+             "that a run which diverges goes back to its newest checkpoint, with other random numbers",
+             OnResume::free);
   schema.add("watchdog.seconds", watchdog_seconds, "s", {0, 1e6},
              "without progress until the job ends, 0 for never", OnResume::free);
   schema.add("evaluate.every", evaluate_every, "steps", {0, many}, "between scores, 0 for never",

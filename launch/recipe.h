@@ -25,6 +25,7 @@ struct TrainOptions {
   std::int64_t sample_count = 64;
   std::int64_t log_every = 10;
   double watchdog_seconds = 300;
+  std::int64_t rollbacks = 3;
   std::int64_t evaluate_every = 0;
   std::string evaluate_metrics = "fid";
   std::int64_t evaluate_count = 10'000;

@@ -403,10 +403,19 @@ def test_stopped_rank_is_ended_by_the_watchdog(tmp_path, victim):
     assert len(result.errors) == 1 and f"rank {victim}" in result.errors[0], result.err
 
 
-def test_diverged(tmp_path):
+@pytest.mark.parametrize("rollbacks", [0, 2])
+def test_diverged(tmp_path, rollbacks):
     out = tmp_path / "run"
-    line = refusal(8, 2, *training(out, "--discriminator.lr", 10, "--generator.lr", 10, "--gan.gradient_penalty", 1e6,
-                                   "--checkpoint.every", 1, steps=10**4))
+    result = run(2, *training(out, "--discriminator.lr", 10, "--generator.lr", 10, "--gan.gradient_penalty", 1e6,
+                              "--checkpoint.every", 1, "--train.rollbacks", rollbacks, steps=10**4))
+    assert result.code == 8 and len(result.errors) == 1, result.err
+    line = result.errors[0]
+    # Going back, it says to where, and draws other random numbers: with these rates it diverges all the same.
+    warnings = [warning for warning in result.warnings if "going back" in warning]
+    assert len(warnings) == rollbacks, result.err
+    for i, warning in enumerate(warnings):
+        assert "diverged" in warning and f"({i + 1} of 2 times)" in warning, warning
+    assert result.out.count("resuming at step") == rollbacks
     assert "diverged" in line and "step" in line and "learning rate" in line, line
     # What was saved before is finite: one can go on from it.
     steps = logged_steps(out)
