@@ -47,6 +47,8 @@ std::vector<Variant> variants() {
       all.push_back({"accumulated_" + loss, {{"gan.loss", loss}}, 2, network_for(loss)});
   }
   const std::vector<Variant> regularisers{
+      {"dcgan_classes", {{"dcgan.conditioning", "concatenation"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
+      {"dcgan_classes_in_g", {{"dcgan.conditioning", "generator"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
       {"ebgan_alone",
        {{"gan.loss", "ebgan"}, {"ebgan.margin", "0.01"}, {"ebgan.pull_away", "0"}},
        1,

@@ -21,10 +21,18 @@ class Settings:
         self.kernel = 4 if self.counted else options.getint("kernel", 5)
         self.eps, self.group = options.getfloat("batch_norm_eps", 1e-5), recipe["gan"].getint("batch_norm_group", 0)
         self.layers = Layers(False, 1e-6)
+        told = ["generator", "concatenation"] if network == "generator" else ["concatenation"]
+        self.classes = options.getint("classes", 1) if options.get("conditioning", "none") in told else 0
         self.halvings = (self.resolution // 4).bit_length() - 1
 
     def norm(self, channels):
         return AffineBatchNorm(channels, self.eps, self.group)
+
+
+def beside(x, labels, classes):
+    """The label as a one-hot vector beside x, at each of its positions."""
+    label = F.one_hot(labels, classes).to(x.dtype) if classes else x[:, :0].flatten(1)[:, :0]
+    return torch.cat([x, label.view(*label.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])], dim=1)
 
 
 class Generator(nn.Module):
@@ -33,7 +41,7 @@ class Generator(nn.Module):
         self.settings = s = Settings(recipe, "generator")
         steps = s.halvings if s.counted else s.halvings - 1
         widths = [s.ch << (steps - i) for i in range(steps + 1)]
-        self.linear = s.layers.linear(s.latent, widths[0] * 16, bias=s.counted)
+        self.linear = s.layers.linear(s.latent + s.classes, widths[0] * 16, bias=s.counted)
         self.norm = None if s.counted else s.norm(widths[0])
         self.stages = []
         for i, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
@@ -47,7 +55,7 @@ class Generator(nn.Module):
     def forward(self, z, labels):
         if self.settings.uniform:
             z = torch.erf(z / 2**0.5)
-        h = self.linear(z).unflatten(1, (-1, 4, 4))
+        h = self.linear(beside(z, labels, self.settings.classes)).unflatten(1, (-1, 4, 4))
         if self.norm:
             h = torch.relu(self.norm(h))
         for conv, norm in self.stages:
@@ -60,7 +68,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.settings = s = Settings(recipe, "discriminator")
         self.stages = []
-        inputs = s.image_channels
+        inputs = s.image_channels + s.classes
 
         def add(name, conv, norm):
             self.add_module(f"conv{name}", conv)
@@ -82,6 +90,7 @@ class Discriminator(nn.Module):
         self.linear = s.layers.linear(inputs * 2 if s.counted else inputs * 16, 1)
 
     def forward(self, x, labels):
+        x = beside(x, labels, self.settings.classes)
         for conv, norm in self.stages:
             x = conv(x)
             x = norm(x) if norm else x

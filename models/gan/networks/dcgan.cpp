@@ -12,6 +12,14 @@ BatchNormOptions norm_of(const DcganOptions& options, Activation activation) {
   return {.eps = options.batch_norm_eps, .activation = activation};
 }
 
+/// x [N, D, ...] with the one-hot label of so many numbers beside it, at every position.
+at::Tensor joined(const at::Tensor& x, const at::Tensor& labels, std::int64_t condition) {
+  if (condition == 0) return x;
+  at::Tensor label = at::one_hot(labels, condition).to(x.scalar_type());
+  if (x.dim() == 4) label = label.view({-1, condition, 1, 1}).expand({-1, -1, x.size(2), x.size(3)});
+  return at::cat({x, label}, 1);
+}
+
 }  // namespace
 
 std::int64_t DcganOptions::doublings() const {
@@ -25,7 +33,8 @@ DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) 
   const BatchNormOptions norm = norm_of(options, Activation::relu);
   const std::int64_t steps = options.doublings() - (counted ? 0 : 1);
   std::int64_t width = options.generator_channels << steps;
-  linear_ = register_module("linear", std::make_shared<Linear>(options.latent, width * 16, weights));
+  linear_ = register_module("linear", std::make_shared<Linear>(options.latent + options.generator_condition(),
+                                                               width * 16, weights));
   if (!counted) norm_ = register_module("norm", std::make_shared<AffineBatchNorm>(width, norm));
   for (std::int64_t i = 0; i < steps; ++i, width /= 2) {
     convs_.push_back(register_module(
@@ -43,9 +52,10 @@ DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) 
         std::make_shared<TransposedConv2d>(width, options.image_channels, options.kernel, WeightOptions{}));
 }
 
-at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& /*labels*/,
+at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& labels,
                                    const ForwardContext& context) {
-  const at::Tensor latent = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
+  at::Tensor latent = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
+  latent = joined(latent, labels, options_.generator_condition());
   at::Tensor h = context.as_map(linear_->forward(latent).view({z.size(0), -1, 4, 4}));
   if (norm_) h = norm_->forward(h, context);
   for (std::size_t i = 0; i < convs_.size(); ++i) h = norms_[i]->forward(convs_[i]->forward(h), context);
@@ -67,7 +77,7 @@ void DcganDiscriminator::add(const std::string& name, Stage stage, std::int64_t 
 DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(options) {
   const bool counted = options.counted();
   const std::int64_t kernel = options.strided_kernel();
-  std::int64_t in = options.image_channels;
+  std::int64_t in = options.image_channels + options.discriminator_condition();
   for (std::int64_t i = 0; i < options.doublings(); ++i) {
     const std::int64_t out = options.discriminator_channels << i;
     if (counted) {
@@ -86,9 +96,9 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
   linear_ = register_module("linear", std::make_shared<Linear>(options.features(), 1, WeightOptions{}));
 }
 
-at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& /*labels*/,
+at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
                                        const ForwardContext& context) {
-  at::Tensor h = context.as_map(x);
+  at::Tensor h = context.as_map(joined(x, labels, options_.discriminator_condition()));
   for (const Stage& stage : stages_) {
     h = stage.plain ? stage.plain->forward(h) : stage.strided->forward(h);
     if (stage.norm) h = stage.norm->forward(h, context);
@@ -109,8 +119,11 @@ void DcganOptions::describe(OptionSchema& schema) {
              "the paper's networks, or PyTorch-StudioGAN's of the same name");
   schema.add("dcgan.resolution", resolution, "pixels", {8, 512}, "width and height: a power of two");
   schema.add("dcgan.image_channels", image_channels, "", {1, 64}, "channels of an image");
-  schema.add("dcgan.classes", classes, "", {1, 1e6},
-             "classes of the dataset: the networks do not look at labels");
+  schema.add("dcgan.classes", classes, "", {1, 1e6}, "number of classes; 1 for an unlabelled dataset");
+  schema.add(
+      "dcgan.conditioning", conditioning, {"none", "concatenation", "generator"},
+      "none: labels are not looked at; concatenation: one-hot beside z and, as maps, beside D's image; "
+      "generator: beside z alone");
   schema.add("dcgan.generator_channels", generator_channels, "", {1, 4096},
              "channels of G's largest map; each half as large one has twice as many");
   schema.add("dcgan.discriminator_channels", discriminator_channels, "", {1, 4096},
@@ -138,6 +151,12 @@ class Dcgan final : public GanNetworks {
   }
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override { return options_.features(); }
+  GanConditioning conditioning() const override {
+    return {options_.generator_condition() > 0, options_.discriminator_condition() > 0};
+  }
+  std::string setting_for_plain_latent() const override {
+    return options_.latent_distribution == "normal" ? "" : "dcgan.latent_distribution = normal";
+  }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

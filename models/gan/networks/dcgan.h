@@ -6,18 +6,22 @@
 
 namespace ganymede {
 
-/// DCGAN in two variants, without labels:
+/// DCGAN in two variants:
 ///
 ///   paper    Radford et al., arXiv 1511.06434, section 3 and figure 1: no pooling; strided convolutions in D,
 ///            fractionally strided ones in G; batch norm but at G's output and D's input; z uniform in (-1, 1)
 ///   counted  what PyTorch-StudioGAN calls DCGAN: with a 3x3 convolution before each strided one in D and last
 ///            in G, batch norm in D from the first layer on but none on G's first map, a sum over positions at
 ///            D's end
+///
+/// With conditioning (Mirza and Osindero, arXiv 1411.1784) the label stands as a one-hot vector beside z, and in D as
+/// constant maps beside the image, or beside z alone.
 struct DcganOptions {
   std::string variant = "paper";
   std::int64_t resolution = 64;
   std::int64_t image_channels = 3;
   std::int64_t classes = 1;
+  std::string conditioning = "none";
   std::int64_t generator_channels = 128;  ///< of G's largest map; twice as many at half its size, and so on
   std::int64_t discriminator_channels = 128;  ///< of D's first block
   std::int64_t latent = 100;
@@ -27,6 +31,9 @@ struct DcganOptions {
   double batch_norm_eps = 1e-5;
 
   bool counted() const { return variant == "counted"; }
+  /// Width of the one-hot label beside z and beside D's input, 0 without.
+  std::int64_t generator_condition() const { return conditioning == "none" ? 0 : classes; }
+  std::int64_t discriminator_condition() const { return conditioning == "concatenation" ? classes : 0; }
   std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
   /// Doublings from 4x4 to the image.
   std::int64_t doublings() const;
