@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "models/gan/gather_rows.h"
+#include "models/layers/gather_rows.h"
 #include "models/gan/regularisers/consistency.h"
 #include "models/gan/regularisers/diff_augment.h"
 #include "models/gan/regularisers/feature_matching.h"
