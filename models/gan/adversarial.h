@@ -1,6 +1,7 @@
 #pragma once
 
 #include "models/gan/adversarial_options.h"
+#include "models/gan/auxiliary_terms.h"
 #include "models/gan/regularisers/historical_average.h"
 #include "models/method.h"
 
@@ -15,9 +16,9 @@ namespace ganymede {
 /// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
 class AdversarialMethod final : public Method {
  public:
-  /// `networks` and `loss` must outlive it.
-  AdversarialMethod(const GanNetworks& networks, const GanLoss& loss, const AdversarialOptions& options,
-                    const MethodContext& context);
+  /// `networks`, `loss` and `auxiliary`, which may be null, must outlive it.
+  AdversarialMethod(const GanNetworks& networks, const GanLoss& loss, const GanAuxiliary* auxiliary,
+                    const AdversarialOptions& options, const MethodContext& context);
 
   std::vector<Player*> players() override { return {&generator_player_, &discriminator_player_}; }
   NamedTensors state() const override;
@@ -72,6 +73,7 @@ class AdversarialMethod final : public Method {
   MethodContext context_;
   const GanLoss& loss_;
   at::Tensor loss_state_;  // of the loss; undefined for nothing
+  AuxiliaryTerms auxiliary_;
   LeCam lecam_;
   std::shared_ptr<Generator> generator_;
   std::shared_ptr<Discriminator> discriminator_;

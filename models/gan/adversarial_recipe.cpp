@@ -1,6 +1,8 @@
 #include "models/gan/adversarial_recipe.h"
 
+#include "core/error.h"
 #include "models/gan/adversarial.h"
+#include "models/gan/headed_discriminator.h"
 
 namespace ganymede {
 namespace {
@@ -12,15 +14,21 @@ class AdversarialRecipe final : public MethodRecipe {
       network_ = setting->second.value;
     if (const auto setting = settings.find("gan.loss"); setting != settings.end())
       options_.loss = setting->second.value;
+    if (const auto setting = settings.find("gan.auxiliary"); setting != settings.end())
+      auxiliary_name_ = setting->second.value;
     networks_ = make_gan_networks(network_);
     loss_ = make_gan_loss(options_.loss);
+    auxiliary_ = make_gan_auxiliary(auxiliary_name_);
   }
 
   void describe(OptionSchema& schema) override {
     schema.add("gan.network", network_, gan_network_names(), "pair of networks");
+    schema.add("gan.auxiliary", auxiliary_name_, gan_auxiliary_names(),
+               "a second task for D, by a head of its own");
     options_.describe(schema);
     networks_->describe(schema);
     loss_->describe(schema);
+    if (auxiliary_) auxiliary_->describe(schema);
   }
 
   void check(std::int64_t micro_batch) const override {
@@ -28,6 +36,7 @@ class AdversarialRecipe final : public MethodRecipe {
     networks_->check_batch(micro_batch);
     loss_->check();
     options_.check(loss_->needs(), *networks_, micro_batch);
+    check_auxiliary();
   }
 
   std::vector<std::string> warnings(std::int64_t steps) const override {
@@ -46,17 +55,28 @@ class AdversarialRecipe final : public MethodRecipe {
       return sum;
     };
     return {{"generator", count(*networks_->generator())},
-            {"discriminator", count(*networks_->discriminator())}};
+            {"discriminator", count(*make_discriminator(*networks_, auxiliary_.get()))}};
   }
 
   std::unique_ptr<Method> build(const MethodContext& context) const override {
-    return std::make_unique<AdversarialMethod>(*networks_, *loss_, options_, context);
+    return std::make_unique<AdversarialMethod>(*networks_, *loss_, auxiliary_.get(), options_, context);
   }
 
  private:
-  std::string network_ = "biggan";
+  void check_auxiliary() const {
+    if (!auxiliary_) return;
+    if (networks_->feature_size() == 0)
+      fail(ExitCode::options,
+           "gan.auxiliary = {} needs the discriminator's features, and that of gan.network shows none: "
+           "choose another network",
+           auxiliary_name_);
+    auxiliary_->check(*networks_, *loss_);
+  }
+
+  std::string network_ = "biggan", auxiliary_name_ = "none";
   std::unique_ptr<GanNetworks> networks_;
   std::unique_ptr<GanLoss> loss_;
+  std::unique_ptr<GanAuxiliary> auxiliary_;
   AdversarialOptions options_;
 };
 

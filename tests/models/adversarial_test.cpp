@@ -43,6 +43,13 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
         .batch = 8,
         .accumulate = 2,
         .options = {{"dcgan.variant", "counted"}, {"gan.cr_fake", "1"}}},
+        SmallGanOptions{.network = "dcgan",
+        .batch = 8,
+        .accumulate = 2,
+        .options = {{"gan.auxiliary", "acgan"},
+                    {"gan.feature_matching", "1"},
+                    {"dcgan.classes", "5"},
+                    {"dcgan.conditioning", "generator"}}},
         SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},
         SmallGanOptions{.network = "progressive", .batch = 6, .options = {{"gan.gradient_penalty", "10"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
