@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "models/gan/auxiliaries/acgan.h"
+#include "models/gan/auxiliaries/extra_class.h"
 
 namespace ganymede {
 
@@ -39,6 +40,7 @@ struct Entry {
 // One line an auxiliary task, each in models/gan/auxiliaries/<name>.h.
 constexpr Entry table[] = {
     {"acgan", make_acgan},
+    {"extra_class", make_extra_class},
 };
 
 }  // namespace
