@@ -44,12 +44,17 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
         .accumulate = 2,
         .options = {{"dcgan.variant", "counted"}, {"gan.cr_fake", "1"}}},
         SmallGanOptions{.network = "dcgan",
+        .batch = 5,
+        .options = {{"gan.gradient_penalty", "10"}, {"dcgan.minibatch_kernels", "3"}}},
+        SmallGanOptions{.network = "dcgan",
         .batch = 8,
         .accumulate = 2,
         .options = {{"gan.auxiliary", "acgan"},
                     {"gan.feature_matching", "1"},
                     {"dcgan.classes", "5"},
-                    {"dcgan.conditioning", "generator"}}},
+                    {"dcgan.conditioning", "generator"},
+                    {"dcgan.minibatch_kernels", "2"},
+                    {"dcgan.minibatch_group", "2"}}},
         SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},
         SmallGanOptions{.network = "progressive", .batch = 6, .options = {{"gan.gradient_penalty", "10"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());

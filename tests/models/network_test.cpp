@@ -40,6 +40,7 @@ TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
       {"biggan_deep", {{"generator_channels", "6"}}, "biggan_deep.generator_channels = 6"},
       {"biggan_deep", {{"attention", "32"}}, "biggan_deep.attention = 32"},
       {"dcgan", {{"resolution", "24"}}, "dcgan.resolution = 24"},
+      {"dcgan", {{"minibatch_kernels", "2"}, {"minibatch_group", "5"}}, "dcgan.minibatch_group = 5"},
       {"progressive", {{"resolution", "24"}}, "progressive.resolution = 24"},
       {"progressive", {{"stage", "32"}}, "progressive.stage = 32"},
       {"progressive", {{"channel_base", "7"}}, "progressive.channel_base = 7"},

@@ -69,6 +69,10 @@ std::vector<Variant> variants() {
   }
   const std::vector<Variant> regularisers{
       {"dcgan_classes", {{"dcgan.conditioning", "concatenation"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
+      {"minibatch_discrimination",
+       {{"dcgan.minibatch_kernels", "3"}, {"dcgan.minibatch_width", "2"}},
+       2,
+       "dcgan"},
       {"dcgan_classes_in_g", {{"dcgan.conditioning", "generator"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
       {"ebgan_alone",
        {{"gan.loss", "ebgan"}, {"ebgan.margin", "0.01"}, {"ebgan.pull_away", "0"}},

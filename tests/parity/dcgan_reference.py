@@ -20,6 +20,7 @@ class Settings:
         self.uniform = options.get("latent_distribution", "uniform") == "uniform"
         self.kernel = 4 if self.counted else options.getint("kernel", 5)
         self.eps, self.group = options.getfloat("batch_norm_eps", 1e-5), recipe["gan"].getint("batch_norm_group", 0)
+        self.minibatch = [options.getint(f"minibatch_{what}", 0) for what in ("kernels", "width", "group")]
         self.layers = Layers(False, 1e-6)
         told = ["generator", "concatenation"] if network == "generator" else ["concatenation"]
         self.classes = options.getint("classes", 1) if options.get("conditioning", "none") in told else 0
@@ -27,6 +28,20 @@ class Settings:
 
     def norm(self, channels):
         return AffineBatchNorm(channels, self.eps, self.group)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Salimans et al., section 3.2."""
+
+    def __init__(self, features, kernels, width, group, layers):
+        super().__init__()
+        self.t, self.kernels, self.group = layers.linear(features, kernels * width, bias=False), kernels, group
+
+    def forward(self, x):
+        near = []
+        for part in self.t(x).unflatten(1, (self.kernels, -1)).split(self.group or len(x)):
+            near += [torch.exp(-(part - image).abs().sum(2)).sum(0) for image in part]
+        return torch.cat([x, torch.stack(near)], dim=1)
 
 
 def beside(x, labels, classes):
@@ -87,7 +102,9 @@ class Discriminator(nn.Module):
             inputs = outputs
         if s.counted:
             add("_last", s.layers.conv(inputs, inputs * 2, 3), s.norm(inputs * 2))
-        self.linear = s.layers.linear(inputs * 2 if s.counted else inputs * 16, 1)
+        features, kernels = inputs * 2 if s.counted else inputs * 16, s.minibatch[0]
+        self.minibatch = MinibatchDiscrimination(features, *s.minibatch, s.layers) if kernels else None
+        self.linear = s.layers.linear(features + kernels, 1)
 
     def forward(self, x, labels):
         x = beside(x, labels, self.settings.classes)
@@ -95,4 +112,5 @@ class Discriminator(nn.Module):
             x = conv(x)
             x = norm(x) if norm else x
             x = torch.relu(x) if self.settings.counted else F.leaky_relu(x, 0.2)
-        return self.linear(x.sum(dim=(2, 3)) if self.settings.counted else x.flatten(1)).squeeze(1)
+        x = x.sum(dim=(2, 3)) if self.settings.counted else x.flatten(1)
+        return self.linear(self.minibatch(x) if self.minibatch else x).squeeze(1)

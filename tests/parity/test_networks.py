@@ -37,6 +37,8 @@ CASES = {
     "dcgan-classes": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.conditioning=concatenation dcgan.classes=5 "
                      f"{WGAN_GP}",
     "dcgan-classes-in-g": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.conditioning=generator dcgan.classes=5",
+    "dcgan-minibatch": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.minibatch_kernels=6 dcgan.minibatch_width=3 "
+                       f"dcgan.minibatch_group=4 {R1}",
     "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
     "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
     "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",

@@ -93,6 +93,10 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
   }
   if (counted)
     add("_last", {.plain = std::make_shared<Conv2d>(in, in * 2, 3, WeightOptions{})}, in * 2, true);
+  if (options.minibatch_kernels > 0)
+    minibatch_ = register_module("minibatch", std::make_shared<MinibatchDiscrimination>(
+                                                  options.last_map(), options.minibatch_kernels,
+                                                  options.minibatch_width, options.minibatch_group));
   linear_ = register_module("linear", std::make_shared<Linear>(options.features(), 1, WeightOptions{}));
 }
 
@@ -106,11 +110,23 @@ at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& la
   }
   const at::ScalarType type = linear_->weight().scalar_type();
   h = options_.counted() ? h.sum({2, 3}, /*keepdim=*/false, type) : h.to(type).contiguous().flatten(1);
+  if (minibatch_) h = minibatch_->forward(h, context);
   context.keep_features(h);
   return linear_->forward(h).squeeze(1);
 }
 
+std::vector<Exchange> DcganDiscriminator::exchanges(const GroupLayout& layout, int ranks) const {
+  std::vector<Exchange> all = Network::exchanges(layout, ranks);
+  if (minibatch_)
+    for (const Exchange& exchange : minibatch_->exchanges(layout, ranks)) all.push_back(exchange);
+  return all;
+}
+
 std::int64_t DcganOptions::features() const {
+  return last_map() + minibatch_kernels;
+}
+
+std::int64_t DcganOptions::last_map() const {
   return (discriminator_channels << (doublings() - 1)) * (counted() ? 2 : 16);
 }
 
@@ -134,6 +150,11 @@ void DcganOptions::describe(OptionSchema& schema) {
   schema.add("dcgan.kernel", kernel, "pixels", {4, 5}, "kernel of the paper variant's convolutions");
   schema.add("dcgan.init", init, {"orthogonal", "n02", "xavier"}, "how weights begin");
   schema.add("dcgan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
+  schema.add("dcgan.minibatch_kernels", minibatch_kernels, "", {0, 1e4},
+             "kernels of minibatch discrimination before D's last layer, 0 for none");
+  schema.add("dcgan.minibatch_width", minibatch_width, "", {1, 1e4}, "numbers a kernel compares");
+  schema.add("dcgan.minibatch_group", minibatch_group, "images", {0, 1e9},
+             "consecutive images of a micro-batch that are compared, 0 for all");
 }
 
 namespace {
@@ -144,6 +165,12 @@ class Dcgan final : public GanNetworks {
   void check() const override {
     if (!std::has_single_bit(static_cast<std::uint64_t>(options_.resolution)))
       fail(ExitCode::options, "dcgan.resolution = {}: give a power of two", options_.resolution);
+  }
+  void check_batch(std::int64_t micro_batch) const override {
+    if (options_.minibatch_kernels > 0 && options_.minibatch_group > 0 &&
+        micro_batch % options_.minibatch_group != 0)
+      fail(ExitCode::options, "dcgan.minibatch_group = {} does not divide the micro-batch of {} images",
+           options_.minibatch_group, micro_batch);
   }
   std::shared_ptr<Generator> generator() const override { return std::make_shared<DcganGenerator>(options_); }
   std::shared_ptr<Discriminator> discriminator() const override {

@@ -2,6 +2,7 @@
 
 #include "models/gan/network.h"
 #include "models/layers/batch_norm.h"
+#include "models/layers/minibatch_discrimination.h"
 #include "models/layers/strided.h"
 
 namespace ganymede {
@@ -29,6 +30,9 @@ struct DcganOptions {
   std::int64_t kernel = 5;  ///< of the paper variant's strided convolutions; 4 in the other
   std::string init = "n02";
   double batch_norm_eps = 1e-5;
+  std::int64_t minibatch_kernels = 0;  ///< of MinibatchDiscrimination before D's last layer; 0 = without
+  std::int64_t minibatch_width = 5;
+  std::int64_t minibatch_group = 0;
 
   bool counted() const { return variant == "counted"; }
   /// Width of the one-hot label beside z and beside D's input, 0 without.
@@ -37,6 +41,8 @@ struct DcganOptions {
   std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
   /// Doublings from 4x4 to the image.
   std::int64_t doublings() const;
+  /// Numbers of D's last map.
+  std::int64_t last_map() const;
   /// Width of D's last layer's input.
   std::int64_t features() const;
   void describe(OptionSchema& schema);
@@ -63,6 +69,7 @@ class DcganDiscriminator final : public Discriminator {
  public:
   explicit DcganDiscriminator(const DcganOptions& options);
   at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context) override;
+  std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
 
  private:
   /// A convolution of one of two kinds, and a batch norm or null.
@@ -75,6 +82,7 @@ class DcganDiscriminator final : public Discriminator {
 
   DcganOptions options_;
   std::vector<Stage> stages_;
+  std::shared_ptr<MinibatchDiscrimination> minibatch_;  // null without
   std::shared_ptr<Linear> linear_;
 };
 
