@@ -53,6 +53,7 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
                     {"gan.feature_matching", "1"},
                     {"dcgan.classes", "5"},
                     {"dcgan.conditioning", "generator"},
+                    {"dcgan.generator_norm", "virtual"},
                     {"dcgan.minibatch_kernels", "2"},
                     {"dcgan.minibatch_group", "2"}}},
         SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},

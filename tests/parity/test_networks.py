@@ -39,6 +39,10 @@ CASES = {
     "dcgan-classes-in-g": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.conditioning=generator dcgan.classes=5",
     "dcgan-minibatch": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.minibatch_kernels=6 dcgan.minibatch_width=3 "
                        f"dcgan.minibatch_group=4 {R1}",
+    "dcgan-virtual-norm": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.generator_norm=virtual "
+                          "dcgan.reference_batch=5 dcgan.conditioning=generator dcgan.classes=3",
+    "dcgan-virtual-norm-counted": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.generator_norm=virtual dcgan.reference_batch=3 "
+                                  "dcgan.minibatch_kernels=4 gan.d_steps=2 train.batch=16 train.accumulate=2",
     "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
     "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
     "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",

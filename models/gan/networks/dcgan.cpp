@@ -26,22 +26,36 @@ std::int64_t DcganOptions::doublings() const {
   return std::countr_zero(static_cast<std::uint64_t>(resolution)) - 2;
 }
 
+DcganGenerator::Norm DcganGenerator::add_norm(const std::string& name, std::int64_t channels) {
+  const BatchNormOptions options = norm_of(options_, Activation::relu);
+  if (options_.virtual_norm())
+    return {.of_reference = register_module(name, std::make_shared<VirtualBatchNorm>(channels, options))};
+  return {.of_batch = register_module(name, std::make_shared<AffineBatchNorm>(channels, options))};
+}
+
+at::Tensor DcganGenerator::normalised(const Norm& norm, const at::Tensor& h,
+                                      const ForwardContext& context) const {
+  if (norm.of_batch) return norm.of_batch->forward(h, context);
+  return norm.of_reference ? norm.of_reference->forward(h, references()) : h;
+}
+
 DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) {
   const bool counted = options.counted();
   // A bias in front of a batch norm does nothing: the paper variant has none.
   const WeightOptions weights{.bias = counted};
-  const BatchNormOptions norm = norm_of(options, Activation::relu);
   const std::int64_t steps = options.doublings() - (counted ? 0 : 1);
   std::int64_t width = options.generator_channels << steps;
+  if (options.virtual_norm())
+    reference_ = register_module("reference",
+                                 std::make_shared<ReferenceBatch>(options.reference_batch, options.latent));
   linear_ = register_module("linear", std::make_shared<Linear>(options.latent + options.generator_condition(),
                                                                width * 16, weights));
-  if (!counted) norm_ = register_module("norm", std::make_shared<AffineBatchNorm>(width, norm));
+  if (!counted) norm_ = add_norm("norm", width);
   for (std::int64_t i = 0; i < steps; ++i, width /= 2) {
     convs_.push_back(register_module(
         fmt::format("conv{}", i),
         std::make_shared<TransposedConv2d>(width, width / 2, options.strided_kernel(), weights)));
-    norms_.push_back(
-        register_module(fmt::format("norm{}", i), std::make_shared<AffineBatchNorm>(width / 2, norm)));
+    norms_.push_back(add_norm(fmt::format("norm{}", i), width / 2));
   }
   if (counted)
     to_image_ = register_module("to_image",
@@ -54,11 +68,18 @@ DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) 
 
 at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& labels,
                                    const ForwardContext& context) {
-  at::Tensor latent = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
-  latent = joined(latent, labels, options_.generator_condition());
-  at::Tensor h = context.as_map(linear_->forward(latent).view({z.size(0), -1, 4, 4}));
-  if (norm_) h = norm_->forward(h, context);
-  for (std::size_t i = 0; i < convs_.size(); ++i) h = norms_[i]->forward(convs_[i]->forward(h), context);
+  const auto input = [&](const at::Tensor& of, const at::Tensor& classes) {
+    return joined(options_.latent_distribution == "uniform" ? uniform_of_normal(of) : of, classes,
+                  options_.generator_condition());
+  };
+  at::Tensor latent = input(z, labels);
+  if (reference_)  // its images have all classes in turn
+    latent = at::cat(
+        {input(reference_->z(), at::arange(references(), labels.options()) % options_.classes), latent});
+  at::Tensor h = context.as_map(linear_->forward(latent).view({latent.size(0), -1, 4, 4}));
+  h = normalised(norm_, h, context);
+  for (std::size_t i = 0; i < convs_.size(); ++i) h = normalised(norms_[i], convs_[i]->forward(h), context);
+  h = h.slice(0, references());
   h = to_image_ ? to_image_->forward(h) : to_image_strided_->forward(h);
   return at::tanh(h.to(z.scalar_type()));
 }
@@ -150,6 +171,10 @@ void DcganOptions::describe(OptionSchema& schema) {
   schema.add("dcgan.kernel", kernel, "pixels", {4, 5}, "kernel of the paper variant's convolutions");
   schema.add("dcgan.init", init, {"orthogonal", "n02", "xavier"}, "how weights begin");
   schema.add("dcgan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
+  schema.add("dcgan.generator_norm", generator_norm, {"batch", "virtual"},
+             "G's norm: by the batch's statistics, or by those of a reference batch that is drawn once");
+  schema.add("dcgan.reference_batch", reference_batch, "images", {1, 1e6},
+             "reference batch of the virtual norm");
   schema.add("dcgan.minibatch_kernels", minibatch_kernels, "", {0, 1e4},
              "kernels of minibatch discrimination before D's last layer, 0 for none");
   schema.add("dcgan.minibatch_width", minibatch_width, "", {1, 1e4}, "numbers a kernel compares");

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "models/gan/network.h"
-#include "models/layers/batch_norm.h"
 #include "models/layers/minibatch_discrimination.h"
 #include "models/layers/strided.h"
+#include "models/layers/virtual_batch_norm.h"
 
 namespace ganymede {
 
@@ -30,6 +30,8 @@ struct DcganOptions {
   std::int64_t kernel = 5;  ///< of the paper variant's strided convolutions; 4 in the other
   std::string init = "n02";
   double batch_norm_eps = 1e-5;
+  std::string generator_norm = "batch";
+  std::int64_t reference_batch = 64;   ///< images of virtual batch norm's
   std::int64_t minibatch_kernels = 0;  ///< of MinibatchDiscrimination before D's last layer; 0 = without
   std::int64_t minibatch_width = 5;
   std::int64_t minibatch_group = 0;
@@ -41,6 +43,7 @@ struct DcganOptions {
   std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
   /// Doublings from 4x4 to the image.
   std::int64_t doublings() const;
+  bool virtual_norm() const { return generator_norm == "virtual"; }
   /// Numbers of D's last map.
   std::int64_t last_map() const;
   /// Width of D's last layer's input.
@@ -56,11 +59,22 @@ class DcganGenerator final : public Generator {
   std::int64_t latent_size() const override { return options_.latent; }
 
  private:
+  /// One of two kinds, or none.
+  struct Norm {
+    std::shared_ptr<AffineBatchNorm> of_batch = nullptr;
+    std::shared_ptr<VirtualBatchNorm> of_reference = nullptr;
+  };
+  Norm add_norm(const std::string& name, std::int64_t channels);
+  at::Tensor normalised(const Norm& norm, const at::Tensor& h, const ForwardContext& context) const;
+  /// Images of the reference batch, which stand before the others.
+  std::int64_t references() const { return reference_ ? reference_->z().size(0) : 0; }
+
   DcganOptions options_;
+  std::shared_ptr<ReferenceBatch> reference_;  // null without virtual batch norm
   std::shared_ptr<Linear> linear_;
-  std::shared_ptr<AffineBatchNorm> norm_;  // of the first map; null if counted
+  Norm norm_;  // of the first map; none if counted
   std::vector<std::shared_ptr<TransposedConv2d>> convs_;
-  std::vector<std::shared_ptr<AffineBatchNorm>> norms_;
+  std::vector<Norm> norms_;
   std::shared_ptr<TransposedConv2d> to_image_strided_;  // one of the two
   std::shared_ptr<Conv2d> to_image_;
 };
