@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "models/gan/auxiliaries/acgan.h"
 #include "models/gan/auxiliaries/extra_class.h"
+#include "models/gan/auxiliaries/infogan.h"
 
 namespace ganymede {
 
@@ -41,6 +42,7 @@ struct Entry {
 constexpr Entry table[] = {
     {"acgan", make_acgan},
     {"extra_class", make_extra_class},
+    {"infogan", make_infogan},
 };
 
 }  // namespace
