@@ -22,11 +22,11 @@ class Trainer {
     Process& process;
     const RunOptions& options;
     const ImageDataset& dataset;
-    std::map<std::int64_t, std::string> levels;  ///< layouts of its smaller copies, by Stage::shrink
     Method& method;
     RunFolder* folder;  ///< rank 0's; null elsewhere
     std::filesystem::path out;
     std::vector<Communicator*> groups;  ///< the method's: looked after while the host waits for a GPU
+    std::map<std::int64_t, std::string> levels = {};  ///< layouts of smaller copies, by Stage::shrink
   };
   explicit Trainer(const Setting& setting);
 

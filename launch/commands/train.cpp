@@ -260,11 +260,11 @@ ExitCode Run::go_on() {
   Trainer trainer({process_,
                    options_,
                    *dataset_,
-                   levels_,
                    *method,
                    folder_.get(),
                    out_,
-                   {gradients.get(), batch_norm.get()}});
+                   {gradients.get(), batch_norm.get()},
+                   levels_});
   const ExitCode code = trainer.run(start);
   if (process_.is_root())
     fmt::print("{}: {}\n", code == ExitCode::stopped ? "stopped on request after saving" : "done",

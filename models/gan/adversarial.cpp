@@ -3,6 +3,7 @@
 #include "core/device.h"
 #include "core/trace_range.h"
 #include "models/gan/gan_sampler.h"
+#include "models/gan/headed_discriminator.h"
 #include "models/gan/regularisers/feature_matching.h"
 #include "models/gan/regularisers/orthogonal.h"
 #include "models/layers/initialise.h"
@@ -40,15 +41,17 @@ class Frozen {
 }  // namespace
 
 AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const GanLoss& loss,
-                                     const AdversarialOptions& options, const MethodContext& context)
+                                     const GanAuxiliary* auxiliary, const AdversarialOptions& options,
+                                     const MethodContext& context)
     : networks_(networks),
       options_(options),
       context_(context),
       loss_(loss),
       loss_state_(loss.initial_state()),
+      auxiliary_(auxiliary, context.batch),
       lecam_(options.lecam, context.device),
       generator_(networks.generator()),
-      discriminator_(networks.discriminator()),
+      discriminator_(make_discriminator(networks, auxiliary)),
       generator_player_("generator", generator_, options.generator, context.dtype, context.device,
                         context.gradients, context.bucket_bytes, context.scale_loss()),
       discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
@@ -96,7 +99,8 @@ ImageDraws AdversarialMethod::draws_of(const RandomKey& key, const Share& share,
 }
 
 AdversarialMethod::Latents AdversarialMethod::draw_latents(const ImageDraws& draws) const {
-  return {draws.normal("z", generator_->latent_size()), draws.integers("label", networks_.images().classes)};
+  return {auxiliary_.codes().drawn(draws.normal("z", generator_->latent_size()), draws),
+          draws.integers("label", networks_.images().classes)};
 }
 
 std::int64_t AdversarialMethod::group() const {
@@ -158,6 +162,8 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     if (micro_step + 1 == context_.accumulate) discriminator_player_.reducer().arm();
     ForwardContext both = forward;
     both.parts = 2;
+    at::Tensor outputs;
+    both.outputs = &outputs;
     const at::Tensor logits =
         discriminator_->forward(at::cat({real, fake}), at::cat({labels, latents.labels}), both);
     const std::int64_t count = batch.share.count;
@@ -178,6 +184,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     show("discriminator.logits", logits);
     const JudgedImages judged{real, fake, labels, latents.labels, real_logits, fake_logits};
     loss = loss + discriminator_terms(update, judged, changed_fake, draws, forward, losses);
+    loss = auxiliary_.discriminator(loss, outputs, labels, latents.labels, latents.z);
     show("discriminator.loss", loss);
     discriminator_player_.backward(loss);
   }
@@ -261,11 +268,13 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
     const ForwardContext forward = forward_context(share, draws);
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
     const at::Tensor fake = generate(latents.z, latents.labels, draws, forward);
-    at::Tensor fake_features, real_features, real_logits;
+    at::Tensor fake_features, outputs, real_features, real_logits;
     ForwardContext judging = forward;
     judging.features = &fake_features;
+    judging.outputs = &outputs;
     const at::Tensor logits = discriminator_->forward(fake, latents.labels, judging);
     judging.features = &real_features;
+    judging.outputs = nullptr;
     if (batch) real_logits = judge_real(*batch, draws, judging);
     at::Tensor each = options_.feature_matching > 0
                           ? options_.feature_matching * feature_matching(real_features, fake_features,
@@ -289,6 +298,7 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
       Losses::add(losses.regularisers, part * static_cast<double>(options_.d_steps));
       loss = loss + part;
     }
+    loss = auxiliary_.generator(loss, outputs, latents.labels, latents.z);
     show("generator.loss", loss);
     generator_player_.backward(loss);
   }
@@ -317,6 +327,7 @@ StepReport AdversarialMethod::step(std::int64_t step, const NextBatch& next) {
   if (losses.regularisers.defined()) report.emplace_back("regularisers", losses.regularisers / updates);
   if (losses.penalised > 0)
     report.emplace_back("penalty", losses.penalty / static_cast<double>(losses.penalised));
+  auxiliary_.report(report, options_.d_steps);
   return report;
 }
 
@@ -329,7 +340,7 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
   return std::make_unique<GanSampler>(
       std::move(network), options,
       GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
-                          context_.device, context_.alive, fade_, enlarge_},
+                          context_.device, context_.alive, auxiliary_.codes(), fade_, enlarge_},
       context_.batch_norm);
 }
 

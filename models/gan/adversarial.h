@@ -1,10 +1,17 @@
 #pragma once
 
 #include "models/gan/adversarial_options.h"
+#include "models/gan/auxiliary_terms.h"
 #include "models/gan/regularisers/historical_average.h"
 #include "models/method.h"
 
 namespace ganymede {
+
+/// Where networks that grow have got to.
+struct GrowthState {
+  double alpha = 1;          ///< how far the newest resolution is faded in
+  std::int64_t enlarge = 1;  ///< samples repeat each pixel so many times along each axis
+};
 
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
@@ -13,17 +20,11 @@ namespace ganymede {
 /// and the regularisers remember.
 ///
 /// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
-/// Where networks that grow have got to.
-struct GrowthState {
-  double alpha = 1;          ///< how far the newest resolution is faded in
-  std::int64_t enlarge = 1;  ///< samples repeat each pixel so many times along each axis
-};
-
 class AdversarialMethod final : public Method {
  public:
-  /// `networks` and `loss` must outlive it.
-  AdversarialMethod(const GanNetworks& networks, const GanLoss& loss, const AdversarialOptions& options,
-                    const MethodContext& context);
+  /// `networks`, `loss` and `auxiliary`, which may be null, must outlive it.
+  AdversarialMethod(const GanNetworks& networks, const GanLoss& loss, const GanAuxiliary* auxiliary,
+                    const AdversarialOptions& options, const MethodContext& context);
 
   std::vector<Player*> players() override { return {&generator_player_, &discriminator_player_}; }
   NamedTensors state() const override;
@@ -85,6 +86,7 @@ class AdversarialMethod final : public Method {
   at::Tensor fade_;  // ForwardContext::fade; undefined where nothing is faded in
   std::int64_t enlarge_ = 1;
   at::Tensor loss_state_;  // of the loss; undefined for nothing
+  AuxiliaryTerms auxiliary_;
   LeCam lecam_;
   std::shared_ptr<Generator> generator_;
   std::shared_ptr<Discriminator> discriminator_;

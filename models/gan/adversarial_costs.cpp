@@ -17,7 +17,9 @@ void add(CollectiveCost& cost, const Exchange& exchange, const Passes& passes, s
   const std::int64_t rounded =
       exchange.backward ? passes.backwards + passes.penalties * (exchange.made_again ? 4 : 3) : 0;
   cost.count += exact + rounded;
-  cost.bytes += exchange.numbers * (exact * static_cast<std::int64_t>(sizeof(double)) + rounded * size);
+  cost.bytes +=
+      exchange.numbers *
+      (exact * (exchange.rounded ? size : static_cast<std::int64_t>(sizeof(double))) + rounded * size);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "models/gan/growing.h"
+#include "models/gan/headed_discriminator.h"
 
 namespace ganymede {
 namespace {
@@ -13,16 +14,22 @@ class AdversarialRecipe final : public MethodRecipe {
       network_ = setting->second.value;
     if (const auto setting = settings.find("gan.loss"); setting != settings.end())
       options_.loss = setting->second.value;
+    if (const auto setting = settings.find("gan.auxiliary"); setting != settings.end())
+      auxiliary_name_ = setting->second.value;
     networks_ = make_gan_networks(network_);
     loss_ = make_gan_loss(options_.loss);
+    auxiliary_ = make_gan_auxiliary(auxiliary_name_);
   }
 
   void describe(OptionSchema& schema) override {
     schema.add("gan.network", network_, gan_network_names(), "pair of networks");
+    schema.add("gan.auxiliary", auxiliary_name_, gan_auxiliary_names(),
+               "a second task for D, by a head of its own");
     options_.describe(schema);
     networks_->describe(schema);
     if (grows()) growth_.describe(schema);
     loss_->describe(schema);
+    if (auxiliary_) auxiliary_->describe(schema);
   }
 
   void check(std::int64_t micro_batch) const override {
@@ -31,6 +38,7 @@ class AdversarialRecipe final : public MethodRecipe {
     check_growth();
     loss_->check();
     options_.check(loss_->needs(), *networks_, micro_batch);
+    check_auxiliary();
   }
 
   std::vector<std::string> warnings(std::int64_t steps) const override {
@@ -55,13 +63,14 @@ class AdversarialRecipe final : public MethodRecipe {
       return sum;
     };
     return {{"generator", count(*networks_->generator())},
-            {"discriminator", count(*networks_->discriminator())}};
+            {"discriminator", count(*make_discriminator(*networks_, auxiliary_.get()))}};
   }
 
   std::unique_ptr<Method> build(const MethodContext& context) const override {
     if (growth_.wanted())
-      return std::make_unique<GrowingMethod>(*networks_, *loss_, options_, growth_, context);
-    return std::make_unique<AdversarialMethod>(*networks_, *loss_, options_, context);
+      return std::make_unique<GrowingMethod>(*networks_, *loss_, auxiliary_.get(), options_, growth_,
+                                             context);
+    return std::make_unique<AdversarialMethod>(*networks_, *loss_, auxiliary_.get(), options_, context);
   }
 
  private:
@@ -79,9 +88,20 @@ class AdversarialRecipe final : public MethodRecipe {
   }
   bool grows() const { return networks_->grown_to(4) != nullptr; }
 
-  std::string network_ = "biggan";
+  void check_auxiliary() const {
+    if (!auxiliary_) return;
+    if (networks_->feature_size() == 0)
+      fail(ExitCode::options,
+           "gan.auxiliary = {} needs the discriminator's features, and that of gan.network shows none: "
+           "choose another network",
+           auxiliary_name_);
+    auxiliary_->check(*networks_, *loss_);
+  }
+
+  std::string network_ = "biggan", auxiliary_name_ = "none";
   std::unique_ptr<GanNetworks> networks_;
   std::unique_ptr<GanLoss> loss_;
+  std::unique_ptr<GanAuxiliary> auxiliary_;
   AdversarialOptions options_;
   GrowthOptions growth_;
 };

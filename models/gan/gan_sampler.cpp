@@ -27,6 +27,11 @@ at::Tensor GanSampler::latents(std::string_view phase, std::int64_t first, std::
   return at::special_ndtri(u).clamp(-options_.truncation, options_.truncation).to(dtype);
 }
 
+at::Tensor GanSampler::coded(std::string_view phase, std::int64_t first, const at::Tensor& z) const {
+  return setting_.codes.drawn(z,
+                              {{.seed = options_.seed, .phase = phase}, first, z.size(0), z.scalar_type()});
+}
+
 at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const at::Tensor& z,
                                const at::Tensor& labels, BatchNormMode mode) {
   const std::int64_t count = labels.size(0);
@@ -49,8 +54,8 @@ void GanSampler::gather_standing_statistics(Communicator& communicator) {
     const std::int64_t first = pass * setting_.batch;
     const at::Tensor labels = RandomStream({.seed = options_.seed, .phase = "standing", .stream = "label"})
                                   .integers(first, setting_.batch, setting_.classes);
-    forward("standing", first, latents("standing", first, setting_.batch, setting_.dtype), labels,
-            BatchNormMode::standing);
+    const at::Tensor z = latents("standing", first, setting_.batch, setting_.dtype);
+    forward("standing", first, coded("standing", first, z), labels, BatchNormMode::standing);
   }
   at::Tensor sums = network_->standing_sums();
   communicator.all_reduce(sums)->wait();
@@ -59,8 +64,21 @@ void GanSampler::gather_standing_statistics(Communicator& communicator) {
 
 at::Tensor GanSampler::images(std::int64_t first, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
-  return forward("sample", first, latents("sample", first, labels.size(0), setting_.dtype), labels, mode())
-      .to(at::kFloat);
+  const at::Tensor z = latents("sample", first, labels.size(0), setting_.dtype);
+  return forward("sample", first, coded("sample", first, z), labels, mode()).to(at::kFloat);
+}
+
+std::vector<std::int64_t> GanSampler::codes() const {
+  std::vector<std::int64_t> codes = setting_.codes.categories;
+  codes.resize(codes.size() + static_cast<std::size_t>(setting_.codes.continuous), 0);
+  return codes;
+}
+
+at::Tensor GanSampler::images_with_code(std::int64_t first, const at::Tensor& labels, std::int64_t code,
+                                        const at::Tensor& values) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor z = coded("sample", first, latents("sample", first, labels.size(0), setting_.dtype));
+  return forward("sample", first, setting_.codes.chosen(z, code, values), labels, mode()).to(at::kFloat);
 }
 
 BatchNormMode GanSampler::mode() const {
@@ -77,7 +95,8 @@ std::pair<at::Tensor, at::Tensor> GanSampler::path_ends(std::int64_t first, cons
                            .uniform(first, count, 1, at::kDouble)
                            .flatten();
   const auto end = [&](const at::Tensor& place) {
-    return forward("path", first, on_path(a, b, place).to(setting_.dtype), labels, mode()).to(at::kFloat);
+    const at::Tensor z = coded("path", first, on_path(a, b, place).to(setting_.dtype));
+    return forward("path", first, z, labels, mode()).to(at::kFloat);
   };
   return {end(t), end(t + step)};
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "models/code_traversal.h"
+#include "models/gan/latent_codes.h"
 #include "models/gan/network.h"
 #include "models/latent_paths.h"
 #include "models/method.h"
@@ -7,7 +9,7 @@
 namespace ganymede {
 
 /// Draws images from a generator that it owns.
-class GanSampler final : public Sampler, public LatentPaths {
+class GanSampler final : public Sampler, public LatentPaths, public CodeTraversal {
  public:
   struct Setting {
     std::int64_t batch;            ///< images that share statistics where batch norm looks at the batch
@@ -16,7 +18,8 @@ class GanSampler final : public Sampler, public LatentPaths {
     at::ScalarType dtype;
     at::Device device;
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
-    at::Tensor fade = {};                                       ///< ForwardContext's
+    LatentCodes codes = {};
+    at::Tensor fade = {};      ///< ForwardContext's
     std::int64_t enlarge = 1;  ///< each pixel is repeated so many times along each axis
   };
   /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.
@@ -27,11 +30,16 @@ class GanSampler final : public Sampler, public LatentPaths {
   at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
   std::pair<at::Tensor, at::Tensor> path_ends(std::int64_t first, const at::Tensor& labels,
                                               double step) override;
+  std::vector<std::int64_t> codes() const override;
+  at::Tensor images_with_code(std::int64_t first, const at::Tensor& labels, std::int64_t code,
+                              const at::Tensor& values) override;
 
  private:
   at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count,
                      at::ScalarType dtype) const;
   BatchNormMode mode() const;
+  /// z with the codes of images first, first + 1, ... of a phase.
+  at::Tensor coded(std::string_view phase, std::int64_t first, const at::Tensor& z) const;
   /// Images first, first + 1, ... of a phase, from their z: it names the networks' own noise.
   at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& z,
                      const at::Tensor& labels, BatchNormMode mode);

@@ -2,11 +2,12 @@
 
 namespace ganymede {
 
-GrowingMethod::GrowingMethod(const GanNetworks& networks, const GanLoss& loss,
+GrowingMethod::GrowingMethod(const GanNetworks& networks, const GanLoss& loss, const GanAuxiliary* auxiliary,
                              const AdversarialOptions& options, const GrowthOptions& growth,
                              const MethodContext& context)
     : networks_(networks),
       loss_(loss),
+      auxiliary_(auxiliary),
       options_(options),
       growth_(growth),
       context_(context),
@@ -28,7 +29,7 @@ std::unique_ptr<GrowingMethod::Grown> GrowingMethod::grown_to(const Stage& stage
   std::unique_ptr<GanNetworks> networks = networks_.grown_to(present);
   const GanNetworks& of_stage = *networks;
   return std::unique_ptr<Grown>(
-      new Grown{std::move(networks), AdversarialMethod(of_stage, loss_, options, context)});
+      new Grown{std::move(networks), AdversarialMethod(of_stage, loss_, auxiliary_, options, context)});
 }
 
 void GrowingMethod::tell_growth() {

@@ -16,9 +16,9 @@ namespace ganymede {
 /// Samples have the full size, each pixel of a smaller network's being repeated.
 class GrowingMethod final : public Method {
  public:
-  /// `networks` and `loss` must outlive it.
-  GrowingMethod(const GanNetworks& networks, const GanLoss& loss, const AdversarialOptions& options,
-                const GrowthOptions& growth, const MethodContext& context);
+  /// `networks`, `loss` and `auxiliary`, which may be null, must outlive it.
+  GrowingMethod(const GanNetworks& networks, const GanLoss& loss, const GanAuxiliary* auxiliary,
+                const AdversarialOptions& options, const GrowthOptions& growth, const MethodContext& context);
 
   std::vector<Player*> players() override { return stage_->method.players(); }
   NamedTensors state() const override { return stage_->method.state(); }
@@ -44,6 +44,7 @@ class GrowingMethod final : public Method {
 
   const GanNetworks& networks_;
   const GanLoss& loss_;
+  const GanAuxiliary* auxiliary_;
   AdversarialOptions options_;
   GrowthOptions growth_;
   MethodContext context_;

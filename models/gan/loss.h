@@ -24,11 +24,12 @@ struct GanLogits {
   at::Tensor means() const;
 };
 
-/// What a loss asks for beside logits.
+/// What a loss asks for beside logits, and what those are to it.
 struct GanLossNeeds {
   bool real_for_generator = false;  ///< real logits in G's update: a step takes one batch more
   bool means = false;               ///< it calls GanLogits::means() once in either update
   bool autoencoder = false;         ///< logits that are minus an autoencoder's error
+  bool probabilities = false;       ///< sigma(logit) is the probability that D gives an image of being real
   bool features = false;            ///< it calls gather_rows() for the fakes' features once in G's update
 };
 

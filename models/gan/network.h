@@ -39,6 +39,11 @@ class Discriminator : public Network {
                              const ForwardContext& context) = 0;
 };
 
+/// Which of the networks look at labels.
+struct GanConditioning {
+  bool generator = false, discriminator = false;
+};
+
 /// A pair of networks and its options, chosen by name.
 class GanNetworks {
  public:
@@ -53,6 +58,9 @@ class GanNetworks {
   /// How each network's weights begin (models/layers/initialise.h).
   virtual std::string initialisation() const = 0;
   virtual ImageSpec images() const = 0;
+  virtual GanConditioning conditioning() const { return {images().classes > 1, images().classes > 1}; }
+  /// What to set so that G sees all of z as it is drawn; empty where it does.
+  virtual std::string setting_for_plain_latent() const { return ""; }
   /// F, where D leaves features [N, F] in ForwardContext::features; 0 where it does not.
   virtual std::int64_t feature_size() const { return 0; }
   /// Of networks that grow: the same as they are at a resolution, before which its layers are not there. Null for all

@@ -46,6 +46,8 @@ struct ForwardContext {
   std::optional<NoiseSource> noise = std::nullopt;
   /// Where a discriminator leaves its last layer's input [N, F], if it has one and someone asks.
   at::Tensor* features = nullptr;
+  /// Where one with a head (HeadedDiscriminator) leaves what that says [N, K].
+  at::Tensor* outputs = nullptr;
 
   /// The context of one of the parts.
   ForwardContext of_part() const {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/philox.h"
+#include "models/layers/virtual_batch_norm.h"
 #include "models/layers/weighted.h"
 
 namespace ganymede {
@@ -35,6 +36,10 @@ at::Tensor draw(const std::string& kind, const RandomStream& random, const Weigh
 void initialise(torch::nn::Module& network, const std::string& kind, std::uint64_t seed) {
   const at::NoGradGuard no_grad;
   for (const auto& item : network.named_modules("", /*include_self=*/false)) {
+    if (const auto* reference = dynamic_cast<const ReferenceBatch*>(item.value().get())) {
+      const RandomStream random({.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "z"});
+      reference->z().copy_(random.normal(0, reference->z().size(0), reference->z().size(1), at::kDouble));
+    }
     auto* layer = dynamic_cast<Weighted*>(item.value().get());
     if (!layer) continue;
     const RandomKey key{.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "weight"};

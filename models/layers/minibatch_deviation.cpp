@@ -1,5 +1,7 @@
 #include "models/layers/minibatch_deviation.h"
 
+#include "models/layers/image_groups.h"
+
 namespace ganymede {
 namespace {
 
@@ -14,15 +16,6 @@ at::Tensor deviations(const at::Tensor& x, const GroupLayout& layout, bool strad
     variance = (groups - groups.mean({1}, /*keepdim=*/true)).square().mean(1);
   }
   return (variance + eps).sqrt().mean(1);
-}
-
-GroupLayout regrouped(GroupLayout layout, std::int64_t group) {
-  layout.group = group > 0 ? group : layout.total;
-  return layout;
-}
-
-bool straddles(const GroupLayout& layout, int ranks) {
-  return layout.groups() % ranks != 0;
 }
 
 }  // namespace

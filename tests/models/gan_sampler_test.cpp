@@ -58,6 +58,47 @@ TEST(GanSampler, TruncatedNoiseHasTheTruncatedNormalsBoundsAndLaw) {
   }
 }
 
+GanSampler coded_sampler(std::uint64_t seed) {
+  GanSampler::Setting setting{4, 3, 10, at::kDouble, at::kCPU};
+  setting.codes = {.categories = {3, 2}, .continuous = 2};
+  return {std::make_shared<Mirror>(), {.seed = seed}, setting, world()};
+}
+
+// Its z is 43 numbers of noise, one-hot vectors of 3 and of 2, and two numbers.
+TEST(GanSampler, DrawsCodesByTheirLaws) {
+  const at::Tensor z = coded_sampler(5).images(0, at::zeros({6000}, at::kLong)).flatten(1);
+  EXPECT_NEAR(z.narrow(1, 0, 43).std().item<double>(), 1, 0.01);
+  for (const auto& [place, width] : {std::pair{43, 3}, {46, 2}}) {
+    const at::Tensor code = z.narrow(1, place, width);
+    EXPECT_TRUE(at::equal(code.sum(1), at::ones({6000})));
+    EXPECT_TRUE(at::equal(code.amax(1), at::ones({6000})));
+    EXPECT_LT((code.mean(0) - 1.0 / width).abs().max().item<double>(), 0.03);
+  }
+  const at::Tensor numbers = z.narrow(1, 48, 2);
+  EXPECT_GE(numbers.min().item<double>(), -1);
+  EXPECT_LT(numbers.max().item<double>(), 1);
+  EXPECT_NEAR(numbers.mean().item<double>(), 0, 0.03);
+  EXPECT_NEAR(numbers.std().item<double>(), 1 / std::sqrt(3.0), 0.02);
+  EXPECT_NEAR((numbers.select(1, 0) * numbers.select(1, 1)).mean().item<double>(), 0, 0.03);
+  EXPECT_TRUE(at::equal(coded_sampler(5).images(7, at::zeros({5}, at::kLong)).flatten(1), z.narrow(0, 7, 5)));
+}
+
+TEST(GanSampler, ChoosesOneCodeAndKeepsAllElse) {
+  GanSampler sampler = coded_sampler(5);
+  EXPECT_EQ(sampler.codes(), (std::vector<std::int64_t>{3, 2, 0, 0}));
+  EXPECT_TRUE(sampler_of({}).codes().empty());
+  const at::Tensor labels = at::zeros({4}, at::kLong), free = sampler.images(2, labels).flatten(1);
+  const auto with = [&](std::int64_t code, const at::Tensor& values) {
+    return sampler.images_with_code(2, labels, code, values).flatten(1);
+  };
+  at::Tensor expected = free.clone();
+  expected.narrow(1, 46, 2).copy_(at::tensor({0, 1, 1, 0, 0, 1, 1, 0}).view({4, 2}));
+  EXPECT_TRUE(at::equal(with(1, at::tensor({1, 0, 1, 0})), expected));
+  expected = free.clone();
+  expected.select(1, 49).copy_(at::tensor({-1.5, -0.5, 0.5, 1.5}));
+  EXPECT_TRUE(at::equal(with(3, at::tensor({-1.5, -0.5, 0.5, 1.5})), expected));
+}
+
 TEST(GanSampler, NoiseIsNormalWithoutTruncation) {
   const at::Tensor z = z_of(0);
   EXPECT_NEAR(z.mean().item<double>(), 0, 0.01);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "models/gan/auxiliary.h"
 #include "models/method.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_gan.h"
@@ -39,6 +40,7 @@ TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
       {"biggan_deep", {{"generator_channels", "6"}}, "biggan_deep.generator_channels = 6"},
       {"biggan_deep", {{"attention", "32"}}, "biggan_deep.attention = 32"},
       {"dcgan", {{"resolution", "24"}}, "dcgan.resolution = 24"},
+      {"dcgan", {{"minibatch_kernels", "2"}, {"minibatch_group", "5"}}, "dcgan.minibatch_group = 5"},
       {"progressive", {{"resolution", "24"}}, "progressive.resolution = 24"},
       {"progressive", {{"stage", "32"}}, "progressive.stage = 32"},
       {"progressive", {{"channel_base", "7"}}, "progressive.channel_base = 7"},
@@ -76,6 +78,33 @@ TEST(Networks, TrainInHalfPrecision) {
     EXPECT_NEAR(full, rounded, 0.1 * (1 + std::abs(full))) << network;
     for (const auto& [name, tensor] : half_run.state())
       EXPECT_TRUE(at::isfinite(tensor).all().item<bool>()) << network << ": " << name;
+  }
+}
+
+// A head's costs are of features that rounded maps made; they are figures of float32 themselves.
+TEST(Networks, TrainWithAuxiliariesInHalfPrecision) {
+  for (const std::string& auxiliary : gan_auxiliary_names()) {
+    if (auxiliary == "none") continue;
+    const test::SmallGanOptions options{.network = "dcgan",
+                                        .batch = 6,
+                                        .options = {{"gan.auxiliary", auxiliary},
+                                                    {"gan.loss", "logistic"},
+                                                    {"dcgan.conditioning", "generator"},
+                                                    {"dcgan.classes", "5"},
+                                                    {"dcgan.latent", "20"},
+                                                    {"dcgan.latent_distribution", "normal"}},
+                                        .dtype = at::kFloat};
+    test::SmallGanOptions half = options;
+    half.activations = at::kBFloat16;
+    const auto cost = [](const test::SmallGanOptions& chosen) {
+      test::SmallGan run(chosen, test::world(), test::world());
+      for (const auto& [name, figure] : run.train(3))
+        if (name == "auxiliary_d") return figure;
+      return 0.0;
+    };
+    const double full = cost(options), rounded = cost(half);
+    EXPECT_NE(full, rounded) << auxiliary << ": bfloat16 was not used";
+    EXPECT_NEAR(full, rounded, 0.1 * std::abs(full)) << auxiliary;
   }
 }
 

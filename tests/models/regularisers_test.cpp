@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
-#include "models/gan/gather_rows.h"
 #include "models/gan/regularisers/consistency.h"
 #include "models/gan/regularisers/diff_augment.h"
 #include "models/gan/regularisers/feature_matching.h"
 #include "models/gan/regularisers/historical_average.h"
 #include "models/gan/regularisers/lecam.h"
 #include "models/gan/regularisers/top_k.h"
+#include "models/layers/gather_rows.h"
 #include "tests/distributed/collective_gradcheck.h"
 #include "tests/distributed/spread_images.h"
 

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "models/diffusion/denoiser.h"
 #include "models/diffusion/process.h"
+#include "models/gan/auxiliary.h"
 #include "models/gan/loss.h"
 #include "models/gan/network.h"
 #include "tests/folder_names.h"
@@ -26,6 +27,14 @@ TEST(GanLosses, AreThoseOfTheirFolder) {
   EXPECT_EQ(as_set(gan_loss_names()), names_in("models/gan/losses", ".h"));
   for (const std::string& name : gan_loss_names()) EXPECT_NE(make_gan_loss(name), nullptr);
   EXPECT_THROW(make_gan_loss("nonesuch"), Error);
+}
+
+TEST(GanAuxiliaries, AreThoseOfTheirFolder) {
+  std::set<std::string> names = as_set(gan_auxiliary_names());
+  EXPECT_EQ(names.erase("none"), 1);
+  EXPECT_EQ(names, names_in("models/gan/auxiliaries", ".h"));
+  for (const std::string& name : names) EXPECT_NE(make_gan_auxiliary(name), nullptr);
+  EXPECT_THROW(make_gan_auxiliary("nonesuch"), Error);
 }
 
 TEST(Denoisers, AreThoseOfTheirFolder) {

@@ -1,9 +1,10 @@
-// Every loss with every network, and every regulariser: any number of ranks, twice the same, continued from what a
-// checkpoint holds.
+// Every loss and every auxiliary task with every network, and every regulariser: any number of ranks, twice the same,
+// continued from what a checkpoint holds.
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "models/gan/auxiliary.h"
 #include "models/gan/loss.h"
 #include "models/gan/network.h"
 #include "tests/distributed/world.h"
@@ -38,6 +39,20 @@ std::string network_for(const std::string& loss) {
   return make_gan_loss(loss)->needs().autoencoder ? "autoencoding" : "biggan";
 }
 
+/// What an auxiliary task asks of a pair of networks, as options; empty where it is not defined.
+Options with_auxiliary(const std::string& auxiliary, const std::string& network) {
+  const bool chooses =
+      network != "autoencoding" && network != "biggan" && network != "biggan_deep" && network != "stylegan2";
+  Options options{{"gan.auxiliary", auxiliary}};
+  if (chooses) options.insert({{network + ".conditioning", "generator"}, {network + ".classes", "5"}});
+  options[network == "biggan" ? "biggan.chunk" : network + ".latent"] = "20";
+  if (network == "dcgan" || network == "fully_connected")
+    options[network + ".latent_distribution"] = "normal";
+  if (network == "stylegan2") options["stylegan2.style_mixing"] = "0";
+  const auto task = make_gan_auxiliary(auxiliary);
+  return chooses || task->codes().width() > 0 ? options : Options{};
+}
+
 std::vector<Variant> variants() {
   std::vector<Variant> all;
   for (const std::string& loss : gan_loss_names()) {
@@ -46,7 +61,23 @@ std::vector<Variant> variants() {
     if (needs.means || needs.features || needs.autoencoder)
       all.push_back({"accumulated_" + loss, {{"gan.loss", loss}}, 2, network_for(loss)});
   }
+  for (const std::string& auxiliary : gan_auxiliary_names()) {
+    if (auxiliary == "none") continue;
+    Variant variant{"auxiliary_" + auxiliary, with_auxiliary(auxiliary, "sngan"), 2, "sngan"};
+    variant.options["gan.loss"] = "logistic";
+    all.push_back(std::move(variant));
+  }
   const std::vector<Variant> regularisers{
+      {"dcgan_classes", {{"dcgan.conditioning", "concatenation"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
+      {"minibatch_discrimination",
+       {{"dcgan.minibatch_kernels", "3"}, {"dcgan.minibatch_width", "2"}},
+       2,
+       "dcgan"},
+      {"virtual_batch_norm",
+       {{"dcgan.generator_norm", "virtual"}, {"dcgan.reference_batch", "3"}},
+       1,
+       "dcgan"},
+      {"dcgan_classes_in_g", {{"dcgan.conditioning", "generator"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
       {"ebgan_alone",
        {{"gan.loss", "ebgan"}, {"ebgan.margin", "0.01"}, {"ebgan.pull_away", "0"}},
        1,
@@ -92,7 +123,8 @@ std::vector<Variant> variants() {
   return all;
 }
 
-/// Every loss with every other pair of networks that it is defined for; the critic with its gradient penalty.
+/// Every loss with every other pair of networks that it is defined for, the critic with its gradient penalty; and every
+/// auxiliary task, with the loss that all of them take.
 std::vector<Variant> pairs() {
   std::vector<Variant> all;
   for (const std::string& network : gan_network_names())
@@ -102,6 +134,14 @@ std::vector<Variant> pairs() {
       Variant pair{network + "_" + loss, {{"gan.loss", loss}}, 1, network};
       if (loss == "wasserstein") pair.options["gan.gradient_penalty"] = "10";
       all.push_back(std::move(pair));
+    }
+  for (const std::string& network : gan_network_names())
+    for (const std::string& auxiliary : gan_auxiliary_names()) {
+      if (auxiliary == "none" || network == "sngan") continue;
+      Options options = with_auxiliary(auxiliary, network);
+      if (options.empty()) continue;
+      options["gan.loss"] = "logistic";
+      all.push_back({network + "_" + auxiliary, options, 1, network});
     }
   return all;
 }
@@ -234,6 +274,8 @@ TEST(ZooOptions, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses({{"generator.optimizer", "rmsprop"}, {"generator.beta1", "0.5"}}, "beta1"));
   EXPECT_TRUE(refuses({{"gan.lecam_decay", "1"}}, "gan.lecam_decay"));
   EXPECT_TRUE(refuses({{"logistic.real_target", "0.9"}}, "logistic.real_target"));  // the loss is hinge
+  EXPECT_TRUE(refuses({{"gan.auxiliary", "acgan"}}, "is told the class"));
+  EXPECT_TRUE(refuses({{"gan.auxiliary", "acgan"}, {"sngan.conditioning", "none"}}, "not told", "sngan"));
   for (const std::string& network : gan_network_names())
     for (const std::string loss : {"began", "ebgan"})
       EXPECT_EQ(refuses({{"gan.loss", loss}}, "autoencod", network), network != "autoencoding")

@@ -6,6 +6,7 @@ from collections import defaultdict
 import torch
 import torch.nn.functional as F
 
+from auxiliary_reference import View, auxiliary_of, discriminator_of
 from reference_layers import Normalised, networks_of
 
 
@@ -133,10 +134,11 @@ class Step:
         self.batch, self.accumulate = train.getint("batch"), train.getint("accumulate", 1)
         self.d_steps, self.orthogonal = gan.getint("d_steps", 1), gan.getfloat("orthogonal", 0)
         self.penalty = gan.getfloat("gradient_penalty", 0)
+        self.task = auxiliary_of(recipe)
         self.real_loss, self.fake_loss, self.generator_loss = LOSSES[gan["loss"]]
         make = lambda name, network: Player(name, network, recipe[name], record, updates, dtype)
         self.generator = make("generator", networks_of(recipe).Generator(recipe))
-        self.discriminator = make("discriminator", networks_of(recipe).Discriminator(recipe))
+        self.discriminator = make("discriminator", discriminator_of(recipe, self.task))
 
     def input(self, name, k):
         value = self.record[f"observed/{name}/{k}"]
@@ -168,7 +170,10 @@ class Step:
             z, fake_labels = self.input("discriminator.z", k), self.input("discriminator.fake_labels", k)
             with torch.no_grad():
                 fake = g(z, fake_labels)
-            real_logits, fake_logits = d(real, labels), d(fake, fake_labels)
+            real_logits = d(real, labels)
+            real_view = View(d.outputs, labels) if self.task else None
+            fake_logits = d(fake, fake_labels)
+            fake_view = View(d.outputs, fake_labels, z) if self.task else None
             loss = (self.real_loss(real_logits).sum() + self.fake_loss(fake_logits).sum()) / self.batch
             self.report["loss_d"] += loss.detach() / self.d_steps
             self.report["real_logit"] += real_logits.detach().sum() / self.batch / self.d_steps
@@ -181,6 +186,12 @@ class Step:
                 self.show("discriminator.penalty", k, penalty)
                 self.report["penalty"] += penalty.detach() / self.d_steps
                 loss = loss + penalty
+            if self.task:
+                part = self.task.discriminator(real_view, fake_view).sum() / self.batch
+                self.report["auxiliary_d"] += part.detach() / self.d_steps
+                for name, figure in self.task.figures(real_view, fake_view).items():
+                    self.report[name] += figure.detach().sum() / self.batch / self.d_steps
+                loss = loss + part
             self.show("discriminator.fake", k, fake)
             self.show("discriminator.logits", k, torch.cat([real_logits, fake_logits]))
             self.show("discriminator.loss", k, loss)
@@ -200,6 +211,11 @@ class Step:
             logits = d(fake, labels)
             loss = self.generator_loss(logits).sum() / self.batch
             self.report["loss_g"] += loss.detach()
+            each = self.task and self.task.generator(View(d.outputs, labels, z))
+            if each is not None:
+                part = each.sum() / self.batch
+                self.report["auxiliary_g"] += part.detach()
+                loss = loss + part
             self.show("generator.fake", k, fake)
             self.show("generator.logits", k, logits)
             self.show("generator.loss", k, loss)

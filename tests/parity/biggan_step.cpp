@@ -135,6 +135,9 @@ int main(int argc, char** argv) {
   try {
     ganymede::run(ganymede::parse(std::span(argv + 1, static_cast<std::size_t>(argc - 1))));
     return 0;
+  } catch (const ganymede::Error& error) {
+    fmt::print(stderr, "biggan_step: {}\n", error.what());
+    return static_cast<int>(error.code());
   } catch (const std::exception& error) {
     fmt::print(stderr, "biggan_step: {}\n", error.what());
     return 1;

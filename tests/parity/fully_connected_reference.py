@@ -18,12 +18,12 @@ def widths_of(options, key, default):
 
 
 class Settings:
-    def __init__(self, recipe):
+    def __init__(self, recipe, told):
         options = recipe["fully_connected"]
         self.shape = [options.getint(key, default) for key, default in
                       (("image_channels", 1), ("height", 28), ("width", 28))]
         self.pixels = math.prod(self.shape)
-        self.classes = options.getint("classes") if options.get("conditioning", "none") != "none" else 0
+        self.classes = options.getint("classes") if options.get("conditioning", "none") in told else 0
         self.layers = Layers(False, 1e-6)
 
     def join(self, x, labels):
@@ -33,7 +33,7 @@ class Settings:
 class Generator(nn.Module):
     def __init__(self, recipe):
         super().__init__()
-        self.settings, options = Settings(recipe), recipe["fully_connected"]
+        self.settings, options = Settings(recipe, ["concatenation", "generator"]), recipe["fully_connected"]
         self.uniform = options.get("latent_distribution", "uniform") == "uniform"
         self.tanh = options.get("output", "tanh") == "tanh"
         self.stages, inputs = [], options.getint("latent", 100) + self.settings.classes
@@ -54,7 +54,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, recipe):
         super().__init__()
-        self.settings, options = Settings(recipe), recipe["fully_connected"]
+        self.settings, options = Settings(recipe, ["concatenation"]), recipe["fully_connected"]
         self.pieces, inputs, self.stages = options.getint("pieces", 5), self.settings.pixels + self.settings.classes, []
         for i, width in enumerate(widths_of(options, "discriminator_widths", "240, 240")):
             self.stages.append(self.settings.layers.linear(inputs, width * self.pieces))

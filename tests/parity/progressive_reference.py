@@ -18,6 +18,7 @@ class Settings:
         self.image_channels, self.classes = options.getint("image_channels", 3), 0
         if options.get("conditioning", "none") != "none":
             self.classes = options.getint("classes")
+        self.judged_classes = 0 if options.get("conditioning", "none") == "generator" else self.classes
         self.base, self.most = options.getint("channel_base", 8192), options.getint("most_channels", 512)
         self.latent, self.group = options.getint("latent", 512), options.getint("deviation_group", 4)
         resolution = options.getint("stage", 0) or options.getint("resolution")
@@ -96,7 +97,7 @@ class Discriminator(nn.Module):
         last = s.width(4)
         self.conv4 = Equalised((last, last + 1, 3, 3), GAIN)
         self.dense = Equalised((s.width(2), last * 16), GAIN)
-        self.linear = Equalised((s.classes or 1, s.width(2)), 1)
+        self.linear = Equalised((s.judged_classes or 1, s.width(2)), 1)
 
     def deviation(self, h):
         """Of each group of consecutive images one number, as a channel more."""
@@ -118,4 +119,4 @@ class Discriminator(nn.Module):
                 h = s.alpha * h + (1 - s.alpha) * before
         h = act(self.conv4(self.deviation(h)))
         logits = self.linear(act(self.dense(h.flatten(1))))
-        return logits[range(len(x)), labels] if s.classes else logits[:, 0]
+        return logits[range(len(x)), labels] if s.judged_classes else logits[:, 0]

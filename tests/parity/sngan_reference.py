@@ -24,6 +24,7 @@ class Settings:
         self.resolution, self.image_channels = options.getint("resolution", 32), options.getint("image_channels", 3)
         self.ch, self.latent = options.getint(f"{network}_channels"), options.getint("latent", 128)
         self.classes = options.getint("classes") if options.get("conditioning", "none") != "none" else 0
+        self.judged_classes = 0 if options.get("conditioning", "none") == "generator" else self.classes
         self.mode = options.get("upsampling", "bilinear")
         self.attention = attention_resolutions(options)
         self.layers = Layers(options.getboolean(f"{network}_spectral_norm", network == "discriminator"),
@@ -117,7 +118,7 @@ class Discriminator(nn.Module):
                 self.add_module(f"attention{i}", attention)
                 self.stages.append(attention)
         self.linear = settings.layers.linear(inputs, 1)
-        self.embed = settings.layers.embedding(settings.classes, inputs) if settings.classes else None
+        self.embed = settings.layers.embedding(settings.judged_classes, inputs) if settings.judged_classes else None
 
     def forward(self, x, labels):
         for stage in self.stages:

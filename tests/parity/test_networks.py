@@ -34,6 +34,15 @@ CASES = {
     "sagan-64": f"cgan-pd-cifar10 {SNGAN} sngan.resolution=64 sngan.attention=32 sngan.generator_spectral_norm=true "
                 "sngan.generator_channels=4 train.batch=4",
     "dcgan": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=32",
+    "dcgan-classes": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.conditioning=concatenation dcgan.classes=5 "
+                     f"{WGAN_GP}",
+    "dcgan-classes-in-g": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.conditioning=generator dcgan.classes=5",
+    "dcgan-minibatch": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.minibatch_kernels=6 dcgan.minibatch_width=3 "
+                       f"dcgan.minibatch_group=4 {R1}",
+    "dcgan-virtual-norm": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.generator_norm=virtual "
+                          "dcgan.reference_batch=5 dcgan.conditioning=generator dcgan.classes=3",
+    "dcgan-virtual-norm-counted": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.generator_norm=virtual dcgan.reference_batch=3 "
+                                  "dcgan.minibatch_kernels=4 gan.d_steps=2 train.batch=16 train.accumulate=2",
     "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
     "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
     "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",

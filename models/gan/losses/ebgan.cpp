@@ -1,6 +1,6 @@
 #include "models/gan/losses/ebgan.h"
 
-#include "models/gan/gather_rows.h"
+#include "models/layers/gather_rows.h"
 
 namespace ganymede {
 namespace {

@@ -7,6 +7,7 @@ namespace {
 
 class Minimax final : public GanLoss {
   void describe(OptionSchema& schema) override { real_target_.describe(schema, "minimax"); }
+  GanLossNeeds needs() const override { return {.probabilities = true}; }
   at::Tensor discriminator(const GanLogits& logits) const override {
     return cross_entropy(logits, real_target_);
   }

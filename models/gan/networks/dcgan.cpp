@@ -12,27 +12,50 @@ BatchNormOptions norm_of(const DcganOptions& options, Activation activation) {
   return {.eps = options.batch_norm_eps, .activation = activation};
 }
 
+/// x [N, D, ...] with the one-hot label of so many numbers beside it, at every position.
+at::Tensor joined(const at::Tensor& x, const at::Tensor& labels, std::int64_t condition) {
+  if (condition == 0) return x;
+  at::Tensor label = at::one_hot(labels, condition).to(x.scalar_type());
+  if (x.dim() == 4) label = label.view({-1, condition, 1, 1}).expand({-1, -1, x.size(2), x.size(3)});
+  return at::cat({x, label}, 1);
+}
+
 }  // namespace
 
 std::int64_t DcganOptions::doublings() const {
   return std::countr_zero(static_cast<std::uint64_t>(resolution)) - 2;
 }
 
+DcganGenerator::Norm DcganGenerator::add_norm(const std::string& name, std::int64_t channels) {
+  const BatchNormOptions options = norm_of(options_, Activation::relu);
+  if (options_.virtual_norm())
+    return {.of_reference = register_module(name, std::make_shared<VirtualBatchNorm>(channels, options))};
+  return {.of_batch = register_module(name, std::make_shared<AffineBatchNorm>(channels, options))};
+}
+
+at::Tensor DcganGenerator::normalised(const Norm& norm, const at::Tensor& h,
+                                      const ForwardContext& context) const {
+  if (norm.of_batch) return norm.of_batch->forward(h, context);
+  return norm.of_reference ? norm.of_reference->forward(h, references()) : h;
+}
+
 DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) {
   const bool counted = options.counted();
   // A bias in front of a batch norm does nothing: the paper variant has none.
   const WeightOptions weights{.bias = counted};
-  const BatchNormOptions norm = norm_of(options, Activation::relu);
   const std::int64_t steps = options.doublings() - (counted ? 0 : 1);
   std::int64_t width = options.generator_channels << steps;
-  linear_ = register_module("linear", std::make_shared<Linear>(options.latent, width * 16, weights));
-  if (!counted) norm_ = register_module("norm", std::make_shared<AffineBatchNorm>(width, norm));
+  if (options.virtual_norm())
+    reference_ = register_module("reference",
+                                 std::make_shared<ReferenceBatch>(options.reference_batch, options.latent));
+  linear_ = register_module("linear", std::make_shared<Linear>(options.latent + options.generator_condition(),
+                                                               width * 16, weights));
+  if (!counted) norm_ = add_norm("norm", width);
   for (std::int64_t i = 0; i < steps; ++i, width /= 2) {
     convs_.push_back(register_module(
         fmt::format("conv{}", i),
         std::make_shared<TransposedConv2d>(width, width / 2, options.strided_kernel(), weights)));
-    norms_.push_back(
-        register_module(fmt::format("norm{}", i), std::make_shared<AffineBatchNorm>(width / 2, norm)));
+    norms_.push_back(add_norm(fmt::format("norm{}", i), width / 2));
   }
   if (counted)
     to_image_ = register_module("to_image",
@@ -43,12 +66,20 @@ DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) 
         std::make_shared<TransposedConv2d>(width, options.image_channels, options.kernel, WeightOptions{}));
 }
 
-at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& /*labels*/,
+at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& labels,
                                    const ForwardContext& context) {
-  const at::Tensor latent = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
-  at::Tensor h = context.as_map(linear_->forward(latent).view({z.size(0), -1, 4, 4}));
-  if (norm_) h = norm_->forward(h, context);
-  for (std::size_t i = 0; i < convs_.size(); ++i) h = norms_[i]->forward(convs_[i]->forward(h), context);
+  const auto input = [&](const at::Tensor& of, const at::Tensor& classes) {
+    return joined(options_.latent_distribution == "uniform" ? uniform_of_normal(of) : of, classes,
+                  options_.generator_condition());
+  };
+  at::Tensor latent = input(z, labels);
+  if (reference_)  // its images have all classes in turn
+    latent = at::cat(
+        {input(reference_->z(), at::arange(references(), labels.options()) % options_.classes), latent});
+  at::Tensor h = context.as_map(linear_->forward(latent).view({latent.size(0), -1, 4, 4}));
+  h = normalised(norm_, h, context);
+  for (std::size_t i = 0; i < convs_.size(); ++i) h = normalised(norms_[i], convs_[i]->forward(h), context);
+  h = h.slice(0, references());
   h = to_image_ ? to_image_->forward(h) : to_image_strided_->forward(h);
   return at::tanh(h.to(z.scalar_type()));
 }
@@ -67,7 +98,7 @@ void DcganDiscriminator::add(const std::string& name, Stage stage, std::int64_t 
 DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(options) {
   const bool counted = options.counted();
   const std::int64_t kernel = options.strided_kernel();
-  std::int64_t in = options.image_channels;
+  std::int64_t in = options.image_channels + options.discriminator_condition();
   for (std::int64_t i = 0; i < options.doublings(); ++i) {
     const std::int64_t out = options.discriminator_channels << i;
     if (counted) {
@@ -83,12 +114,16 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
   }
   if (counted)
     add("_last", {.plain = std::make_shared<Conv2d>(in, in * 2, 3, WeightOptions{})}, in * 2, true);
+  if (options.minibatch_kernels > 0)
+    minibatch_ = register_module("minibatch", std::make_shared<MinibatchDiscrimination>(
+                                                  options.last_map(), options.minibatch_kernels,
+                                                  options.minibatch_width, options.minibatch_group));
   linear_ = register_module("linear", std::make_shared<Linear>(options.features(), 1, WeightOptions{}));
 }
 
-at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& /*labels*/,
+at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
                                        const ForwardContext& context) {
-  at::Tensor h = context.as_map(x);
+  at::Tensor h = context.as_map(joined(x, labels, options_.discriminator_condition()));
   for (const Stage& stage : stages_) {
     h = stage.plain ? stage.plain->forward(h) : stage.strided->forward(h);
     if (stage.norm) h = stage.norm->forward(h, context);
@@ -96,11 +131,23 @@ at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& /*
   }
   const at::ScalarType type = linear_->weight().scalar_type();
   h = options_.counted() ? h.sum({2, 3}, /*keepdim=*/false, type) : h.to(type).contiguous().flatten(1);
+  if (minibatch_) h = minibatch_->forward(h, context);
   context.keep_features(h);
   return linear_->forward(h).squeeze(1);
 }
 
+std::vector<Exchange> DcganDiscriminator::exchanges(const GroupLayout& layout, int ranks) const {
+  std::vector<Exchange> all = Network::exchanges(layout, ranks);
+  if (minibatch_)
+    for (const Exchange& exchange : minibatch_->exchanges(layout, ranks)) all.push_back(exchange);
+  return all;
+}
+
 std::int64_t DcganOptions::features() const {
+  return last_map() + minibatch_kernels;
+}
+
+std::int64_t DcganOptions::last_map() const {
   return (discriminator_channels << (doublings() - 1)) * (counted() ? 2 : 16);
 }
 
@@ -109,8 +156,11 @@ void DcganOptions::describe(OptionSchema& schema) {
              "the paper's networks, or PyTorch-StudioGAN's of the same name");
   schema.add("dcgan.resolution", resolution, "pixels", {8, 512}, "width and height: a power of two");
   schema.add("dcgan.image_channels", image_channels, "", {1, 64}, "channels of an image");
-  schema.add("dcgan.classes", classes, "", {1, 1e6},
-             "classes of the dataset: the networks do not look at labels");
+  schema.add("dcgan.classes", classes, "", {1, 1e6}, "number of classes; 1 for an unlabelled dataset");
+  schema.add(
+      "dcgan.conditioning", conditioning, {"none", "concatenation", "generator"},
+      "none: labels are not looked at; concatenation: one-hot beside z and, as maps, beside D's image; "
+      "generator: beside z alone");
   schema.add("dcgan.generator_channels", generator_channels, "", {1, 4096},
              "channels of G's largest map; each half as large one has twice as many");
   schema.add("dcgan.discriminator_channels", discriminator_channels, "", {1, 4096},
@@ -121,6 +171,15 @@ void DcganOptions::describe(OptionSchema& schema) {
   schema.add("dcgan.kernel", kernel, "pixels", {4, 5}, "kernel of the paper variant's convolutions");
   schema.add("dcgan.init", init, {"orthogonal", "n02", "xavier"}, "how weights begin");
   schema.add("dcgan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
+  schema.add("dcgan.generator_norm", generator_norm, {"batch", "virtual"},
+             "G's norm: by the batch's statistics, or by those of a reference batch that is drawn once");
+  schema.add("dcgan.reference_batch", reference_batch, "images", {1, 1e6},
+             "reference batch of the virtual norm");
+  schema.add("dcgan.minibatch_kernels", minibatch_kernels, "", {0, 1e4},
+             "kernels of minibatch discrimination before D's last layer, 0 for none");
+  schema.add("dcgan.minibatch_width", minibatch_width, "", {1, 1e4}, "numbers a kernel compares");
+  schema.add("dcgan.minibatch_group", minibatch_group, "images", {0, 1e9},
+             "consecutive images of a micro-batch that are compared, 0 for all");
 }
 
 namespace {
@@ -132,12 +191,24 @@ class Dcgan final : public GanNetworks {
     if (!std::has_single_bit(static_cast<std::uint64_t>(options_.resolution)))
       fail(ExitCode::options, "dcgan.resolution = {}: give a power of two", options_.resolution);
   }
+  void check_batch(std::int64_t micro_batch) const override {
+    if (options_.minibatch_kernels > 0 && options_.minibatch_group > 0 &&
+        micro_batch % options_.minibatch_group != 0)
+      fail(ExitCode::options, "dcgan.minibatch_group = {} does not divide the micro-batch of {} images",
+           options_.minibatch_group, micro_batch);
+  }
   std::shared_ptr<Generator> generator() const override { return std::make_shared<DcganGenerator>(options_); }
   std::shared_ptr<Discriminator> discriminator() const override {
     return std::make_shared<DcganDiscriminator>(options_);
   }
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override { return options_.features(); }
+  GanConditioning conditioning() const override {
+    return {options_.generator_condition() > 0, options_.discriminator_condition() > 0};
+  }
+  std::string setting_for_plain_latent() const override {
+    return options_.latent_distribution == "normal" ? "" : "dcgan.latent_distribution = normal";
+  }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

@@ -1,23 +1,28 @@
 #pragma once
 
 #include "models/gan/network.h"
-#include "models/layers/batch_norm.h"
+#include "models/layers/minibatch_discrimination.h"
 #include "models/layers/strided.h"
+#include "models/layers/virtual_batch_norm.h"
 
 namespace ganymede {
 
-/// DCGAN in two variants, without labels:
+/// DCGAN in two variants:
 ///
 ///   paper    Radford et al., arXiv 1511.06434, section 3 and figure 1: no pooling; strided convolutions in D,
 ///            fractionally strided ones in G; batch norm but at G's output and D's input; z uniform in (-1, 1)
 ///   counted  what PyTorch-StudioGAN calls DCGAN: with a 3x3 convolution before each strided one in D and last
 ///            in G, batch norm in D from the first layer on but none on G's first map, a sum over positions at
 ///            D's end
+///
+/// With conditioning (Mirza and Osindero, arXiv 1411.1784) the label stands as a one-hot vector beside z, and in D as
+/// constant maps beside the image, or beside z alone.
 struct DcganOptions {
   std::string variant = "paper";
   std::int64_t resolution = 64;
   std::int64_t image_channels = 3;
   std::int64_t classes = 1;
+  std::string conditioning = "none";
   std::int64_t generator_channels = 128;  ///< of G's largest map; twice as many at half its size, and so on
   std::int64_t discriminator_channels = 128;  ///< of D's first block
   std::int64_t latent = 100;
@@ -25,11 +30,22 @@ struct DcganOptions {
   std::int64_t kernel = 5;  ///< of the paper variant's strided convolutions; 4 in the other
   std::string init = "n02";
   double batch_norm_eps = 1e-5;
+  std::string generator_norm = "batch";
+  std::int64_t reference_batch = 64;   ///< images of virtual batch norm's
+  std::int64_t minibatch_kernels = 0;  ///< of MinibatchDiscrimination before D's last layer; 0 = without
+  std::int64_t minibatch_width = 5;
+  std::int64_t minibatch_group = 0;
 
   bool counted() const { return variant == "counted"; }
+  /// Width of the one-hot label beside z and beside D's input, 0 without.
+  std::int64_t generator_condition() const { return conditioning == "none" ? 0 : classes; }
+  std::int64_t discriminator_condition() const { return conditioning == "concatenation" ? classes : 0; }
   std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
   /// Doublings from 4x4 to the image.
   std::int64_t doublings() const;
+  bool virtual_norm() const { return generator_norm == "virtual"; }
+  /// Numbers of D's last map.
+  std::int64_t last_map() const;
   /// Width of D's last layer's input.
   std::int64_t features() const;
   void describe(OptionSchema& schema);
@@ -43,11 +59,22 @@ class DcganGenerator final : public Generator {
   std::int64_t latent_size() const override { return options_.latent; }
 
  private:
+  /// One of two kinds, or none.
+  struct Norm {
+    std::shared_ptr<AffineBatchNorm> of_batch = nullptr;
+    std::shared_ptr<VirtualBatchNorm> of_reference = nullptr;
+  };
+  Norm add_norm(const std::string& name, std::int64_t channels);
+  at::Tensor normalised(const Norm& norm, const at::Tensor& h, const ForwardContext& context) const;
+  /// Images of the reference batch, which stand before the others.
+  std::int64_t references() const { return reference_ ? reference_->z().size(0) : 0; }
+
   DcganOptions options_;
+  std::shared_ptr<ReferenceBatch> reference_;  // null without virtual batch norm
   std::shared_ptr<Linear> linear_;
-  std::shared_ptr<AffineBatchNorm> norm_;  // of the first map; null if counted
+  Norm norm_;  // of the first map; none if counted
   std::vector<std::shared_ptr<TransposedConv2d>> convs_;
-  std::vector<std::shared_ptr<AffineBatchNorm>> norms_;
+  std::vector<Norm> norms_;
   std::shared_ptr<TransposedConv2d> to_image_strided_;  // one of the two
   std::shared_ptr<Conv2d> to_image_;
 };
@@ -56,6 +83,7 @@ class DcganDiscriminator final : public Discriminator {
  public:
   explicit DcganDiscriminator(const DcganOptions& options);
   at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context) override;
+  std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
 
  private:
   /// A convolution of one of two kinds, and a batch norm or null.
@@ -68,6 +96,7 @@ class DcganDiscriminator final : public Discriminator {
 
   DcganOptions options_;
   std::vector<Stage> stages_;
+  std::shared_ptr<MinibatchDiscrimination> minibatch_;  // null without
   std::shared_ptr<Linear> linear_;
 };
 

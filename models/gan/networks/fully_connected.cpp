@@ -5,19 +5,18 @@
 namespace ganymede {
 namespace {
 
-/// x [N, D] with the one-hot label beside it, in the type of maps.
-at::Tensor joined(const at::Tensor& x, const at::Tensor& labels, const FullyConnectedOptions& options,
+/// x [N, D] with the one-hot label of so many numbers beside it, in the type of maps.
+at::Tensor joined(const at::Tensor& x, const at::Tensor& labels, std::int64_t condition,
                   const ForwardContext& context) {
   at::Tensor input = x;
-  if (options.condition() > 0)
-    input = at::cat({x, at::one_hot(labels, options.classes).to(x.scalar_type())}, 1);
+  if (condition > 0) input = at::cat({x, at::one_hot(labels, condition).to(x.scalar_type())}, 1);
   return input.to(context.activations.value_or(x.scalar_type()));
 }
 
 }  // namespace
 
 FullyConnectedGenerator::FullyConnectedGenerator(const FullyConnectedOptions& options) : options_(options) {
-  std::int64_t in = options.latent + options.condition();
+  std::int64_t in = options.latent + options.generator_condition();
   for (const std::int64_t width : options.generator_widths) {
     layers_.push_back(register_module(fmt::format("linear{}", layers_.size()),
                                       std::make_shared<Linear>(in, width, WeightOptions{})));
@@ -29,7 +28,7 @@ FullyConnectedGenerator::FullyConnectedGenerator(const FullyConnectedOptions& op
 at::Tensor FullyConnectedGenerator::forward(const at::Tensor& z, const at::Tensor& labels,
                                             const ForwardContext& context) {
   at::Tensor h = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
-  h = joined(h, labels, options_, context);
+  h = joined(h, labels, options_.generator_condition(), context);
   for (const auto& layer : layers_) h = at::relu(layer->forward(h));
   h = to_image_->forward(h).to(z.scalar_type());
   if (options_.output == "tanh") h = at::tanh(h);
@@ -39,7 +38,7 @@ at::Tensor FullyConnectedGenerator::forward(const at::Tensor& z, const at::Tenso
 
 FullyConnectedDiscriminator::FullyConnectedDiscriminator(const FullyConnectedOptions& options)
     : options_(options) {
-  std::int64_t in = options.pixels() + options.condition();
+  std::int64_t in = options.pixels() + options.discriminator_condition();
   for (const std::int64_t width : options.discriminator_widths) {
     layers_.push_back(register_module(fmt::format("linear{}", layers_.size()),
                                       std::make_shared<Linear>(in, width * options.pieces, WeightOptions{})));
@@ -50,7 +49,7 @@ FullyConnectedDiscriminator::FullyConnectedDiscriminator(const FullyConnectedOpt
 
 at::Tensor FullyConnectedDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
                                                 const ForwardContext& context) {
-  at::Tensor h = joined(x.flatten(1), labels, options_, context);
+  at::Tensor h = joined(x.flatten(1), labels, options_.discriminator_condition(), context);
   for (const auto& layer : layers_) h = layer->forward(h).unflatten(1, {options_.pieces, -1}).amax(1);
   const at::ScalarType type = linear_->weight().scalar_type();
   context.keep_features(h.to(type));
@@ -63,8 +62,10 @@ void FullyConnectedOptions::describe(OptionSchema& schema) {
   schema.add("fully_connected.width", width, "pixels", {1, 1024}, "width of an image");
   schema.add("fully_connected.classes", classes, "", {1, 1e6},
              "number of classes; 1 for an unlabelled dataset");
-  schema.add("fully_connected.conditioning", conditioning, {"none", "concatenation"},
-             "none: labels are not looked at; concatenation: one-hot beside the input of G and of D");
+  schema.add(
+      "fully_connected.conditioning", conditioning, {"none", "concatenation", "generator"},
+      "none: labels are not looked at; concatenation: one-hot beside the input of G and of D; generator: "
+      "of G alone");
   schema.add("fully_connected.latent", latent, "", {1, 4096}, "width of z");
   schema.add("fully_connected.latent_distribution", latent_distribution, {"uniform", "normal"},
              "z uniform in (-1, 1) or standard normal");
@@ -92,8 +93,14 @@ class FullyConnected final : public GanNetworks {
   }
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override {
-    return options_.discriminator_widths.empty() ? options_.pixels() + options_.condition()
+    return options_.discriminator_widths.empty() ? options_.pixels() + options_.discriminator_condition()
                                                  : options_.discriminator_widths.back();
+  }
+  GanConditioning conditioning() const override {
+    return {options_.generator_condition() > 0, options_.discriminator_condition() > 0};
+  }
+  std::string setting_for_plain_latent() const override {
+    return options_.latent_distribution == "normal" ? "" : "fully_connected.latent_distribution = normal";
   }
   ImageSpec images() const override {
     return {options_.image_channels, options_.height, options_.width, options_.classes};

@@ -7,7 +7,7 @@ namespace ganymede {
 
 /// The first GAN (Goodfellow et al., arXiv 1406.2661, section 5): rectifiers in G, maxout (Goodfellow et al., arXiv
 /// 1302.4389) in D. With conditioning, the label stands beside the input of both as a one-hot vector (Mirza and
-/// Osindero, arXiv 1411.1784). Images of any shape: points of the plane are images [2, 1, 1].
+/// Osindero, arXiv 1411.1784), or of G alone. Images of any shape: points of the plane are images [2, 1, 1].
 struct FullyConnectedOptions {
   std::int64_t image_channels = 1;
   std::int64_t height = 28;
@@ -23,8 +23,9 @@ struct FullyConnectedOptions {
   std::string init = "xavier";
 
   std::int64_t pixels() const { return image_channels * height * width; }
-  /// Width of the one-hot label, 0 without.
-  std::int64_t condition() const { return conditioning == "concatenation" ? classes : 0; }
+  /// Width of the one-hot label beside G's input and D's, 0 without.
+  std::int64_t generator_condition() const { return conditioning == "none" ? 0 : classes; }
+  std::int64_t discriminator_condition() const { return conditioning == "concatenation" ? classes : 0; }
   void describe(OptionSchema& schema);
 };
 

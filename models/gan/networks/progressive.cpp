@@ -110,8 +110,7 @@ ProgressiveDiscriminator::ProgressiveDiscriminator(const ProgressiveOptions& opt
   const std::int64_t last = options.width(4), dense = options.width(2);
   conv4_ = register_module("conv4", std::make_shared<Conv2d>(last + 1, last, 3, hidden));
   dense_ = register_module("dense", std::make_shared<Linear>(last * 16, dense, hidden));
-  linear_ = register_module(
-      "linear", std::make_shared<Linear>(dense, std::max<std::int64_t>(options.condition(), 1), outer));
+  linear_ = register_module("linear", std::make_shared<Linear>(dense, options.outputs(), outer));
 }
 
 at::Tensor ProgressiveDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
@@ -129,7 +128,7 @@ at::Tensor ProgressiveDiscriminator::forward(const at::Tensor& x, const at::Tens
   h = activate(dense_->forward(h.to(linear_->weight().scalar_type()).contiguous().flatten(1)));
   context.keep_features(h);
   const at::Tensor logits = linear_->forward(h);  // [N, 1] or [N, classes]
-  if (options_.condition() == 0) return logits.squeeze(1);
+  if (options_.conditioning != "concatenation") return logits.squeeze(1);
   return logits.gather(1, labels.unsqueeze(1)).squeeze(1);
 }
 
@@ -144,8 +143,10 @@ void ProgressiveOptions::describe(OptionSchema& schema) {
   schema.add("progressive.alpha", alpha, "", {0, 1}, "how far the last resolution is faded in");
   schema.add("progressive.image_channels", image_channels, "", {1, 64}, "channels of an image");
   schema.add("progressive.classes", classes, "", {1, 1e6}, "number of classes; 1 for an unlabelled dataset");
-  schema.add("progressive.conditioning", conditioning, {"none", "concatenation"},
-             "none: labels are not looked at; concatenation: one-hot beside z, one logit a class in D");
+  schema.add(
+      "progressive.conditioning", conditioning, {"none", "concatenation", "generator"},
+      "none: labels are not looked at; concatenation: one-hot beside z, one logit a class in D; generator: "
+      "one-hot beside z alone");
   schema.add("progressive.channel_base", channel_base, "", {1, 1 << 20},
              "maps of R x R have channel_base / (R / 2) channels, at most most_channels");
   schema.add("progressive.most_channels", most_channels, "", {1, 4096}, "most channels of a map");
@@ -191,6 +192,9 @@ class Progressive final : public GanNetworks {
     networks->options_.stage = resolution;
     networks->options_.alpha = 1;
     return networks;
+  }
+  GanConditioning conditioning() const override {
+    return {options_.condition() > 0, options_.conditioning == "concatenation"};
   }
   ImageSpec images() const override {
     return {options_.image_channels, options_.present(), options_.present(), options_.classes};

@@ -26,8 +26,10 @@ struct ProgressiveOptions {
   std::int64_t width(std::int64_t of_resolution) const {
     return std::min(channel_base / (of_resolution / 2), most_channels);
   }
-  /// Width of the one-hot label, 0 without.
-  std::int64_t condition() const { return conditioning == "concatenation" ? classes : 0; }
+  /// Width of the one-hot label beside z, 0 without.
+  std::int64_t condition() const { return conditioning == "none" ? 0 : classes; }
+  /// D's outputs: one for each class where it is told which.
+  std::int64_t outputs() const { return conditioning == "concatenation" ? classes : 1; }
   void describe(OptionSchema& schema);
 };
 

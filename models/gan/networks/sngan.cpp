@@ -72,7 +72,7 @@ class SnganGenerator::Block final : public torch::nn::Module {
   void add_norm(std::size_t i, std::int64_t channels, const SnganOptions& options) {
     const BatchNormOptions norm{.eps = options.batch_norm_eps, .activation = Activation::relu};
     const std::string name = fmt::format("norm{}", i + 1);
-    if (options.conditional())
+    if (options.generator_conditional())
       by_class_[i] = register_module(name, std::make_shared<ClassBatchNorm>(channels, options.classes, norm));
     else
       plain_[i] = register_module(name, std::make_shared<AffineBatchNorm>(channels, norm));
@@ -165,7 +165,7 @@ SnganDiscriminator::SnganDiscriminator(const SnganOptions& options) {
     in = out;
   }
   linear_ = register_module("linear", std::make_shared<Linear>(in, 1, weights));
-  if (options.conditional())
+  if (options.discriminator_conditional())
     embed_ = register_module("embed", std::make_shared<Embedding>(options.classes, in, weights));
 }
 
@@ -186,8 +186,10 @@ void SnganOptions::describe(OptionSchema& schema) {
   schema.add("sngan.resolution", resolution, "pixels", {32, 128}, "width and height: 32, 64 or 128");
   schema.add("sngan.image_channels", image_channels, "", {1, 64}, "channels of an image");
   schema.add("sngan.classes", classes, "", {1, 1e6}, "number of classes; 1 for an unlabelled dataset");
-  schema.add("sngan.conditioning", conditioning, {"none", "projection"},
-             "none: labels are not looked at; projection: G's batch norms by class, D's projection");
+  schema.add(
+      "sngan.conditioning", conditioning, {"none", "projection", "generator"},
+      "none: labels are not looked at; projection: G's batch norms by class, D's projection; generator: G's "
+      "batch norms by class alone");
   schema.add("sngan.generator_channels", generator_channels, "", {1, 4096}, "ch, the unit of G's widths");
   schema.add("sngan.discriminator_channels", discriminator_channels, "", {1, 4096},
              "ch, the unit of D's widths");
@@ -228,6 +230,9 @@ class Sngan final : public GanNetworks {
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override {
     return plan_of(options_.resolution).discriminator.back() * options_.discriminator_channels;
+  }
+  GanConditioning conditioning() const override {
+    return {options_.generator_conditional(), options_.discriminator_conditional()};
   }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};

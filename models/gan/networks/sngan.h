@@ -26,7 +26,8 @@ struct SnganOptions {
   double batch_norm_eps = 1e-5;
   double spectral_norm_eps = 1e-6;
 
-  bool conditional() const { return conditioning == "projection"; }
+  bool generator_conditional() const { return conditioning != "none"; }
+  bool discriminator_conditional() const { return conditioning == "projection"; }
   void describe(OptionSchema& schema);
 };
 

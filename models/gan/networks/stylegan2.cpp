@@ -270,6 +270,12 @@ class StyleGan2 final : public GanNetworks {
   /// All layers are equalised, which have their own.
   std::string initialisation() const override { return "n02"; }
   std::int64_t feature_size() const override { return options_.width(4); }
+  GanConditioning conditioning() const override {
+    return {options_.condition() > 0, options_.condition() > 0};
+  }
+  std::string setting_for_plain_latent() const override {
+    return options_.style_mixing > 0 ? "stylegan2.style_mixing = 0" : "";
+  }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "models/gan/gather_rows.h"
+#include "models/layers/gather_rows.h"
 
 namespace ganymede {
 

@@ -1,4 +1,4 @@
-#include "models/gan/gather_rows.h"
+#include "models/layers/gather_rows.h"
 
 namespace ganymede {
 

@@ -1,0 +1,38 @@
+#include "models/layers/minibatch_discrimination.h"
+
+#include "models/layers/gather_rows.h"
+#include "models/layers/image_groups.h"
+
+namespace ganymede {
+
+MinibatchDiscrimination::MinibatchDiscrimination(std::int64_t features, std::int64_t kernels,
+                                                 std::int64_t width, std::int64_t group)
+    : kernels_(kernels), group_(group) {
+  t_ =
+      register_module("t", std::make_shared<Linear>(features, kernels * width, WeightOptions{.bias = false}));
+}
+
+at::Tensor MinibatchDiscrimination::forward(const at::Tensor& x, const ForwardContext& context) {
+  const GroupLayout layout = regrouped(context.layout, group_);
+  TORCH_CHECK(layout.total % layout.group == 0, "groups of ", layout.group,
+              " images do not divide a micro-batch of ", layout.total);
+  const bool straddling = straddles(layout, context.communicator.size());
+  const std::int64_t count = x.size(0) / context.parts;
+  at::Tensor index = group_indices(count, layout, x.device());
+  if (!straddling) index = index - layout.first / layout.group;
+  std::vector<at::Tensor> near;
+  for (const at::Tensor& m : t_->forward(x).split(count)) {
+    const at::Tensor all = straddling ? gather_rows(m, layout, context.communicator) : m;
+    const at::Tensor others = all.unflatten(0, {-1, layout.group}).index_select(0, index);  // [N, group, ...]
+    const at::Tensor apart = (m.unsqueeze(1) - others).abs().unflatten(2, {kernels_, -1}).sum(3);
+    near.push_back(at::exp(-apart).sum(1));
+  }
+  return at::cat({x, at::cat(near)}, 1);
+}
+
+std::vector<Exchange> MinibatchDiscrimination::exchanges(const GroupLayout& layout, int ranks) const {
+  if (!straddles(regrouped(layout, group_), ranks)) return {};
+  return {{.numbers = layout.total * t_->weight().size(0), .rounded = true}};
+}
+
+}  // namespace ganymede
