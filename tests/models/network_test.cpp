@@ -82,7 +82,7 @@ TEST(Networks, TrainInHalfPrecision) {
 }
 
 // A head's costs are of features that rounded maps made; they are figures of float32 themselves.
-TEST(Networks, TrainWithAuxiliariesInHalfPrecision) {
+TEST(Networks, TrainWithAuxiliariesAndOldTricksInHalfPrecision) {
   for (const std::string& auxiliary : gan_auxiliary_names()) {
     if (auxiliary == "none") continue;
     const test::SmallGanOptions options{.network = "dcgan",
@@ -92,6 +92,8 @@ TEST(Networks, TrainWithAuxiliariesInHalfPrecision) {
                                                     {"dcgan.conditioning", "generator"},
                                                     {"dcgan.classes", "5"},
                                                     {"dcgan.latent", "20"},
+                                                    {"dcgan.generator_norm", "virtual"},
+                                                    {"dcgan.minibatch_kernels", "3"},
                                                     {"dcgan.latent_distribution", "normal"}},
                                         .dtype = at::kFloat};
     test::SmallGanOptions half = options;
