@@ -42,6 +42,15 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
              "that a run which diverges goes back to its newest checkpoint, with other random numbers",
              OnResume::free);
+  schema.add("collapse.action", collapse_action, {"none", "warn", "stop", "rollback"},
+             "where a generator draws the same image over and over; rollback counts among train.rollbacks",
+             OnResume::free);
+  schema.add("collapse.every", collapse_every, "steps", {1, many}, "between looks for that", OnResume::free);
+  schema.add("collapse.least_spread", collapse_least_spread, "", {0, 10},
+             "mean distance of two samples over that of two real images below which it has collapsed",
+             OnResume::free);
+  schema.add("collapse.patience", collapse_patience, "looks", {1, 1e6}, "in a row that must find it",
+             OnResume::free);
   schema.add("watchdog.seconds", watchdog_seconds, "s", {0, 1e6},
              "without progress until the job ends, 0 for never", OnResume::free);
   schema.add("evaluate.every", evaluate_every, "steps", {0, many}, "between scores, 0 for never",

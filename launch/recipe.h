@@ -26,6 +26,10 @@ struct TrainOptions {
   std::int64_t log_every = 10;
   double watchdog_seconds = 300;
   std::int64_t rollbacks = 3;
+  std::string collapse_action = "none";
+  std::int64_t collapse_every = 500;
+  double collapse_least_spread = 0.2;
+  std::int64_t collapse_patience = 3;
   std::int64_t evaluate_every = 0;
   std::string evaluate_metrics = "fid";
   std::int64_t evaluate_count = 10'000;

@@ -88,10 +88,12 @@ SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& c
   return sound;
 }
 
-std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run) {
+std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run,
+                                                 std::int64_t last_step) {
   const std::string listed = process.from_root([&] {
     std::string text;
-    for (const auto& path : CheckpointStore(run / "checkpoints", 1).list()) text += path.string() + '\n';
+    for (const auto& path : CheckpointStore(run / "checkpoints", 1).list())
+      if (step_of(path) <= last_step) text += path.string() + '\n';
     return text;
   });
   std::istringstream lines(listed);

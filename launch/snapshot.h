@@ -45,8 +45,10 @@ SoundCheckpoint open_checkpoint(Process& process, const std::filesystem::path& c
 
 /// The newest sound checkpoint of a run folder; tells on rank 0's standard error what it passed over and why.
 /// Nothing where there is no checkpoint at all; throws AgreedError(checkpoint) where none is sound.
-/// Collective.
-std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::filesystem::path& run);
+/// With `last_step`, the newest of those up to that step. Collective.
+std::optional<SoundCheckpoint> newest_checkpoint(
+    Process& process, const std::filesystem::path& run,
+    std::int64_t last_step = std::numeric_limits<std::int64_t>::max());
 
 /// What a user names: a checkpoint, or a run, whose newest sound checkpoint is meant. Collective; throws
 /// AgreedError(checkpoint) where there is neither.

@@ -38,6 +38,8 @@ Trainer::Trainer(const Setting& setting)
   if (setting.options.train.evaluate_every > 0)
     scores_.emplace(TrainingScores::Setting{setting.process, setting.options, setting.dataset, setting.method,
                                             setting.out});
+  if (setting.options.train.collapse_action != "none")
+    collapse_.emplace(setting.process, setting.options, setting.dataset);
 }
 
 void Trainer::note(std::string_view activity) {
@@ -48,7 +50,8 @@ bool Trainer::is_due(std::int64_t total) const {
   const TrainOptions& options = setting_.options.train;
   const auto every = [&](std::int64_t period) { return period > 0 && progress_.step % period == 0; };
   return progress_.step == total || every(options.log_every) || every(options.sample_every) ||
-         every(options.checkpoint_every) || every(options.evaluate_every);
+         every(options.checkpoint_every) || every(options.evaluate_every) ||
+         (collapse_ && collapse_->is_due(progress_.step));
 }
 
 void Trainer::send(const StepReport& report) {
@@ -156,6 +159,8 @@ ExitCode Trainer::run(const RunProgress& start) {
   snapshots_.protect(scores_ ? scores_->go_on_from(progress_.step)
                              : last_best_step(process, setting_.out, progress_.step));
   if (scores_ && scores_->is_due(progress_.step, total)) score();
+  // What it goes on from is held to be as it was: from now on a collapse shows.
+  if (collapse_ && progress_.step > 0) collapse_->look(method, progress_.step, figures_);
   bool stop = false;
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
@@ -173,7 +178,12 @@ ExitCode Trainer::run(const RunProgress& start) {
     stop = agreed.stop;
     // Nothing is saved that may not be finite.
     if ((agreed.save || stop) && !pending_.empty()) agree(/*now=*/true);
-    if (progress_.step % options.log_every == 0 || progress_.step == total || stop) report(total);
+    const bool looks = collapse_ && !stop && collapse_->is_due(progress_.step);
+    if (looks)
+      for (auto& figure : collapse_->look(method, progress_.step, figures_))
+        figures_.push_back(std::move(figure));
+    if (looks || progress_.step % options.log_every == 0 || progress_.step == total || stop) report(total);
+    if (looks) collapse_->judge(progress_.step);
     const bool grid_due =
         options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
     if (grid_due && !stop) write_samples();

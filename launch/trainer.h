@@ -7,6 +7,7 @@
 #include "core/run_log.h"
 #include "datasets/image_dataset.h"
 #include "launch/batch_feed.h"
+#include "launch/collapse_watch.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
@@ -31,7 +32,8 @@ class Trainer {
   explicit Trainer(const Setting& setting);
 
   /// Goes on from `start` to the last step, then saves. Returns done, or stopped when a stop was requested
-  /// and the run saved. Collective. Throws Error(diverged) on all ranks when a figure is no longer finite.
+  /// and the run saved. Collective. Throws AgreedError(diverged) when a figure is no longer finite, Collapsed as
+  /// collapse.action says.
   ExitCode run(const RunProgress& start);
 
  private:
@@ -89,6 +91,7 @@ class Trainer {
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
   std::optional<TrainingScores> scores_;
+  std::optional<CollapseWatch> collapse_;
   std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };

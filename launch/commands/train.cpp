@@ -28,6 +28,7 @@ const std::vector<Flag> flags{
     {"steps", "N", "length of the run in steps; short for --train.steps"},
     {"kimg", "N", "length of the run in thousand real images; short for --train.kimg"},
     {"seed", "S", "short for --train.seed"},
+    {"on-collapse", "none|warn|stop|rollback", "short for --collapse.action"},
     {"resume", "auto|never|PATH",
      "auto: go on with DIR's newest sound checkpoint; PATH: start from that checkpoint [auto]"},
     {"resume.allow", "KEY,...",
@@ -45,9 +46,12 @@ struct Request {
 
 /// Short names of options.
 void expand(CommandLine& line) {
-  for (const std::string name : {"steps", "kimg", "seed"}) {
+  const std::pair<std::string, std::string> short_names[] = {{"steps", "train.steps"},
+                                                             {"kimg", "train.kimg"},
+                                                             {"seed", "train.seed"},
+                                                             {"on-collapse", "collapse.action"}};
+  for (const auto& [name, key] : short_names) {
     if (!line.has(name)) continue;
-    const std::string key = "train." + name;
     if (line.settings.contains(key))
       fail(ExitCode::options, "--{} is short for --{}: give one of them", name, key);
     line.settings[key] = {line.value(name), "command line"};
@@ -166,6 +170,8 @@ class Run {
   void tell_start(const RunProgress& start, const Method& method);
   /// Whether it can be tried again, from `checkpoint_`.
   bool roll_back(const AgreedError& error);
+  /// They hold what has collapsed: another start must not go on with it. Collective.
+  void forget_later_checkpoints();
 
   Process& process_;
   const Request& request_;
@@ -218,15 +224,28 @@ ExitCode Run::go() {
 
 bool Run::roll_back(const AgreedError& error) {
   if (rollbacks_ == options_.train.rollbacks) return false;
-  auto newest = newest_checkpoint(process_, out_);
-  if (!newest) return false;
-  checkpoint_ = std::move(newest);
+  const auto* collapsed = dynamic_cast<const Collapsed*>(&error);
+  if (collapsed && options_.train.collapse_action == "stop") return false;
+  auto sound = collapsed ? newest_checkpoint(process_, out_, collapsed->sound_step())
+                         : newest_checkpoint(process_, out_);
+  if (!sound) return false;
+  checkpoint_ = std::move(sound);
+  if (collapsed) forget_later_checkpoints();
   ++rollbacks_;
   ++reseed_;
   if (process_.is_root())
     print_error(fmt::format("warning: {}: going back to step {} with other random numbers ({} of {} times)",
                             error.what(), checkpoint_->manifest.step, rollbacks_, options_.train.rollbacks));
   return true;
+}
+
+void Run::forget_later_checkpoints() {
+  const std::int64_t step = checkpoint_->manifest.step;
+  CheckpointStore store(out_ / "checkpoints", options_.train.checkpoint_keep);
+  store.protect(last_best_step(process_, out_, step));
+  process_.together([&] {
+    if (process_.is_root()) store.retain(step);
+  });
 }
 
 ExitCode Run::go_on() {

@@ -1,0 +1,105 @@
+#include "launch/collapse_watch.h"
+
+#include "core/spectrum.h"
+#include "datasets/loader.h"
+#include "launch/draw.h"
+
+namespace ganymede {
+namespace {
+
+constexpr std::int64_t looked_at = 32;
+
+/// Root mean square over the values of two images, on average over all pairs.
+double mean_distance(const at::Tensor& images) {
+  const at::Tensor flat = images.to(at::kDouble).flatten(1);
+  return (at::pdist(flat).mean() / std::sqrt(static_cast<double>(flat.size(1)))).item<double>();
+}
+
+double real_distance(const ImageDataset& dataset) {
+  const std::int64_t count = std::min(looked_at, dataset.size());
+  Loader loader(dataset, {.micro_batch = count, .prefetch = 1, .threads = 1});
+  return mean_distance(loader.next().images);
+}
+
+}  // namespace
+
+CollapseWatch::CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset)
+    : process_(process), options_(options), ranks_(process.world().duplicate("collapse")) {
+  process.together([&] {
+    if (!process.is_root()) return;
+    real_distance_ = real_distance(dataset);
+    if (!(real_distance_ > 0))
+      fail(ExitCode::dataset,
+           "collapse.action = {}: the first images of the dataset are all alike, so samples cannot be held "
+           "against "
+           "them: leave collapse.action = none",
+           options.train.collapse_action);
+  });
+}
+
+bool CollapseWatch::is_due(std::int64_t step) const {
+  return step % options_.train.collapse_every == 0;
+}
+
+double CollapseWatch::spread_of(Method& method) {
+  const std::uint64_t seed = static_cast<std::uint64_t>(options_.train.seed);
+  const auto sampler = method.sampler({.ema = false, .seed = seed});
+  const Drawing drawing{looked_at, looked_at, seed, every_class(options_.method->images().classes)};
+  at::Tensor spread = at::zeros({}, at::kDouble);
+  draw(process_, *sampler, drawing, [&](std::int64_t, const at::Tensor& images, const at::Tensor&) {
+    spread.fill_(mean_distance(images) / real_distance_);
+  });
+  ranks_->broadcast(spread, 0)->wait();
+  return spread.item<double>();
+}
+
+Figures CollapseWatch::top_singular_values(Method& method) {
+  std::vector<std::string> names;
+  std::vector<at::Tensor> values;
+  for (const Player* player : method.players())
+    for (const auto& [name, weight] : player->weights(/*average=*/false)) {
+      if (weight.dim() < 2) continue;
+      const bool mine = static_cast<int>(names.size()) % process_.size() == process_.rank();
+      names.push_back(fmt::format("top_singular/{}/{}", player->name(), name));
+      values.push_back(mine ? top_singular_value(weight).cpu() : at::zeros({}, at::kDouble));
+    }
+  Figures figures;
+  if (names.empty()) return figures;
+  at::Tensor all = at::stack(values);
+  ranks_->all_reduce(all)->wait();
+  for (std::size_t i = 0; i < names.size(); ++i)
+    figures.emplace_back(names[i], all[static_cast<std::int64_t>(i)].item<double>());
+  return figures;
+}
+
+Figures CollapseWatch::look(Method& method, std::int64_t step, const Figures& figures) {
+  process_.note("looking for collapse");
+  spread_ = spread_of(method);
+  if (spread_ >= options_.train.collapse_least_spread) {
+    sound_step_ = step;
+    low_looks_ = 0;
+  } else if (sound_step_ >= 0) {
+    ++low_looks_;
+  }
+  Figures seen{{"spread", spread_}};
+  const std::map<std::string, double> known(figures.begin(), figures.end());
+  if (known.contains("real_logit") && known.contains("fake_logit"))
+    seen.emplace_back("logit_gap", known.at("real_logit") - known.at("fake_logit"));
+  for (auto& value : top_singular_values(method)) seen.push_back(std::move(value));
+  return seen;
+}
+
+void CollapseWatch::judge(std::int64_t step) {
+  if (low_looks_ < options_.train.collapse_patience) return;
+  const std::string text = fmt::format(
+      "the generator has collapsed: at step {} two samples are {:.2g} times as far apart as two real images "
+      "(collapse.least_spread = {}); at step {} they were far enough",
+      step, spread_, options_.train.collapse_least_spread, sound_step_);
+  low_looks_ = 0;
+  if (options_.train.collapse_action != "warn")
+    throw Collapsed(text + ". Lower the learning rates, or add a gradient penalty", sound_step_,
+                    process_.is_root());
+  if (process_.is_root()) print_error("warning: " + text);
+}
+
+}  // namespace ganymede

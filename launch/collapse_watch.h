@@ -1,0 +1,52 @@
+#pragma once
+
+#include "datasets/image_dataset.h"
+#include "launch/process.h"
+#include "launch/recipe.h"
+
+namespace ganymede {
+
+/// What AgreedError(diverged) a collapsed run throws.
+class Collapsed : public AgreedError {
+ public:
+  Collapsed(const std::string& message, std::int64_t sound_step, bool is_mine)
+      : AgreedError(ExitCode::diverged, message, is_mine), sound_step_(sound_step) {}
+  /// The last step whose samples were found to differ enough.
+  std::int64_t sound_step() const { return sound_step_; }
+
+ private:
+  std::int64_t sound_step_;
+};
+
+/// Looks every collapse.every steps whether a generator still draws different images:
+///
+///     spread = mean distance of two samples / mean distance of two images of the dataset
+///
+/// over 32 of each, drawn with the weights of the step, of the classes in turn. A run counts as collapsed when the
+/// spread, once above collapse.least_spread, has been below it collapse.patience times in a row.
+class CollapseWatch {
+ public:
+  /// Reads the dataset's images. Collective.
+  CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset);
+
+  bool is_due(std::int64_t step) const;
+  /// "spread", "logit_gap" (D's mean logit of real images less that of fakes, where `figures` has both), and
+  /// "top_singular/<player>/<layer>" for each weight of two dimensions or more: figures for the log. Collective.
+  Figures look(Method& method, std::int64_t step, const Figures& figures);
+  /// What collapse.action says of the last look: tells on standard error, or throws Collapsed. Collective.
+  void judge(std::int64_t step);
+
+ private:
+  double spread_of(Method& method);
+  Figures top_singular_values(Method& method);
+
+  Process& process_;
+  const RunOptions& options_;
+  std::unique_ptr<Communicator> ranks_;
+  double real_distance_ = 0;  ///< rank 0's
+  double spread_ = 0;
+  std::int64_t sound_step_ = -1;
+  std::int64_t low_looks_ = 0;
+};
+
+}  // namespace ganymede
