@@ -77,4 +77,38 @@ std::pair<at::Tensor, at::Tensor> GanSampler::path_ends(std::int64_t first, cons
   return {end(t), end(t + step)};
 }
 
+ForwardContext GanSampler::context_of(std::int64_t count) {
+  return {*alone_, {0, count, count}, BatchNormMode::running};
+}
+
+StyleGenerator& GanSampler::styled() {
+  return dynamic_cast<StyleGenerator&>(*network_);
+}
+
+at::Tensor GanSampler::latents(std::int64_t first, std::int64_t count) const {
+  return latents("sample", first, count, at::kDouble);
+}
+
+at::Tensor GanSampler::images_of(const at::Tensor& latents, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor z = to_device(latents.to(setting_.dtype), setting_.device);
+  return network_->forward(z, to_device(labels, setting_.device), context_of(labels.size(0))).to(at::kFloat);
+}
+
+std::int64_t GanSampler::style_layers() {
+  if (!dynamic_cast<StyleGenerator*>(network_.get())) return 0;
+  return styles_of(latents(0, 1), at::zeros({1}, at::kLong)).size(1);
+}
+
+at::Tensor GanSampler::styles_of(const at::Tensor& latents, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor z = to_device(latents.to(setting_.dtype), setting_.device);
+  return styled().styles(z, to_device(labels, setting_.device), context_of(labels.size(0)));
+}
+
+at::Tensor GanSampler::images_of_styles(const at::Tensor& styles) {
+  const at::NoGradGuard no_grad;
+  return styled().synthesise(styles, context_of(styles.size(0))).to(at::kFloat);
+}
+
 }  // namespace ganymede

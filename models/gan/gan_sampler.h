@@ -1,13 +1,14 @@
 #pragma once
 
-#include "models/gan/network.h"
+#include "models/gan/style_generator.h"
+#include "models/latent_images.h"
 #include "models/latent_paths.h"
 #include "models/method.h"
 
 namespace ganymede {
 
 /// Draws images from a generator that it owns.
-class GanSampler final : public Sampler, public LatentPaths {
+class GanSampler final : public Sampler, public LatentPaths, public LatentImages {
  public:
   struct Setting {
     std::int64_t batch;            ///< images that share statistics where batch norm looks at the batch
@@ -25,6 +26,11 @@ class GanSampler final : public Sampler, public LatentPaths {
   at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
   std::pair<at::Tensor, at::Tensor> path_ends(std::int64_t first, const at::Tensor& labels,
                                               double step) override;
+  at::Tensor latents(std::int64_t first, std::int64_t count) const override;
+  at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
+  std::int64_t style_layers() override;
+  at::Tensor styles_of(const at::Tensor& latents, const at::Tensor& labels) override;
+  at::Tensor images_of_styles(const at::Tensor& styles) override;
 
  private:
   at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count,
@@ -33,6 +39,10 @@ class GanSampler final : public Sampler, public LatentPaths {
   /// Images first, first + 1, ... of a phase, from their z: it names the networks' own noise.
   at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& z,
                      const at::Tensor& labels, BatchNormMode mode);
+  /// Of images that share no statistics, without noise of their own.
+  ForwardContext context_of(std::int64_t count);
+  /// The network, which must have styles.
+  StyleGenerator& styled();
   void gather_standing_statistics(Communicator& communicator);
 
   std::shared_ptr<Generator> network_;
