@@ -119,6 +119,14 @@ class Encoder {
     return true;
   }
 
+  bool encode_chunk(const char* type, const char* content, std::size_t length) {
+    if (setjmp(session_.jump) != 0) return false;
+    png_set_write_fn(state_, &encoded_, append, nullptr);
+    png_write_chunk(state_, reinterpret_cast<png_const_bytep>(type),
+                    reinterpret_cast<png_const_bytep>(content), length);
+    return true;
+  }
+
   const std::string& encoded() const { return encoded_; }
   const char* message() const { return session_.message; }
 
@@ -165,6 +173,15 @@ std::string encode_png(std::span<const std::uint8_t> pixels, std::int64_t width,
   if (!encoder.encode(pixels.data(), static_cast<std::uint32_t>(width), static_cast<std::uint32_t>(height),
                       static_cast<std::uint32_t>(channels)))
     throw std::runtime_error(fmt::format("encode_png: {}", encoder.message()));
+  return encoder.encoded();
+}
+
+std::string encode_png_chunk(std::string_view type, std::string_view content) {
+  if (type.size() != 4)
+    throw std::invalid_argument(fmt::format("encode_png_chunk: a chunk of type '{}'", type));
+  Encoder encoder;
+  if (!encoder.encode_chunk(type.data(), content.data(), content.size()))
+    throw std::runtime_error(fmt::format("encode_png_chunk: {}", encoder.message()));
   return encoder.encoded();
 }
 

@@ -60,12 +60,7 @@ class DatasetSink final : public ImageSink {
 class FolderSink final : public ImageSink {
  public:
   explicit FolderSink(std::filesystem::path folder) : folder_(std::move(folder)) {
-    create_folders(folder_);
-    std::error_code error;
-    // Files of an earlier draw, of more images say, would pass for this one's.
-    if (!std::filesystem::is_empty(folder_, error) || error)
-      fail(ExitCode::storage, "--out {}: {}: name a new folder", folder_.string(),
-           error ? error.message() : "the folder is not empty");
+    create_empty_folder(folder_);
   }
   void take(std::int64_t first, const at::Tensor& images, const at::Tensor& labels) override {
     const std::int64_t channels = images.size(1) < 3 ? 1 : 3;
@@ -87,6 +82,22 @@ class FolderSink final : public ImageSink {
 
 }  // namespace
 
+void create_empty_folder(const std::filesystem::path& folder) {
+  create_folders(folder);
+  std::error_code error;
+  // Files of an earlier draw, of more images say, would pass for this one's.
+  if (!std::filesystem::is_empty(folder, error) || error)
+    fail(ExitCode::storage, "--out {}: {}: name a new folder", folder.string(),
+         error ? error.message() : "the folder is not empty");
+}
+
+bool is_no_folder(const std::filesystem::path& path) {
+  static const std::set<std::string> others{".jpg",  ".jpeg", ".webp", ".gif",  ".bmp", ".tif",
+                                            ".tiff", ".npz",  ".npy",  ".hdf5", ".zip", ".tar",
+                                            ".PNG",  ".H5",   ".mp4",  ".apng"};
+  return others.contains(path.extension().string());
+}
+
 std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, const Drawing& drawing,
                                            const ImageSpec& spec, const std::string& source) {
   if (path.extension() == ".png") {
@@ -96,9 +107,7 @@ std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, co
     check_grid(drawing.count, grid_columns(drawing), spec.height, spec.width);
     return std::make_unique<GridSink>(path, grid_columns(drawing));
   }
-  static const std::set<std::string> others{".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff",
-                                            ".npz", ".npy",  ".hdf5", ".zip", ".tar", ".PNG", ".H5"};
-  if (others.contains(path.extension().string()))
+  if (is_no_folder(path))
     fail(ExitCode::options, "--out {}: {} files are not written: give a .png or .h5 file, or a folder",
          path.string(), path.extension().string());
   if (path.extension() == ".h5") return std::make_unique<DatasetSink>(path, drawing.count, spec, source);

@@ -20,4 +20,9 @@ class ImageSink {
 std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, const Drawing& drawing,
                                            const ImageSpec& spec, const std::string& source);
 
+/// Makes a folder for files of this draw alone. Throws Error(storage) where it holds something.
+void create_empty_folder(const std::filesystem::path& folder);
+/// Whether a name ends as another kind of file does, X.jpg say: who gives it does not mean a folder.
+bool is_no_folder(const std::filesystem::path& path);
+
 }  // namespace ganymede

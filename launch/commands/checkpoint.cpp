@@ -8,6 +8,7 @@
 #include "core/strict_json.h"
 #include "launch/actions.h"
 #include "launch/commands.h"
+#include "launch/damages.h"
 #include "launch/process.h"
 #include "launch/progress_line.h"
 #include "launch/text.h"
@@ -102,18 +103,13 @@ void verify(const fs::path& checkpoint, ProgressLine& progress) {
              with_thousands(manifest.step), with_thousands(std::ssize(manifest.tensors)), byte_text(total));
 }
 
-/// A damaged one does not keep the others from being checked.
 int verify_command(const CommandLine& line) {
-  std::vector<std::string> damages;
+  Damages damages(ExitCode::checkpoint);
   ProgressLine progress(stderr, 10);
   for (const std::string& path : line.positional)
-    for (const fs::path& checkpoint : checkpoints_of(path)) try {
-        verify(checkpoint, progress);
-      } catch (const Error& error) {
-        if (error.code() != ExitCode::checkpoint) throw;
-        damages.emplace_back(error.what());
-      }
-  if (!damages.empty()) fail(ExitCode::checkpoint, "{}", fmt::join(damages, "; "));
+    for (const fs::path& checkpoint : checkpoints_of(path))
+      damages.check([&] { verify(checkpoint, progress); });
+  damages.report();
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "datasets/verify_dataset.h"
 #include "launch/actions.h"
 #include "launch/commands.h"
+#include "launch/damages.h"
 #include "launch/progress_line.h"
 #include "launch/text.h"
 
@@ -203,16 +204,10 @@ void verify_file(const std::string& path) {
              verified.has_digests ? "every digest right" : "readable, but without digests to check");
 }
 
-/// A damaged file does not keep the others from being checked.
 int verify_command(const CommandLine& line) {
-  std::vector<std::string> damages;
-  for (const std::string& path : line.positional) try {
-      verify_file(path);
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::dataset) throw;
-      damages.emplace_back(error.what());
-    }
-  if (!damages.empty()) fail(ExitCode::dataset, "{}", fmt::join(damages, "; "));
+  Damages damages(ExitCode::dataset);
+  for (const std::string& path : line.positional) damages.check([&] { verify_file(path); });
+  damages.report();
   return 0;
 }
 

@@ -1,8 +1,7 @@
 #include "launch/commands.h"
-#include "launch/draw.h"
 #include "launch/flag_command.h"
-#include "launch/image_sink.h"
 #include "launch/loaded_run.h"
+#include "launch/pictures/picture.h"
 #include "launch/progress_line.h"
 #include "launch/text.h"
 #include "launch/threads.h"
@@ -16,14 +15,15 @@ constexpr const char* usage =
     R"(usage: ganymede sample --from RUN|CHECKPOINT --count N --out X.png|X.h5|DIR [OPTION ...]
        mpirun -n RANKS ganymede sample ...
 
-Draws images. The same seed gives the same images at any number of ranks and any batch size.
+Draws images, or pictures of what a generator has learned. The same seed gives the same images at any number of ranks
+and any batch size.
 
 )";
 
 const std::vector<Flag> flags{
     {"from", "RUN|CHECKPOINT", "a run folder (its newest sound checkpoint) or one checkpoint"},
-    {"count", "N", "images [64]"},
-    {"out", "X.png|X.h5|DIR", "one grid, one dataset, or a folder of PNG files"},
+    {"count", "N", "images [64 in a grid, for other pictures see below]"},
+    {"out", "X.png|X.h5|DIR", "one grid, one dataset, or a folder of PNG files; other pictures: X.png"},
     {"classes", "all|3,7", "image i has the (i mod n)-th of these n classes [random classes]"},
     {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
@@ -35,16 +35,25 @@ const std::vector<Flag> flags{
     {"sampler.guidance_least", "S", "least noise (sigma / alpha) with guidance [the run's own]"},
     {"sampler.guidance_most", "S", "most noise with guidance [the run's own]"},
     {"seed", "S", "[0]"},
-    {"batch", "B", "images a rank draws at once [64]"},
+    {"batch", "B", "images a rank draws at once [64, of other pictures than a grid 16]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
     {"device", "auto|cpu|cuda", "what computes [auto]"},
     {"help", "", "this text"},
 };
 
+std::vector<Flag> all_flags() {
+  std::vector<Flag> all = flags;
+  const std::vector<Flag> more = picture_flags();
+  all.insert(all.end() - 1, more.begin(), more.end());  // --help is the last
+  return all;
+}
+
 struct Request {
   fs::path from, out;
+  const PictureKind* picture = nullptr;
+  PictureOptions picture_options;
   SampleOptions options;
-  std::int64_t count = 64, batch = 64;
+  std::int64_t batch = 64;
   Settings sampler;  ///< options of the run's own that are to be others
   bool asks_for_average = false;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
@@ -56,8 +65,9 @@ Request read_request(const CommandLine& line) {
   Request request;
   request.from = line.required("from", "a run folder or a checkpoint");
   request.out = line.required("out", "a .png or .h5 file, or a folder");
-  request.count = line.integer("count", 64, {1, 1e9});
-  request.batch = line.integer("batch", 64, {1, 1e6});
+  request.picture = &find_picture(line.value("picture", "grid"));
+  request.picture_options = read_picture_options(line, *request.picture);
+  request.batch = line.integer("batch", request.picture->name == "grid" ? 64 : 16, {1, 1e6});
   request.options.seed = static_cast<std::uint64_t>(line.integer("seed", 0, {0, 9e15}));
   request.classes = line.value("classes");
   OptionSchema schema;
@@ -85,38 +95,44 @@ ExitCode sample(Process& process, const Request& request) {
       fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
   });
 
+  const PictureKind& picture = *request.picture;
   const ImageSpec spec = run.images();
-  Drawing drawing{request.count, request.batch, request.options.seed, {}, spec.classes};
+  Drawing drawing{request.picture_options.count, request.batch, request.options.seed, {}, spec.classes};
   process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
   const auto sampler = run.method().sampler(request.options);
-  std::unique_ptr<ImageSink> sink;
   process.together([&] {
-    if (process.is_root()) sink = make_image_sink(request.out, drawing, spec, run.checkpoint().path.string());
+    if (picture.name != "grid" && sampler->granularity() != 1)
+      fail(ExitCode::options,
+           "--batchnorm {}: images of one batch depend on each other: --picture {} takes others",
+           request.options.batch_norm, picture.name);
   });
   ProgressLine line(stderr, 10);
-  draw(process, *sampler, drawing,
-       [&](std::int64_t first, const at::Tensor& images, const at::Tensor& labels) {
-         sink->take(first, images, labels);
-         const std::int64_t done = first + images.size(0);
-         line.advance(done, request.count);
-         line.show(fmt::format("{} of {} images, {} left", with_thousands(done),
-                               with_thousands(request.count), duration_text(line.seconds_left())));
-       });
+  picture.write({.process = process,
+                 .sampler = *sampler,
+                 .spec = spec,
+                 .drawing = drawing,
+                 .options = request.picture_options,
+                 .out = request.out,
+                 .source = run.checkpoint().path.string(),
+                 .advance = [&](std::int64_t done, std::int64_t total) {
+                   line.advance(done, total);
+                   line.show(fmt::format("{} of {} images, {} left", with_thousands(done),
+                                         with_thousands(total), duration_text(line.seconds_left())));
+                 }});
   line.finish();
-  process.together([&] {
-    if (sink) sink->finish();
-  });
   if (process.is_root())
-    fmt::print("{} images of step {}: {}\n", request.count, run.checkpoint().manifest.step,
-               request.out.string());
+    fmt::print("{} of step {}: {}\n",
+               picture.name == "grid" ? fmt::format("{} images", drawing.count) : std::string(picture.name),
+               run.checkpoint().manifest.step, request.out.string());
   return ExitCode::done;
 }
 
 }  // namespace
 
 int sample_command(std::span<const std::string> arguments) {
+  const std::vector<Flag> known = all_flags();
   return run_flag_command(
-      arguments, flags, [] { return usage + flag_help(flags); }, read_request, sample);
+      arguments, known, [&] { return usage + flag_help(known) + picture_help(); }, read_request, sample);
 }
 
 }  // namespace ganymede

@@ -98,23 +98,46 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
   return result;
 }
 
-at::Tensor DiffusionSampler::images(std::int64_t first, const at::Tensor& labels) {
+at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const at::Tensor& labels,
+                                   const StepNoise& step_noise) {
   const at::NoGradGuard no_grad;
-  const std::int64_t count = labels.size(0);
   const at::Tensor kinds = to_device(labels, setting_.device);
   const auto solver = make_solver(options_.solver, options_.solver_options);
   // Where images shrink as noise grows, what little is left of them counts as noise.
   const PathPoint& start = path_.front();
   const double scale = start.alpha < 1 ? std::hypot(start.alpha, start.sigma) : start.sigma;
-  at::Tensor x = noise("noise", 0, first, count) * scale;
+  at::Tensor x = noise * scale;
   for (std::size_t i = 0; i + 1 < path_.size(); ++i) {
     if (setting_.alive) setting_.alive("sampling");
     x = solver->step(
         x, path_[i], path_[i + 1],
         [&](const at::Tensor& at_x, const PathPoint& point) { return denoise(at_x, point, kinds); },
-        [&] { return noise("step", i + 1, first, count); });
+        [&] { return step_noise(i + 1); });
   }
   return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor DiffusionSampler::images(std::int64_t first, const at::Tensor& labels) {
+  const std::int64_t count = labels.size(0);
+  return solve(noise("noise", 0, first, count), labels,
+               [&](std::uint64_t step) { return noise("step", step, first, count); });
+}
+
+at::Tensor DiffusionSampler::latents(std::int64_t first, std::int64_t count) const {
+  const ImageSpec& spec = setting_.images;
+  return RandomStream({.seed = setting_.seed, .phase = "sample", .stream = "noise"})
+      .normal(first, count, spec.channels * spec.height * spec.width, at::kDouble);
+}
+
+at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tensor& labels) {
+  const ImageSpec& spec = setting_.images;
+  const std::int64_t count = labels.size(0);
+  const at::Tensor noised = latents.to(setting_.dtype)
+                                .view({count, spec.channels, spec.height, spec.width})
+                                .contiguous(at::MemoryFormat::ChannelsLast);
+  return solve(to_device(noised, setting_.device), labels, [&](std::uint64_t step) {
+    return noise("step", step, 0, 1).expand({count, -1, -1, -1});
+  });
 }
 
 }  // namespace ganymede

@@ -3,6 +3,7 @@
 #include "models/diffusion/denoiser.h"
 #include "models/diffusion/process.h"
 #include "models/diffusion/solver.h"
+#include "models/latent_images.h"
 #include "models/method.h"
 
 namespace ganymede {
@@ -29,7 +30,7 @@ struct DrawOptions {
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
 /// guidance, and w = 0 no label. Both are one forward of twice the images.
-class DiffusionSampler final : public Sampler {
+class DiffusionSampler final : public Sampler, public LatentImages {
  public:
   struct Setting {
     std::uint64_t seed;
@@ -44,8 +45,13 @@ class DiffusionSampler final : public Sampler {
   DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
                    const DrawOptions& options, Setting setting);
   at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
+  at::Tensor latents(std::int64_t first, std::int64_t count) const override;
+  at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
 
  private:
+  using StepNoise = std::function<at::Tensor(std::uint64_t step)>;
+  /// From noise of variance 1 to the image.
+  at::Tensor solve(const at::Tensor& noise, const at::Tensor& labels, const StepNoise& step_noise);
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
   Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels);
 

@@ -40,11 +40,14 @@ at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const
   ForwardContext context{*alone_, {0, count, group}, mode};
   context.fade = setting_.fade;
   context.noise = NoiseSource{{.seed = options_.seed, .phase = phase}, first};
-  const at::Tensor images =
-      network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device), context);
-  if (setting_.enlarge == 1) return images;
+  return finished(
+      network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device), context));
+}
+
+at::Tensor GanSampler::finished(const at::Tensor& images) const {
+  if (setting_.enlarge == 1) return images.to(at::kFloat);
   const std::int64_t size[] = {images.size(2) * setting_.enlarge, images.size(3) * setting_.enlarge};
-  return at::upsample_nearest2d(images, size);
+  return at::upsample_nearest2d(images.to(at::kFloat), size);
 }
 
 void GanSampler::gather_standing_statistics(Communicator& communicator) {
@@ -65,7 +68,7 @@ void GanSampler::gather_standing_statistics(Communicator& communicator) {
 at::Tensor GanSampler::images(std::int64_t first, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
   const at::Tensor z = latents("sample", first, labels.size(0), setting_.dtype);
-  return forward("sample", first, coded("sample", first, z), labels, mode()).to(at::kFloat);
+  return forward("sample", first, coded("sample", first, z), labels, mode());
 }
 
 std::vector<std::int64_t> GanSampler::codes() const {
@@ -78,7 +81,7 @@ at::Tensor GanSampler::images_with_code(std::int64_t first, const at::Tensor& la
                                         const at::Tensor& values) {
   const at::NoGradGuard no_grad;
   const at::Tensor z = coded("sample", first, latents("sample", first, labels.size(0), setting_.dtype));
-  return forward("sample", first, setting_.codes.chosen(z, code, values), labels, mode()).to(at::kFloat);
+  return forward("sample", first, setting_.codes.chosen(z, code, values), labels, mode());
 }
 
 BatchNormMode GanSampler::mode() const {
@@ -96,9 +99,45 @@ std::pair<at::Tensor, at::Tensor> GanSampler::path_ends(std::int64_t first, cons
                            .flatten();
   const auto end = [&](const at::Tensor& place) {
     const at::Tensor z = coded("path", first, on_path(a, b, place).to(setting_.dtype));
-    return forward("path", first, z, labels, mode()).to(at::kFloat);
+    return forward("path", first, z, labels, mode());
   };
   return {end(t), end(t + step)};
+}
+
+ForwardContext GanSampler::context_of(std::int64_t count) {
+  ForwardContext context{*alone_, {0, count, count}, BatchNormMode::running};
+  context.fade = setting_.fade;
+  return context;
+}
+
+StyleGenerator& GanSampler::styled() {
+  return dynamic_cast<StyleGenerator&>(*network_);
+}
+
+at::Tensor GanSampler::latents(std::int64_t first, std::int64_t count) const {
+  return coded("sample", first, latents("sample", first, count, at::kDouble));
+}
+
+at::Tensor GanSampler::images_of(const at::Tensor& latents, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor z = to_device(latents.to(setting_.dtype), setting_.device);
+  return finished(network_->forward(z, to_device(labels, setting_.device), context_of(labels.size(0))));
+}
+
+std::int64_t GanSampler::style_layers() {
+  if (!dynamic_cast<StyleGenerator*>(network_.get())) return 0;
+  return styles_of(latents(0, 1), at::zeros({1}, at::kLong)).size(1);
+}
+
+at::Tensor GanSampler::styles_of(const at::Tensor& latents, const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor z = to_device(latents.to(setting_.dtype), setting_.device);
+  return styled().styles(z, to_device(labels, setting_.device), context_of(labels.size(0)));
+}
+
+at::Tensor GanSampler::images_of_styles(const at::Tensor& styles) {
+  const at::NoGradGuard no_grad;
+  return finished(styled().synthesise(styles, context_of(styles.size(0))));
 }
 
 }  // namespace ganymede

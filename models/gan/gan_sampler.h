@@ -2,14 +2,15 @@
 
 #include "models/code_traversal.h"
 #include "models/gan/latent_codes.h"
-#include "models/gan/network.h"
+#include "models/gan/style_generator.h"
+#include "models/latent_images.h"
 #include "models/latent_paths.h"
 #include "models/method.h"
 
 namespace ganymede {
 
 /// Draws images from a generator that it owns.
-class GanSampler final : public Sampler, public LatentPaths, public CodeTraversal {
+class GanSampler final : public Sampler, public LatentPaths, public LatentImages, public CodeTraversal {
  public:
   struct Setting {
     std::int64_t batch;            ///< images that share statistics where batch norm looks at the batch
@@ -33,6 +34,11 @@ class GanSampler final : public Sampler, public LatentPaths, public CodeTraversa
   std::vector<std::int64_t> codes() const override;
   at::Tensor images_with_code(std::int64_t first, const at::Tensor& labels, std::int64_t code,
                               const at::Tensor& values) override;
+  at::Tensor latents(std::int64_t first, std::int64_t count) const override;
+  at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
+  std::int64_t style_layers() override;
+  at::Tensor styles_of(const at::Tensor& latents, const at::Tensor& labels) override;
+  at::Tensor images_of_styles(const at::Tensor& styles) override;
 
  private:
   at::Tensor latents(std::string_view phase, std::int64_t first, std::int64_t count,
@@ -40,9 +46,15 @@ class GanSampler final : public Sampler, public LatentPaths, public CodeTraversa
   BatchNormMode mode() const;
   /// z with the codes of images first, first + 1, ... of a phase.
   at::Tensor coded(std::string_view phase, std::int64_t first, const at::Tensor& z) const;
-  /// Images first, first + 1, ... of a phase, from their z: it names the networks' own noise.
+  /// Images first, first + 1, ... of a phase, from their z: it names the networks' own noise. As finished().
   at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& z,
                      const at::Tensor& labels, BatchNormMode mode);
+  /// A network's images at their full size, in float32.
+  at::Tensor finished(const at::Tensor& images) const;
+  /// Of images that share no statistics, without noise of their own.
+  ForwardContext context_of(std::int64_t count);
+  /// The network, which must have styles.
+  StyleGenerator& styled();
   void gather_standing_statistics(Communicator& communicator);
 
   std::shared_ptr<Generator> network_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "models/latent_images.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_denoiser.h"
 
@@ -137,6 +138,30 @@ TEST(DenoisingSampler, AnImageDependsOnItsIndexAndLabelAlone) {
     const NamedTensors after = run.state();
     for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(before[i].second, after[i].second));
   }
+}
+
+TEST(DenoisingSampler, TakesTheNoiseThatItBeginsWith) {
+  const auto alone = make_single_communicator();
+  const at::Tensor labels = at::tensor({0, 1, 2}, at::kLong);
+  const auto draws = [&](const Options& options) {
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(2);
+    const auto sampler = run.method().sampler({.seed = 3});
+    auto& latents = dynamic_cast<LatentImages&>(*sampler);
+    return std::pair(sampler->images(4, labels), latents.images_of(latents.latents(4, 3), labels));
+  };
+  const auto [drawn, from_latents] = draws({{"sampler.solver", "ddim"}});
+  EXPECT_TRUE(at::equal(drawn, from_latents));
+  // A solver's own noise is that of image 0 for all.
+  const auto [noisy, alike] = draws({{"sampler.solver", "ddim"}, {"sampler.eta", "1"}});
+  EXPECT_FALSE(at::equal(noisy, alike));
+  SmallDenoiser run({.options = {{"sampler.solver", "ddpm"}}}, *alone);
+  run.train(2);
+  const auto sampler = run.method().sampler({.seed = 3});
+  auto& latents = dynamic_cast<LatentImages&>(*sampler);
+  const at::Tensor same =
+      latents.images_of(latents.latents(2, 1).expand({2, -1}), at::tensor({1, 1}, at::kLong));
+  EXPECT_LE((same[0] - same[1]).abs().max().item<double>(), 1e-6);
 }
 
 TEST(DenoisingSampler, GuidanceActsWithinItsInterval) {

@@ -106,6 +106,18 @@ TEST(GanSampler, NoiseIsNormalWithoutTruncation) {
   EXPECT_GT(z.abs().max().item<double>(), 3.5);
 }
 
+TEST(GanSampler, LatentsAreThoseThatImagesAreDrawnFrom) {
+  const at::Tensor labels = at::zeros({12}, at::kLong);
+  for (const double truncation : {0.0, 0.5}) {
+    GanSampler sampler = sampler_of({.truncation = truncation, .seed = 3});
+    const at::Tensor z = sampler.latents(5, 12);
+    EXPECT_EQ(z.scalar_type(), at::kDouble);
+    EXPECT_TRUE(at::equal(sampler.images(5, labels).flatten(1), z.to(at::kFloat)));
+    EXPECT_TRUE(at::equal(sampler.images_of(z, labels), sampler.images(5, labels)));
+    EXPECT_EQ(sampler.style_layers(), 0);
+  }
+}
+
 TEST(GanSampler, PathsAreShortPiecesThatDoNotDependOnTheBatch) {
   GanSampler sampler = sampler_of({.seed = 3});
   const auto [from, to] = sampler.path_ends(0, at::zeros({40}, at::kLong), 1e-3);

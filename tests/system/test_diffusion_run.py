@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganymede_runs import DIGITS, assert_bit_equal, final_tensors, refusal, succeed
 
@@ -23,8 +24,8 @@ def trained(tmp_path_factory):
     return out
 
 
-def draw(trained, out, *options, ranks=0):
-    succeed(ranks, "sample", "--from", trained, "--count", COUNT, "--classes", "all", "--out", out, "--sampler.steps", 3,
+def draw(trained, out, *options, ranks=0, classes="all"):
+    succeed(ranks, "sample", "--from", trained, "--count", COUNT, "--classes", classes, "--out", out, "--sampler.steps", 3,
             *options)
     with h5py.File(out) as file:
         return file["images"][:].astype(int)
@@ -57,3 +58,20 @@ def test_each_option_shows(trained, tmp_path):
 ])
 def test_what_cannot_be_asked_for_is_refused(trained, tmp_path, options, word):
     assert word in refusal(2, 0, "sample", "--from", trained, "--count", 1, "--out", tmp_path / "never.h5", *options)
+
+
+def test_interpolates_between_the_noises_of_images(trained, tmp_path):
+    arguments = ["sample", "--from", trained, "--picture", "interpolation", "--images", "3,7", "--classes", 3,
+                 "--sampler.steps", 3, "--frames", 3, "--out", tmp_path / "a.png"]
+    alone = draw(trained, tmp_path / "a.h5", classes=3)[[3, 7], 0]
+    sheets = []
+    for ranks in (0, 2):
+        succeed(ranks, *arguments)
+        sheets.append((tmp_path / "a.png").read_bytes())
+    assert sheets[0] == sheets[1]
+    sheet = np.asarray(Image.open(tmp_path / "a.png")).astype(int)
+    factor = (sheet.shape[0] - 4) // 32
+    row = [sheet[2 + factor // 2:-2:factor, 2 + i * (32 * factor + 2):][:, :32 * factor:factor] for i in range(3)]
+    assert np.abs(row[0] - alone[0]).max() <= 1 and np.abs(row[2] - alone[1]).max() <= 1
+    assert np.abs(row[1] - row[0]).max() > 1
+    assert "no styles" in refusal(2, 0, *arguments, "--path", "w")

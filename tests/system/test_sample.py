@@ -5,9 +5,9 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
-from ganymede_runs import DIGITS, checkpoints, flip_byte, refusal, succeed, training
+from ganymede_runs import DIGITS, checkpoints, flip_byte, refusal, some_digits, succeed, training
 
 COUNT = 65
 
@@ -162,5 +162,133 @@ def test_refusals(trained, tmp_path, monkeypatch, code, options, words):
     else:
         rest = options
     line = refusal(code, 2, "sample", *(word for pair in arguments.items() for word in pair), *rest)
+    assert all(word in line for word in words), line
+    assert not list(tmp_path.iterdir())
+
+
+def picture(trained, out, kind, *options):
+    """The file that one, two and three ranks write alike, opened; and what the last of them printed."""
+    files = []
+    for ranks in (1, 2, 3):
+        result = succeed(ranks, "sample", "--from", trained, "--out", out, "--picture", kind, "--batch", 5, *options)
+        files.append(out.read_bytes())
+        out.unlink()
+    assert files[0] == files[1] == files[2]
+    out.write_bytes(files[0])
+    return Image.open(out), result.out
+
+
+def cells_of(sheet, rows, columns):
+    """[rows, columns, 32, 32] of a sheet of enlarged images with gaps of two pixels."""
+    pixels = np.asarray(sheet)
+    pitch = (pixels.shape[1] - 2) // columns
+    assert pixels.shape == (2 + rows * pitch, 2 + columns * pitch) and (pitch - 2) % 32 == 0
+    inner = pixels[2:, 2:].reshape(rows, pitch, columns, pitch)[:, :-2, :, :-2]
+    return inner.transpose(0, 2, 1, 3)[:, :, ::(pitch - 2) // 32, ::(pitch - 2) // 32]
+
+
+def test_class_sheet(trained, tmp_path):
+    cells = cells_of(picture(trained, tmp_path / "a.png", "classes", "--count", 3)[0], 10, 3)
+    assert len({cell.tobytes() for row in cells for cell in row}) == 30
+    alike, _ = draw(trained, tmp_path / "a.h5", "--classes", 4, count=3)
+    assert furthest(cells[4], alike[:, 0]) <= 1, "column j has the z of image j"
+
+
+def test_interpolation(trained, tmp_path):
+    images, _ = draw(trained, tmp_path / "a.h5", "--classes", 4, count=6)
+    options = ["--images", "5,0,2", "--frames", 3, "--classes", 4]
+    sphere = cells_of(picture(trained, tmp_path / "a.png", "interpolation", *options)[0], 2, 3)
+    succeed(2, "sample", "--from", trained, "--out", tmp_path / "b.png", "--picture", "interpolation", "--path", "lerp", *options)
+    line = cells_of(Image.open(tmp_path / "b.png"), 2, 3)
+    for cells in (sphere, line):
+        for row, (first, last) in enumerate([(5, 0), (0, 2)]):
+            assert furthest(cells[row, 0], images[first, 0]) <= 1 and furthest(cells[row, 2], images[last, 0]) <= 1
+            assert furthest(cells[row, 1], cells[row, 0]) > 1 and furthest(cells[row, 1], cells[row, 2]) > 1
+    assert furthest(sphere[:, 1], line[:, 1]) > 1
+
+
+def test_film(trained, tmp_path):
+    options = ["--count", 3, "--frames", 2, "--classes", 4]
+    film, _ = picture(trained, tmp_path / "a.png", "film", *options, "--fps", 10)
+    assert film.is_animated and film.n_frames == 6 and film.info["duration"] == 100 and film.info["loop"] == 0
+    frames = np.stack([np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)])
+    assert frames.shape == (6, 256, 256)
+    frames = frames[:, ::8, ::8]
+    images, _ = draw(trained, tmp_path / "a.h5", "--classes", 4, count=3)
+    assert furthest(frames[::2], images[:, 0]) <= 1
+    assert len({frame.tobytes() for frame in frames}) == 6
+    succeed(2, "sample", "--from", trained, "--out", tmp_path / "frames", "--picture", "film", "--batch", 5, *options)
+    files = sorted((tmp_path / "frames").iterdir())
+    assert [path.name for path in files] == [f"{i:06}.png" for i in range(6)]
+    assert all((np.asarray(Image.open(path)) == frame).all() for path, frame in zip(files, frames))
+
+
+def test_arithmetic(trained, tmp_path):
+    images, _ = draw(trained, tmp_path / "a.h5", "--classes", 4, count=6)
+    sheet, _ = picture(trained, tmp_path / "a.png", "arithmetic", "--terms", "5,1-5,1+2", "--classes", 4)
+    cells = cells_of(sheet, 3, 7)
+    for column, term in enumerate([(5, 1), (5, 1), (2,)]):
+        for row, image in enumerate(term):
+            assert furthest(cells[row, column], images[image, 0]) <= 1
+    assert furthest(cells[2, 2], images[2, 0]) <= 1, "the mean of one"
+    assert furthest(cells[2, 0], cells[0, 0]) > 1 and furthest(cells[2, 0], cells[1, 0]) > 1, "the mean of two"
+    assert (cells[:, 3] == 255).all() and (cells[1, 2] == 255).all()
+    assert furthest(cells[1, 5], images[2, 0]) <= 1, "the sum is in the centre of its square"
+    assert len({cell.tobytes() for row in cells[:, 4:] for cell in row}) == 9
+    succeed(2, "sample", "--from", trained, "--out", tmp_path / "b.png", "--picture", "arithmetic", "--terms", "3", "--spread", 0)
+    square = cells_of(Image.open(tmp_path / "b.png"), 3, 5)[:, 2:]
+    assert furthest(square, square[:1, :1]) <= 1
+
+
+def test_neighbours(trained, tmp_path):
+    options = ["--reference", DIGITS, "--neighbours", 3]
+    sheet, printed = picture(trained, tmp_path / "a.png", "neighbours", "--images", "4,0", *options)
+    cells = cells_of(sheet, 2, 5)
+    digits = some_digits(None)[0][:, 0].astype(float)
+    for row, image in enumerate((4, 0)):
+        distances = np.sqrt(((digits - cells[row, 0]) ** 2).sum((1, 2)))
+        nearest = np.argsort(distances, kind="stable")[:3]
+        assert (cells[row, 2:] == digits[nearest]).all() and (cells[row, 1] == 255).all()
+        assert f"image {image}: " + ", ".join(f"{i} ({distances[i]:.5g})" for i in nearest) in printed
+    result = succeed(2, "sample", "--from", trained, "--out", tmp_path / "b.png", "--picture", "neighbours", *options,
+                     "--count", 1, "--features", "random")
+    assert result.out.count("(") == 3 and result.out not in printed
+
+
+def test_styles(tmp_path):
+    out = tmp_path / "run"
+    succeed(1, "train", "--recipe", "stylegan2-cifar10", "--data", DIGITS, "--out", out, "--steps", 1, "--train.batch", 4,
+            "--train.threads", 1, "--sample.every", 0, "--stylegan2.image_channels", 1, "--stylegan2.channel_base", 128,
+            "--stylegan2.latent", 16, "--stylegan2.style", 16, "--stylegan2.deviation_group", 4)
+    images = ["--images", "3,0,5,1", "--classes", 4]
+    cells = cells_of(picture(out, tmp_path / "a.png", "mixing", *images, "--layers", "2-5")[0], 3, 3)
+    assert (cells[0, 0] == 255).all()
+    succeed(1, "sample", "--from", out, "--out", tmp_path / "b.png", "--picture", "mixing", *images, "--layers", "0-7")
+    others = cells_of(Image.open(tmp_path / "b.png"), 3, 3)
+    assert furthest(others[0], cells[0]) <= 1 and furthest(others[:, 0], cells[:, 0]) <= 1
+    for row in (1, 2):
+        for column in (1, 2):
+            assert furthest(others[row, column], others[0, column]) <= 1, "all layers are the column's"
+            assert furthest(cells[row, column], cells[0, column]) > 1 and furthest(cells[row, column], cells[row, 0]) > 1
+    succeed(2, "sample", "--from", out, "--out", tmp_path / "c.png", "--picture", "interpolation", "--images", "3,0",
+            "--classes", 4, "--frames", 3, "--path", "w")
+    row = cells_of(Image.open(tmp_path / "c.png"), 1, 3)[0]
+    assert furthest(row[0], cells[1, 0]) <= 1 and furthest(row[2], cells[2, 0]) <= 1 and furthest(row[1], row[0]) > 1
+    line = refusal(2, 2, "sample", "--from", out, "--out", tmp_path / "d.png", "--picture", "mixing", "--layers", "0-8")
+    assert "layers 0-7" in line, line
+
+
+@pytest.mark.parametrize("code, options, words", [
+    (2, ["film", "--classes", "3,4"], ["--classes", "one class"]),
+    (2, ["film", "--out", "a.gif"], ["a.gif", ".png"]),
+    (2, ["interpolation", "--path", "w"], ["--path w", "no styles"]),
+    (2, ["classes", "--batchnorm", "batch"], ["--batchnorm batch", "classes"]),
+    (3, ["neighbours", "--reference", DIGITS.parent / "nowhere.h5"], ["nowhere.h5"]),
+    (4, ["neighbours", "--reference", DIGITS, "--features", "nowhere.pth"], ["nowhere.pth"]),
+], ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None)
+def test_pictures_that_cannot_be(trained, tmp_path, monkeypatch, code, options, words):
+    monkeypatch.chdir(tmp_path)
+    out = [] if "--out" in options else ["--out", "a.png"]
+    line = refusal(code, 2, "sample", "--from", trained, *out, "--picture", *options)
     assert all(word in line for word in words), line
     assert not list(tmp_path.iterdir())

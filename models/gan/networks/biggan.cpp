@@ -33,10 +33,6 @@ at::Tensor upsample(const at::Tensor& x) {
   return at::upsample_nearest2d(x, at::IntArrayRef({x.size(2) * 2, x.size(3) * 2}));
 }
 
-at::Tensor downsample(const at::Tensor& x) {
-  return at::avg_pool2d(x, 2);
-}
-
 WeightOptions weights_of(bool spectral_norm, const BigGanOptions& options) {
   return {.bias = true, .spectral_norm = spectral_norm, .eps = options.spectral_norm_eps};
 }
@@ -114,29 +110,6 @@ at::Tensor BigGanGenerator::forward(const at::Tensor& z, const at::Tensor& label
   return at::tanh(to_image_->forward(norm_->forward(h, context)).to(z.scalar_type()));
 }
 
-class BigGanDiscriminator::Block final : public torch::nn::Module {
- public:
-  /// The first block sees the image itself: it does not begin with a ReLU.
-  Block(std::int64_t in, std::int64_t out, bool first, bool halve, const WeightOptions& weights)
-      : first_(first), halve_(halve) {
-    conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, weights));
-    conv2_ = register_module("conv2", std::make_shared<Conv2d>(out, out, 3, weights));
-    if (in != out || halve)
-      shortcut_ = register_module("shortcut", std::make_shared<Conv2d>(in, out, 1, weights));
-  }
-
-  at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor inner = conv1_->forward(first_ ? x : at::relu(x)).relu_();
-    if (!halve_) return conv2_->forward(inner).add_(shortcut_ ? shortcut_->forward(x) : x);
-    // Average pooling and a 1x1 convolution commute: pooled first, the convolution costs a quarter.
-    return conv2_->forward_pooled(inner).add_(shortcut_->forward(downsample(x)));
-  }
-
- private:
-  bool first_, halve_;
-  std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
-};
-
 BigGanDiscriminator::BigGanDiscriminator(const BigGanOptions& options) {
   const Plan plan = plan_of(options.resolution);
   const std::int64_t ch = options.discriminator_channels;
@@ -146,8 +119,15 @@ BigGanDiscriminator::BigGanDiscriminator(const BigGanOptions& options) {
     const std::int64_t out = plan.discriminator[i] * ch;
     const bool halve = static_cast<std::int64_t>(i) < plan.halvings;
     if (halve) resolution /= 2;
+    const DiscriminatorBlock::Options block{.in = in,
+                                            .hidden = out,
+                                            .out = out,
+                                            .first = i == 0,
+                                            .halve = halve,
+                                            .inner = weights,
+                                            .shortcut = weights};
     blocks_.push_back(
-        register_module(fmt::format("block{}", i), std::make_shared<Block>(in, out, i == 0, halve, weights)));
+        register_module(fmt::format("block{}", i), std::make_shared<DiscriminatorBlock>(block)));
     // One attention a resolution: after the block that first reaches it.
     attention_.push_back(halve ? attention_at(resolution, out, options, weights) : nullptr);
     if (attention_.back()) register_module(fmt::format("attention{}", i), attention_.back());

@@ -43,10 +43,6 @@ std::shared_ptr<SelfAttention> attention_at(std::int64_t resolution, std::int64_
   return std::make_shared<SelfAttention>(channels, weights);
 }
 
-at::Tensor downsample(const at::Tensor& x) {
-  return at::avg_pool2d(x, 2);
-}
-
 }  // namespace
 
 class SnganGenerator::Block final : public torch::nn::Module {
@@ -125,30 +121,6 @@ at::Tensor SnganGenerator::forward(const at::Tensor& z, const at::Tensor& labels
   return at::tanh(to_image_->forward(norm_->forward(h, context)).to(z.scalar_type()));
 }
 
-class SnganDiscriminator::Block final : public torch::nn::Module {
- public:
-  /// The first block sees the image itself: it does not begin with a ReLU, and is as wide inside as behind.
-  Block(std::int64_t in, std::int64_t out, bool first, bool halve, const WeightOptions& weights)
-      : first_(first), halve_(halve) {
-    const std::int64_t hidden = first ? out : in;
-    conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, hidden, 3, residual(weights)));
-    conv2_ = register_module("conv2", std::make_shared<Conv2d>(hidden, out, 3, residual(weights)));
-    if (in != out || halve)
-      shortcut_ = register_module("shortcut", std::make_shared<Conv2d>(in, out, 1, weights));
-  }
-
-  at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor inner = conv1_->forward(first_ ? x : at::relu(x)).relu_();
-    if (!halve_) return conv2_->forward(inner).add_(shortcut_ ? shortcut_->forward(x) : x);
-    // Average pooling and a 1x1 convolution commute: pooled first, the convolution costs a quarter.
-    return conv2_->forward_pooled(inner).add_(shortcut_->forward(downsample(x)));
-  }
-
- private:
-  bool first_, halve_;
-  std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
-};
-
 SnganDiscriminator::SnganDiscriminator(const SnganOptions& options) {
   const Plan plan = plan_of(options.resolution);
   const WeightOptions weights = weights_of(options.discriminator_spectral_norm, options);
@@ -157,8 +129,16 @@ SnganDiscriminator::SnganDiscriminator(const SnganOptions& options) {
     const std::int64_t out = plan.discriminator[i] * options.discriminator_channels;
     const bool halve = static_cast<std::int64_t>(i) < plan.halvings;
     if (halve) resolution /= 2;
+    // As wide inside as behind where the block sees the image itself.
+    const DiscriminatorBlock::Options block{.in = in,
+                                            .hidden = i == 0 ? out : in,
+                                            .out = out,
+                                            .first = i == 0,
+                                            .halve = halve,
+                                            .inner = residual(weights),
+                                            .shortcut = weights};
     blocks_.push_back(
-        register_module(fmt::format("block{}", i), std::make_shared<Block>(in, out, i == 0, halve, weights)));
+        register_module(fmt::format("block{}", i), std::make_shared<DiscriminatorBlock>(block)));
     // One attention a resolution: after the block that first reaches it.
     attention_.push_back(halve ? attention_at(resolution, out, options, weights) : nullptr);
     if (attention_.back()) register_module(fmt::format("attention{}", i), attention_.back());

@@ -3,6 +3,7 @@
 #include "models/gan/network.h"
 #include "models/layers/attention.h"
 #include "models/layers/batch_norm.h"
+#include "models/layers/discriminator_block.h"
 #include "models/layers/weighted.h"
 
 namespace ganymede {
@@ -55,8 +56,7 @@ class SnganDiscriminator final : public Discriminator {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& labels, const ForwardContext& context) override;
 
  private:
-  class Block;
-  std::vector<std::shared_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<DiscriminatorBlock>> blocks_;
   std::vector<std::shared_ptr<SelfAttention>> attention_;
   std::shared_ptr<Linear> linear_;
   std::shared_ptr<Embedding> embed_;  // null without classes

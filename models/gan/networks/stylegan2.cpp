@@ -158,11 +158,6 @@ at::Tensor StyleGan2Generator::synthesise(const at::Tensor& ws, const ForwardCon
   return image;
 }
 
-at::Tensor StyleGan2Generator::forward(const at::Tensor& z, const at::Tensor& labels,
-                                       const ForwardContext& context) {
-  return synthesise(styles(z, labels, context), context);
-}
-
 std::vector<Exchange> StyleGan2Generator::exchanges(const GroupLayout& /*layout*/, int /*ranks*/) const {
   return {{.numbers = options_.style, .backward = false}};  // the mean style
 }
