@@ -1,5 +1,6 @@
 #include "models/gan/adversarial_recipe.h"
 
+#include "core/error.h"
 #include "models/gan/adversarial.h"
 
 namespace ganymede {
@@ -30,9 +31,18 @@ class AdversarialRecipe final : public MethodRecipe {
     options_.check(loss_->needs(), *networks_, micro_batch);
   }
 
+  void check_sampling(const SampleOptions& options) const override {
+    if (options.psi != 1 && !networks_->has_styles())
+      fail(ExitCode::options,
+           "--psi draws styles towards their mean, and gan.network = {} has none: leave it out, or narrow z "
+           "with --truncation",
+           network_);
+  }
+
   std::vector<std::string> warnings(std::int64_t steps) const override {
-    std::vector<std::string> all{options_.generator.warning("generator", steps),
-                                 options_.discriminator.warning("discriminator", steps * options_.d_steps)};
+    std::vector<std::string> all{
+        options_.generator.warning("generator", options_.generator_updates(steps)),
+        options_.discriminator.warning("discriminator", options_.discriminator_updates(steps))};
     std::erase(all, "");
     return all;
   }

@@ -5,6 +5,7 @@
 #include "core/device.h"
 #include "core/metrics/path_length.h"
 #include "core/philox.h"
+#include "models/gan/style_generator.h"
 
 namespace ganymede {
 
@@ -34,7 +35,11 @@ at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const
   const std::int64_t group = mode == BatchNormMode::running ? count : setting_.batch;
   ForwardContext context{*alone_, {0, count, group}, mode};
   context.noise = NoiseSource{{.seed = options_.seed, .phase = phase}, first};
-  return network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device), context);
+  const at::Tensor own_z = to_device(z, setting_.device), own_labels = to_device(labels, setting_.device);
+  if (options_.psi == 1) return network_->forward(own_z, own_labels, context);
+  auto& network = dynamic_cast<StyleGenerator&>(*network_);
+  const at::Tensor ws = network.styles(own_z, own_labels, context);
+  return network.synthesise(truncated_styles(ws, network.style_mean(), options_.psi), context);
 }
 
 void GanSampler::gather_standing_statistics(Communicator& communicator) {

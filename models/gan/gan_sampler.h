@@ -6,7 +6,7 @@
 
 namespace ganymede {
 
-/// Draws images from a generator that it owns.
+/// Draws images from a generator that it owns: a StyleGenerator where options.psi is not 1.
 class GanSampler final : public Sampler, public LatentPaths {
  public:
   struct Setting {

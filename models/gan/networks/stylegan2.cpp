@@ -158,11 +158,6 @@ at::Tensor StyleGan2Generator::synthesise(const at::Tensor& ws, const ForwardCon
   return image;
 }
 
-at::Tensor StyleGan2Generator::forward(const at::Tensor& z, const at::Tensor& labels,
-                                       const ForwardContext& context) {
-  return synthesise(styles(z, labels, context), context);
-}
-
 std::vector<Exchange> StyleGan2Generator::exchanges(const GroupLayout& /*layout*/, int /*ranks*/) const {
   return {{.numbers = options_.style, .backward = false}};  // the mean style
 }
@@ -270,6 +265,7 @@ class StyleGan2 final : public GanNetworks {
   /// All layers are equalised, which have their own.
   std::string initialisation() const override { return "n02"; }
   std::int64_t feature_size() const override { return options_.width(4); }
+  bool has_styles() const override { return true; }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "models/gan/network.h"
+#include "models/gan/style_generator.h"
 #include "models/layers/filtered_conv.h"
 #include "models/layers/modulated.h"
 
@@ -53,19 +53,17 @@ class StyleMapping final : public torch::nn::Module {
 
 /// Images are the sum over resolutions of what each adds, enlarged. Buffer "style_mean" [style] follows the mean of
 /// w over each training batch (collective); that is where truncation pulls w.
-class StyleGan2Generator final : public Generator {
+class StyleGan2Generator final : public StyleGenerator {
  public:
   explicit StyleGan2Generator(const StyleGan2Options& options);
-  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) override;
   std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
   std::int64_t latent_size() const override { return options_.latent; }
 
   /// The number of w that an image is made of: one a convolution, and one for the last image.
   std::int64_t layers() const { return 2 * static_cast<std::int64_t>(levels_.size()); }
-  /// ws [N, layers(), style]: the two halves of forward().
-  at::Tensor styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context);
-  at::Tensor synthesise(const at::Tensor& ws, const ForwardContext& context);
-  const at::Tensor& style_mean() const { return style_mean_; }
+  at::Tensor styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) override;
+  at::Tensor synthesise(const at::Tensor& ws, const ForwardContext& context) override;
+  const at::Tensor& style_mean() const override { return style_mean_; }
 
  private:
   class StyledConv;
