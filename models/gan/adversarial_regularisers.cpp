@@ -11,7 +11,10 @@ at::Tensor AdversarialMethod::augmented(const at::Tensor& images, const ImageDra
   const std::string player = draws.key.phase.starts_with("generator") ? "generator" : "discriminator";
   show(player + ".ada_uniform_" + side, own.uniform);
   show(player + ".ada_normal_" + side, own.normal);
-  return ada_augment(options_.ada, ada_.p(), images, own);
+  if (side == "real") show(player + ".ada_image_real", images);
+  const at::Tensor result = ada_augment(options_.ada, ada_.p(), images, own);
+  show(player + ".ada_result_" + side, result);
+  return result;
 }
 
 at::Tensor AdversarialMethod::penalty_term(const JudgedImages& judged, const ImageDraws& draws,

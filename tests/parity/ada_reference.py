@@ -74,7 +74,7 @@ def color(p, u, n):
     if u[18] < p:
         x, y, z = axis[:3].tolist()
         cross = torch.zeros(4, 4, dtype=torch.float64)
-        cross[:3, :3] = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        cross[:3, :3] = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=torch.float64)
         c = torch.linalg.matrix_exp(cross * (2 * u[19] - 1) * math.pi) @ c
     if u[20] < p:
         c = (along + rest * 2 ** n[6] + alpha) @ c

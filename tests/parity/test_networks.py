@@ -25,7 +25,8 @@ POINTS = ("fully_connected.image_channels=2 fully_connected.height=1 fully_conne
 PROGRESSIVE = "progressive.channel_base=64 progressive.most_channels=12 progressive.latent=10"
 STYLE = ("stylegan2.noise=fixed stylegan2.channel_base=128 stylegan2.most_channels=12 stylegan2.latent=10 "
          "stylegan2.style=9 stylegan2.style_mixing=0")
-NO_ADA = "ada.blitting=false ada.geometry=false ada.color=false gan.gradient_penalty_apart=false"
+PLAIN = "ada.blitting=false ada.geometry=false ada.color=false"
+NO_ADA = f"{PLAIN} gan.gradient_penalty_apart=false"
 ADA = "ada.p=0.7 ada.every=1 ada.kimg=0.1 stylegan2.resolution=16 stylegan2.deviation_group=4"
 LAZY = "gan.path_length=2 gan.gradient_penalty=3 gan.gradient_penalty_kind=r1 gan.gradient_penalty_apart=true"
 
@@ -52,7 +53,7 @@ CASES = {
     "progressive-first": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.stage=4 progressive.deviation_group=0",
     "progressive-classes": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.conditioning=concatenation {R1}",
     "stylegan2": f"stylegan2-cifar10 {STEP} {STYLE} {NO_ADA} stylegan2.deviation_group=4 {R1}",
-    "stylegan2-lazy": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.mapping_layers=3 {LAZY}",
+    "stylegan2-lazy": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.mapping_layers=3 {PLAIN} {LAZY}",
     "stylegan2-blitting": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.geometry=false ada.color=false {LAZY}",
     "stylegan2-geometry": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.blitting=false ada.color=false {LAZY}",
     "stylegan2-color": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.blitting=false ada.geometry=false {LAZY}",
