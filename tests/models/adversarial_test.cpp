@@ -147,8 +147,11 @@ void expect_that_skipping_changes_nothing(const SmallGanOptions& options) {
 TEST(AdversarialMethod, ASkippedUpdateChangesNothing) {
   expect_that_skipping_changes_nothing(float16);
   SmallGanOptions remembering = float16;
-  remembering.options.insert(
-      {{"ada.color", "true"}, {"ada.every", "1"}, {"gan.lecam", "0.3"}, {"gan.historical_average", "0.1"}, {"gan.weight_clip", "0.01"}});
+  remembering.options.insert({{"ada.color", "true"},
+                              {"ada.every", "1"},
+                              {"gan.lecam", "0.3"},
+                              {"gan.historical_average", "0.1"},
+                              {"gan.weight_clip", "0.01"}});
   expect_that_skipping_changes_nothing(remembering);
   SmallGanOptions balancing = float16;
   balancing.network = "autoencoding";
