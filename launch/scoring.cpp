@@ -47,6 +47,7 @@ nlohmann::json drawing_details(const SampleOptions& options, const Drawing& draw
                          {"truncation", options.truncation},
                          {"batch_norm", options.batch_norm},
                          {"seed", options.seed}};
+  if (options.psi != 1) details["psi"] = options.psi;
   if (drawing.class_count > 1)
     details["labels"] =
         drawing.classes.empty() ? nlohmann::json("uniformly random") : nlohmann::json(drawing.classes);

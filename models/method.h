@@ -57,6 +57,7 @@ struct CollectiveCost {
 struct SampleOptions {
   bool ema = true;
   double truncation = 0;  ///< z is drawn from a normal truncated to +-truncation; 0 = not truncated
+  double psi = 1;         ///< of networks with styles: w is drawn towards its mean, see truncated_styles()
   std::string batch_norm = "running";  ///< running, batch, standing
   std::uint64_t seed = 0;
 };

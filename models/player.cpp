@@ -47,6 +47,15 @@ std::string OptimizerOptions::warning(const std::string& section, std::int64_t u
       section, decay_until, updates);
 }
 
+OptimizerOptions OptimizerOptions::with_extra_updates(std::int64_t every) const {
+  const double c = static_cast<double>(every) / static_cast<double>(every + 1);
+  OptimizerOptions options = *this;
+  options.lr *= c;
+  options.beta1 = std::pow(beta1, c);
+  options.beta2 = std::pow(beta2, c);
+  return options;
+}
+
 NamedTensors parameters_of(const torch::nn::Module& network) {
   NamedTensors tensors;
   for (const auto& item : network.named_parameters()) tensors.emplace_back(item.key(), item.value());
@@ -167,7 +176,7 @@ void Player::judge_gradients() {
   scale_->follow(finite);
 }
 
-void Player::update() {
+void Player::update(bool follow) {
   const at::NoGradGuard no_grad;
   ++updates_;
   judge_gradients();
@@ -182,7 +191,7 @@ void Player::update() {
       step.gradient_scale = options_.clip / gradient_norm();
   }
   std::vector<EmaTarget> averages;
-  if (has_average()) {
+  if (has_average() && follow) {
     const double decay = updates_ <= options_.ema_start ? 0 : options_.ema;
     averages.push_back({ema_, decay});
     if (scale_)

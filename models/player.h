@@ -33,6 +33,9 @@ struct OptimizerOptions {
   void describe(OptionSchema& schema, const std::string& section);
   /// Adds "<section>.ema" and "<section>.ema_start", for players whose average someone reads.
   void describe_average(OptionSchema& schema, const std::string& section);
+  /// Lazy regularisation (Karras et al., arXiv 1912.04958, appendix B): a regulariser with an update of its own after
+  /// each `every` updates makes k + 1 updates of k, k = every. With c = k / (k + 1): lr c, beta1^c and beta2^c.
+  OptimizerOptions with_extra_updates(std::int64_t every) const;
   /// Throws Error(options) where a decay ends before it begins, or rmsprop is given a first moment.
   void check(const std::string& section) const;
   /// A sentence where a run of so many updates outlasts its learning rate, else "".
@@ -61,8 +64,9 @@ class Player {
   /// without the loss scale. Collective.
   void finish_gradients();
   /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where
-  /// a gradient is not finite, on all ranks alike: the scale is halved.
-  void update();
+  /// a gradient is not finite, on all ranks alike: the scale is halved. Averages stay where they do not `follow`:
+  /// after updates of a regulariser's own, which are not counted in their decay.
+  void update(bool follow = true);
   /// After an update, every weight into [-bound, bound]. Averages stay.
   void clamp_weights(double bound);
 

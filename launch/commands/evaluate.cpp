@@ -52,6 +52,7 @@ const std::vector<Flag> flags{
      "where statistics of references are kept [$XDG_CACHE_HOME/ganymede, ~/.cache/ganymede]"},
     {"classes", "all|3,7", "of a run: image i has the (i mod n)-th of these n classes [random classes]"},
     {"truncation", "T", "of a run: draw z from a normal truncated to +-T [not truncated]"},
+    {"psi", "PSI", "of a run of networks with styles: w drawn towards its mean by this factor [1]"},
     {"ema", "true|false", "of a run: the moving average of the weights [true]"},
     {"batchnorm", "running|batch|standing", "of a run: statistics that batch norm uses [running]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
@@ -81,6 +82,7 @@ fs::path default_cache() {
 void read_choices(const CommandLine& line, Request& request, std::string& precision) {
   OptionSchema schema;
   schema.add("--truncation", request.drawing.truncation, "", {0, 100}, "");
+  schema.add("--psi", request.drawing.psi, "", {-2, 2}, "");
   schema.add("--ema", request.drawing.ema, "");
   schema.add("--watchdog.seconds", request.watchdog_seconds, "s", {0, 1e6}, "");
   schema.add("--batchnorm", request.drawing.batch_norm, {"running", "batch", "standing"}, "");
@@ -89,7 +91,7 @@ void read_choices(const CommandLine& line, Request& request, std::string& precis
   std::string resize = "none";
   schema.add("--resize", resize, {"pytorch", "tf1", "clean", "none"}, "");
   for (const char* name :
-       {"truncation", "ema", "batchnorm", "watchdog.seconds", "device", "precision", "resize"})
+       {"truncation", "psi", "ema", "batchnorm", "watchdog.seconds", "device", "precision", "resize"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   if (line.has("resize")) request.extractor.resize = resize;
 }
@@ -140,7 +142,10 @@ class Scored {
       run_ = std::make_unique<LoadedRun>(process, request.from, request.device);
       spec_ = run_->images();
       drawing_ = {request.count > 0 ? request.count : 50'000, request.evaluator.batch, 0, {}, spec_.classes};
-      process.together([&] { drawing_.classes = read_classes(request.classes, spec_.classes); });
+      process.together([&] {
+        drawing_.classes = read_classes(request.classes, spec_.classes);
+        run_->options().method->check_sampling(request.drawing);
+      });
     } else {
       process.use_device(request.device, "--device", false);
       process.together([&] {

@@ -26,6 +26,7 @@ const std::vector<Flag> flags{
     {"out", "X.png|X.h5|DIR", "one grid, one dataset, or a folder of PNG files; other pictures: X.png"},
     {"classes", "all|3,7", "image i has the (i mod n)-th of these n classes [random classes]"},
     {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
+    {"psi", "PSI", "of networks with styles: w drawn towards its mean by this factor, -2 to 2 [1]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
     {"sampler.solver", "NAME", "of a diffusion model: ddpm, ddim, dpm++2m, euler, heun [the run's own]"},
@@ -72,11 +73,12 @@ Request read_request(const CommandLine& line) {
   request.classes = line.value("classes");
   OptionSchema schema;
   schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
+  schema.add("--psi", request.options.psi, "", {-2, 2}, "");
   schema.add("--ema", request.options.ema, "");
   schema.add("--watchdog.seconds", request.watchdog_seconds, "s", {0, 1e6}, "");
   schema.add("--batchnorm", request.options.batch_norm, {"running", "batch", "standing"}, "");
   schema.add("--device", request.device, {"auto", "cpu", "cuda"}, "");
-  for (const char* name : {"truncation", "ema", "batchnorm", "watchdog.seconds", "device"})
+  for (const char* name : {"truncation", "psi", "ema", "batchnorm", "watchdog.seconds", "device"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   for (const Flag& flag : flags)
     if (flag.name.starts_with("sampler.") && line.has(flag.name))

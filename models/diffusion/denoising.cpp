@@ -168,6 +168,8 @@ class DenoisingRecipe final : public MethodRecipe {
   void check_sampling(const SampleOptions& options) const override {
     if (options.truncation > 0)
       fail(ExitCode::options, "--truncation is of a GAN's z: a diffusion model takes --sampler.guidance");
+    if (options.psi != 1)
+      fail(ExitCode::options, "--psi is of a GAN's styles: a diffusion model takes --sampler.guidance");
     if (options.batch_norm != "running")
       fail(ExitCode::options, "--batchnorm {}: this network has no batch norm", options.batch_norm);
   }

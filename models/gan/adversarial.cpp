@@ -2,6 +2,7 @@
 
 #include "core/device.h"
 #include "core/trace_range.h"
+#include "models/gan/adversarial_losses.h"
 #include "models/gan/gan_sampler.h"
 #include "models/gan/headed_discriminator.h"
 #include "models/gan/regularisers/feature_matching.h"
@@ -9,17 +10,6 @@
 #include "models/layers/initialise.h"
 
 namespace ganymede {
-
-struct AdversarialMethod::Losses {
-  at::Tensor discriminator, generator, penalty, regularisers, real_logit, fake_logit;
-  std::int64_t penalised = 0;  ///< updates of D
-
-  /// sum += part, on the device.
-  static void add(at::Tensor& sum, const at::Tensor& part) {
-    const at::Tensor figure = part.detach().to(at::kDouble);
-    sum = sum.defined() ? sum + figure : figure;
-  }
-};
 
 namespace {
 
@@ -50,11 +40,13 @@ AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const GanLoss&
       loss_state_(loss.initial_state()),
       auxiliary_(auxiliary, context.batch),
       lecam_(options.lecam, context.device),
+      ada_(options.ada, context.device),
+      path_length_(options.path_length, context.device),
       generator_(networks.generator()),
       discriminator_(make_discriminator(networks, auxiliary)),
-      generator_player_("generator", generator_, options.generator, context.dtype, context.device,
+      generator_player_("generator", generator_, options.generator_optimizer(), context.dtype, context.device,
                         context.gradients, context.bucket_bytes, context.scale_loss()),
-      discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
+      discriminator_player_("discriminator", discriminator_, options.discriminator_optimizer(), context.dtype,
                             context.device, context.gradients, context.bucket_bytes, context.scale_loss()),
       generator_history_(generator_player_, options.historical_average),
       discriminator_history_(discriminator_player_, options.historical_average) {
@@ -69,6 +61,8 @@ void AdversarialMethod::initialise() {
   generator_history_.reset();
   discriminator_history_.reset();
   lecam_.anchors().zero_();
+  ada_.reset();
+  path_length_.mean().zero_();
   if (loss_state_.defined()) loss_state_.copy_(loss_.initial_state());
 }
 
@@ -88,6 +82,8 @@ NamedTensors AdversarialMethod::state() const {
   NamedTensors state = generator_history_.state();
   for (const auto& item : discriminator_history_.state()) state.push_back(item);
   if (lecam_.wanted()) state.emplace_back("adversarial/lecam/anchors", lecam_.anchors());
+  if (options_.ada.adapts()) state.emplace_back("adversarial/ada/memory", ada_.memory());
+  if (options_.path_length.wanted()) state.emplace_back("adversarial/path_length/mean", path_length_.mean());
   if (loss_state_.defined()) state.emplace_back("adversarial/loss/" + options_.loss, loss_state_);
   return state;
 }
@@ -124,9 +120,9 @@ void AdversarialMethod::begin_update(Player& player) {
   player.zero_gradients();
 }
 
-void AdversarialMethod::finish_update(Player& player) {
+void AdversarialMethod::finish_update(Player& player, bool averages_follow) {
   show_gradients(player);
-  player.update();
+  player.update(averages_follow);
   for (Player* each : players()) each->restore_buffers(player);
 }
 
@@ -141,16 +137,18 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   const std::int64_t update = (step - 1) * options_.d_steps + sub_step;
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   at::Tensor logit_sums;
+  std::vector<Batch> penalised;
   begin_update(discriminator_player_);
   if (options_.penalty.due(update)) ++losses.penalised;
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
+    if (options_.penalty.due_apart(update)) penalised.push_back(batch);
     context_.note("discriminator update");
     const at::Tensor labels = batch.labels.clamp_min(0);
     const ImageDraws draws = draws_of(key, batch.share, micro_step);
     const Latents latents = draw_latents(draws);
     const ForwardContext forward = forward_context(batch.share, draws);
-    const at::Tensor real = diff_augment(options_.augment, batch.images, draws, "real");
+    const at::Tensor real = augmented(batch.images, draws, "real");
     at::Tensor fake, changed_fake;
     {
       const at::NoGradGuard no_grad;
@@ -175,14 +173,14 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     Losses::add(losses.discriminator, loss);
     Losses::add(losses.real_logit, real_logits.sum() * share_of_batch);
     Losses::add(losses.fake_logit, fake_logits.sum() * share_of_batch);
-    Losses::add(logit_sums, at::stack({real_logits.sum(), fake_logits.sum()}));
+    Losses::add(logit_sums, at::stack({real_logits.sum(), fake_logits.sum(), real_logits.sign().sum()}));
     show("discriminator.real", real);
     show("discriminator.labels", labels);
     show("discriminator.z", latents.z);
     show("discriminator.fake_labels", latents.labels);
     show("discriminator.fake", fake);
     show("discriminator.logits", logits);
-    const JudgedImages judged{real, fake, labels, latents.labels, real_logits, fake_logits};
+    const JudgedImages judged{real, fake, labels, latents.labels, real_logits, fake_logits, batch.images};
     loss = loss + discriminator_terms(update, judged, changed_fake, draws, forward, losses);
     loss = auxiliary_.discriminator(loss, outputs, labels, latents.labels, latents.z);
     show("discriminator.loss", loss);
@@ -194,6 +192,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   if (options_.weight_clip > 0) discriminator_player_.clamp_weights(options_.weight_clip);
   discriminator_history_.advance();
   follow_logits(update, logit_sums);
+  if (!penalised.empty()) penalise_apart(key, penalised, losses);
 }
 
 at::Tensor AdversarialMethod::discriminator_terms(std::int64_t update, const JudgedImages& judged,
@@ -211,36 +210,25 @@ at::Tensor AdversarialMethod::discriminator_terms(std::int64_t update, const Jud
   if (options_.consistency.for_discriminator())
     regularise(
         consistency_penalty(options_.consistency, *discriminator_, judged, changed_fake, draws, forward));
-  if (!options_.penalty.due(update)) return sum;
-  const at::Tensor noise = penalty_noise(options_.penalty, judged.real, draws);
-  if (noise.defined()) show("discriminator.penalty_noise", noise);
-  // As small as the loss's own: a larger one would overflow where the scale has found its place.
-  const LossScale* scale = discriminator_player_.loss_scale();
-  const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
-  const at::Tensor penalty =
-      gradient_penalty(options_.penalty, *discriminator_, judged, noise, forward, inner).sum() *
-      share_of_batch;
-  Losses::add(losses.penalty, penalty);
-  show("discriminator.penalty", penalty);
-  return sum + penalty * static_cast<double>(options_.penalty.every);
+  const bool due = options_.penalty.due(update) && !options_.penalty.apart;
+  return due ? sum + penalty_term(judged, draws, forward, losses) : sum;
 }
 
 at::Tensor AdversarialMethod::generate(const at::Tensor& z, const at::Tensor& labels, const ImageDraws& draws,
                                        const ForwardContext& forward) {
-  return diff_augment(options_.augment, generator_->forward(z, labels, forward), draws, "fake");
+  return augmented(generator_->forward(z, labels, forward), draws, "fake");
 }
 
 at::Tensor AdversarialMethod::judge_real(const Batch& batch, const ImageDraws& draws,
                                          const ForwardContext& forward) {
   const at::NoGradGuard no_grad;
-  return discriminator_->forward(diff_augment(options_.augment, batch.images, draws, "real"),
-                                 batch.labels.clamp_min(0), forward);
+  return discriminator_->forward(augmented(batch.images, draws, "real"), batch.labels.clamp_min(0), forward);
 }
 
 void AdversarialMethod::follow_logits(std::int64_t update, at::Tensor sums) {
-  if (!lecam_.wanted() && !loss_state_.defined()) return;
+  if (!lecam_.wanted() && !loss_state_.defined() && !options_.ada.adapts()) return;
   context_.batch_norm.all_reduce(sums)->wait();
-  const at::Tensor means = sums / static_cast<double>(context_.batch);
+  const at::Tensor means = sums.narrow(0, 0, 2) / static_cast<double>(context_.batch);
   const auto follow = [&](const at::Tensor& memory, const auto& advance) {
     const at::Tensor before = memory.clone();
     advance();
@@ -248,6 +236,7 @@ void AdversarialMethod::follow_logits(std::int64_t update, at::Tensor sums) {
   };
   if (lecam_.wanted()) follow(lecam_.anchors(), [&] { lecam_.advance(update, means); });
   if (loss_state_.defined()) follow(loss_state_, [&] { loss_.advance(loss_state_, means); });
+  if (options_.ada.adapts()) follow(ada_.memory(), [&] { ada_.advance(update, sums[2], context_.batch); });
 }
 
 void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& next, Losses& losses) {
@@ -319,6 +308,7 @@ StepReport AdversarialMethod::step(std::int64_t step, const NextBatch& next) {
   for (std::int64_t sub_step = 0; sub_step < options_.d_steps; ++sub_step)
     update_discriminator(step, sub_step, next, losses);
   update_generator(step, next, losses);
+  if (options_.path_length.due(step)) shorten_paths(step, losses);
   const double updates = static_cast<double>(options_.d_steps);
   StepReport report{{"loss_d", losses.discriminator / updates},
                     {"loss_g", losses.generator},
@@ -328,6 +318,7 @@ StepReport AdversarialMethod::step(std::int64_t step, const NextBatch& next) {
   if (losses.penalised > 0)
     report.emplace_back("penalty", losses.penalty / static_cast<double>(losses.penalised));
   auxiliary_.report(report, options_.d_steps);
+  report_regularisers(losses, report);
   return report;
 }
 

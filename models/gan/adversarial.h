@@ -7,6 +7,8 @@
 
 namespace ganymede {
 
+struct AdversarialLosses;
+
 /// Where networks that grow have got to.
 struct GrowthState {
   double alpha = 1;          ///< how far the newest resolution is faded in
@@ -19,7 +21,11 @@ struct GrowthState {
 /// An update that a loss scale skips changes nothing but the scale: buffers stay, and so does what the loss
 /// and the regularisers remember.
 ///
-/// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images.
+/// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images. So it is with ADA, but
+/// that R1 is taken through the augmentation: its gradient is that with respect to the images in the dataset.
+///
+/// A regulariser may have updates of its own after the others, for which its player's rate and moments' decays are
+/// corrected (lazy regularisation, see OptimizerOptions::with_extra_updates).
 class AdversarialMethod final : public Method {
  public:
   /// `networks`, `loss` and `auxiliary`, which may be null, must outlive it.
@@ -45,8 +51,7 @@ class AdversarialMethod final : public Method {
   struct Latents {
     at::Tensor z, labels;
   };
-  /// A micro-batch's part of the losses.
-  struct Losses;
+  using Losses = AdversarialLosses;
 
   bool generator_sees_real() const {
     return loss_.needs().real_for_generator || options_.feature_matching > 0;
@@ -67,7 +72,16 @@ class AdversarialMethod final : public Method {
                       const ForwardContext& forward);
   /// D's logits of a batch of real images in G's update, for which D's weights are constants.
   at::Tensor judge_real(const Batch& batch, const ImageDraws& draws, const ForwardContext& forward);
-  /// This rank's sums [2] of D's real and fake logits in an update, for what follows their means.
+  /// Images as D sees them. `side` tells streams apart: "real", "fake".
+  at::Tensor augmented(const at::Tensor& images, const ImageDraws& draws, const std::string& side);
+  /// A micro-batch's part of D's gradient penalty, times the updates between evaluations.
+  at::Tensor penalty_term(const JudgedImages& judged, const ImageDraws& draws, const ForwardContext& forward,
+                          Losses& losses);
+  /// Lazy regularisation's own updates: D's by its penalty on the batch of an update, G's by path length.
+  void penalise_apart(RandomKey key, const std::vector<Batch>& batches, Losses& losses);
+  void shorten_paths(std::int64_t step, Losses& losses);
+  void report_regularisers(const Losses& losses, StepReport& report) const;
+  /// This rank's sums [3] of D's real and fake logits and of the real ones' signs in an update, for what follows them.
   void follow_logits(std::int64_t update, at::Tensor sums);
   /// What depends on the maps of several images.
   CollectiveCost mixing_cost(int ranks) const;
@@ -75,7 +89,9 @@ class AdversarialMethod final : public Method {
   CollectiveCost logits_cost() const;
   /// What surrounds an update of `player`, the buffers of both: see Player::keep_buffers.
   void begin_update(Player& player);
-  void finish_update(Player& player);
+  void finish_update(Player& player, bool averages_follow = true);
+  /// The same of an update that the network of one player takes part in.
+  void begin_own_update(Player& player, Network& network);
   /// As "<player>.gradient.<parameter>": what update() is about to use.
   void show_gradients(const Player& player) const;
 
@@ -88,6 +104,8 @@ class AdversarialMethod final : public Method {
   at::Tensor loss_state_;  // of the loss; undefined for nothing
   AuxiliaryTerms auxiliary_;
   LeCam lecam_;
+  AdaProbability ada_;
+  PathLength path_length_;
   std::shared_ptr<Generator> generator_;
   std::shared_ptr<Discriminator> discriminator_;
   Player generator_player_, discriminator_player_;

@@ -25,13 +25,20 @@ void add(CollectiveCost& cost, const Exchange& exchange, const Passes& passes, s
 }  // namespace
 
 std::vector<CollectiveCost> AdversarialMethod::costs_per_step(int ranks) const {
-  const auto gradients = [](const Player& player, std::int64_t updates) {
-    const auto& buckets = player.reducer().buckets();
-    return CollectiveCost{player.name() + " gradients", updates * static_cast<std::int64_t>(buckets.size()),
-                          updates * static_cast<std::int64_t>(player.gradient_arena().nbytes())};
+  // `own`: a regulariser's updates come every so many, if any.
+  const auto gradients = [](const Player& player, std::int64_t updates, bool own, std::int64_t every) {
+    const auto of_all = [&](std::size_t one) {
+      const std::int64_t sum = updates * static_cast<std::int64_t>(one);
+      return sum + (own ? sum / every : 0);
+    };
+    return CollectiveCost{player.name() + " gradients", of_all(player.reducer().buckets().size()),
+                          of_all(player.gradient_arena().nbytes())};
   };
-  std::vector<CollectiveCost> costs{gradients(discriminator_player_, options_.d_steps),
-                                    gradients(generator_player_, 1), mixing_cost(ranks)};
+  const GradientPenaltyOptions& penalty = options_.penalty;
+  const PathLengthOptions& paths = options_.path_length;
+  std::vector<CollectiveCost> costs{
+      gradients(discriminator_player_, options_.d_steps, penalty.due_apart(0), penalty.every),
+      gradients(generator_player_, 1, paths.wanted(), paths.every), mixing_cost(ranks)};
   if (CollectiveCost logits = logits_cost(); logits.count > 0) costs.push_back(std::move(logits));
   return costs;
 }
@@ -42,7 +49,8 @@ CollectiveCost AdversarialMethod::mixing_cost(int ranks) const {
   const std::int64_t d = context_.accumulate * options_.d_steps, g = context_.accumulate;
   // D's updates run G forward, G's own forward and backward.
   const std::int64_t own = g * (1 + of(consistency.zcr_g > 0));
-  const Passes generator{d * (1 + of(consistency.zcr_d > 0)) + own, own};
+  const std::int64_t paths = options_.path_length.wanted() ? g / options_.path_length.every : 0;
+  const Passes generator{d * (1 + of(consistency.zcr_d > 0)) + own, own, paths};
   // D judges real images and fakes apart.
   const std::int64_t judged =
       d * (2 + of(consistency.cr_real > 0) + of(consistency.cr_fake > 0) + of(consistency.zcr_d > 0)) + g;
@@ -72,8 +80,10 @@ CollectiveCost AdversarialMethod::logits_cost() const {
   add(needs.features, 2 * context_.accumulate, context_.micro_batch() * features * size);
   add(options_.feature_matching > 0, 2 * context_.accumulate, 2 * features * size);
   add(options_.top_k.wanted(), context_.accumulate, context_.micro_batch() * size);
-  add(lecam_.wanted() || loss_state_.defined(), options_.d_steps,
-      2 * static_cast<std::int64_t>(sizeof(double)));
+  add(lecam_.wanted() || loss_state_.defined() || options_.ada.adapts(), options_.d_steps,
+      3 * static_cast<std::int64_t>(sizeof(double)));
+  add(options_.path_length.wanted(), 1 / options_.path_length.every,
+      static_cast<std::int64_t>(sizeof(double)));
   return cost;
 }
 

@@ -14,6 +14,7 @@ void AdversarialOptions::describe(OptionSchema& schema) {
   lecam.describe(schema);
   consistency.describe(schema);
   augment.describe(schema);
+  path_length.describe(schema);
   top_k.describe(schema);
   schema.add("gan.feature_matching", feature_matching, "", {0, 1e6},
              "weight of feature matching in the place of G's loss, 0 for G's loss");
@@ -25,15 +26,62 @@ void AdversarialOptions::describe(OptionSchema& schema) {
              "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
   schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
              "batches averaged for standing statistics when sampling");
+  ada.describe(schema);
   generator.describe(schema, "generator");
   generator.describe_average(schema, "generator");
   discriminator.describe(schema, "discriminator");
+}
+
+OptimizerOptions AdversarialOptions::generator_optimizer() const {
+  return path_length.wanted() ? generator.with_extra_updates(path_length.every) : generator;
+}
+
+OptimizerOptions AdversarialOptions::discriminator_optimizer() const {
+  const bool extra = penalty.weight > 0 && penalty.apart;
+  return extra ? discriminator.with_extra_updates(penalty.every) : discriminator;
+}
+
+std::int64_t AdversarialOptions::generator_updates(std::int64_t steps) const {
+  return steps + (path_length.wanted() ? (steps + path_length.every - 1) / path_length.every : 0);
+}
+
+std::int64_t AdversarialOptions::discriminator_updates(std::int64_t steps) const {
+  const std::int64_t own = steps * d_steps;
+  return own + (penalty.due_apart(0) ? (own + penalty.every - 1) / penalty.every : 0);
+}
+
+void AdversarialOptions::check_regularisers(const GanLossNeeds& needs, const GanNetworks& networks,
+                                            std::int64_t micro_batch) const {
+  if (ada.wanted() && augment.wanted())
+    fail(ExitCode::options,
+         "ada and gan.diff_augment are both augmentations of all that D sees: leave one of them out");
+  ada.check(networks.images());
+  if (ada.adapts() && needs.autoencoder)
+    fail(ExitCode::options,
+         "ada.target with gan.loss = {}: its logits are errors, which all have one sign. Set ada.target = 0 "
+         "and ada.p",
+         loss);
+  if (penalty.apart && penalty.kind != "r1")
+    fail(
+        ExitCode::options,
+        "gan.gradient_penalty_apart with gan.gradient_penalty_kind = {}: an update of its own is r1's, which "
+        "needs no generated images",
+        penalty.kind);
+  if (!path_length.wanted()) return;
+  if (!networks.has_styles())
+    fail(ExitCode::options,
+         "gan.path_length is a length in the space of styles, and gan.network has none: set gan.network = "
+         "stylegan2, or gan.path_length = 0");
+  if (micro_batch % path_length.shrink != 0)
+    fail(ExitCode::options, "gan.path_length_shrink = {} does not divide the micro-batch of {} images",
+         path_length.shrink, micro_batch);
 }
 
 void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& networks,
                                std::int64_t micro_batch) const {
   generator.check("generator");
   discriminator.check("discriminator");
+  check_regularisers(needs, networks, micro_batch);
   if (batch_norm_group > 0 && micro_batch % batch_norm_group != 0)
     fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
          batch_norm_group, micro_batch);

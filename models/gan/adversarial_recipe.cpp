@@ -41,9 +41,18 @@ class AdversarialRecipe final : public MethodRecipe {
     check_auxiliary();
   }
 
+  void check_sampling(const SampleOptions& options) const override {
+    if (options.psi != 1 && !networks_->has_styles())
+      fail(ExitCode::options,
+           "--psi draws styles towards their mean, and gan.network = {} has none: leave it out, or narrow z "
+           "with --truncation",
+           network_);
+  }
+
   std::vector<std::string> warnings(std::int64_t steps) const override {
-    std::vector<std::string> all{options_.generator.warning("generator", steps),
-                                 options_.discriminator.warning("discriminator", steps * options_.d_steps)};
+    std::vector<std::string> all{
+        options_.generator.warning("generator", options_.generator_updates(steps)),
+        options_.discriminator.warning("discriminator", options_.discriminator_updates(steps))};
     std::erase(all, "");
     return all;
   }

@@ -5,6 +5,7 @@
 #include "core/device.h"
 #include "core/metrics/path_length.h"
 #include "core/philox.h"
+#include "models/gan/style_generator.h"
 
 namespace ganymede {
 
@@ -40,8 +41,19 @@ at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const
   ForwardContext context{*alone_, {0, count, group}, mode};
   context.fade = setting_.fade;
   context.noise = NoiseSource{{.seed = options_.seed, .phase = phase}, first};
+  return run(z, labels, context);
+}
+
+at::Tensor GanSampler::run(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) {
+  if (options_.psi != 1) return finished(styled().synthesise(styles(z, labels, context), context));
   return finished(
       network_->forward(to_device(z, setting_.device), to_device(labels, setting_.device), context));
+}
+
+at::Tensor GanSampler::styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) {
+  const at::Tensor ws =
+      styled().styles(to_device(z, setting_.device), to_device(labels, setting_.device), context);
+  return truncated_styles(ws, styled().style_mean(), options_.psi);
 }
 
 at::Tensor GanSampler::finished(const at::Tensor& images) const {
@@ -120,8 +132,7 @@ at::Tensor GanSampler::latents(std::int64_t first, std::int64_t count) const {
 
 at::Tensor GanSampler::images_of(const at::Tensor& latents, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
-  const at::Tensor z = to_device(latents.to(setting_.dtype), setting_.device);
-  return finished(network_->forward(z, to_device(labels, setting_.device), context_of(labels.size(0))));
+  return run(latents.to(setting_.dtype), labels, context_of(labels.size(0)));
 }
 
 std::int64_t GanSampler::style_layers() {
@@ -131,8 +142,7 @@ std::int64_t GanSampler::style_layers() {
 
 at::Tensor GanSampler::styles_of(const at::Tensor& latents, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
-  const at::Tensor z = to_device(latents.to(setting_.dtype), setting_.device);
-  return styled().styles(z, to_device(labels, setting_.device), context_of(labels.size(0)));
+  return styles(latents.to(setting_.dtype), labels, context_of(labels.size(0)));
 }
 
 at::Tensor GanSampler::images_of_styles(const at::Tensor& styles) {

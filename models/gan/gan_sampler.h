@@ -9,7 +9,7 @@
 
 namespace ganymede {
 
-/// Draws images from a generator that it owns.
+/// Draws images from a generator that it owns: a StyleGenerator where options.psi is not 1.
 class GanSampler final : public Sampler, public LatentPaths, public LatentImages, public CodeTraversal {
  public:
   struct Setting {
@@ -49,6 +49,9 @@ class GanSampler final : public Sampler, public LatentPaths, public LatentImages
   /// Images first, first + 1, ... of a phase, from their z: it names the networks' own noise. As finished().
   at::Tensor forward(std::string_view phase, std::int64_t first, const at::Tensor& z,
                      const at::Tensor& labels, BatchNormMode mode);
+  /// Images, and the styles that options.psi leaves, of z.
+  at::Tensor run(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context);
+  at::Tensor styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context);
   /// A network's images at their full size, in float32.
   at::Tensor finished(const at::Tensor& images) const;
   /// Of images that share no statistics, without noise of their own.

@@ -14,6 +14,8 @@ void GradientPenaltyOptions::describe(OptionSchema& schema) {
              "deviation of dragan's noise about real images, which lie in [-1, 1]");
   schema.add("gan.gradient_penalty_every", every, "updates", {1, 1e6},
              "updates of D between evaluations of the penalty, which then weighs as many times as much");
+  schema.add("gan.gradient_penalty_apart", apart,
+             "the penalty has updates of its own, and D's lr and betas are those of lazy regularisation");
 }
 
 at::Tensor penalty_noise(const GradientPenaltyOptions& options, const at::Tensor& real,
@@ -40,11 +42,12 @@ at::Tensor points(const GradientPenaltyOptions& options, const JudgedImages& jud
 
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,
                             const JudgedImages& judged, const at::Tensor& noise,
-                            const ForwardContext& context, const at::Tensor& scale) {
+                            const ForwardContext& context, const at::Tensor& scale,
+                            const std::function<at::Tensor(const at::Tensor&)>& shown) {
   const at::Tensor x = points(options, judged, noise).detach();
   x.requires_grad_(true);
   const at::Tensor& labels = options.kind == "r2" ? judged.fake_labels : judged.real_labels;
-  const at::Tensor logits = discriminator.forward(x, labels, context);
+  const at::Tensor logits = discriminator.forward(shown ? shown(x) : x, labels, context);
   at::Tensor sum = logits.sum();
   if (scale.defined()) sum = sum * scale.to(sum.scalar_type());
   at::Tensor gradient = torch::autograd::grad({sum}, {x}, {}, /*retain_graph=*/true,

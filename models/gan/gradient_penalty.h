@@ -13,12 +13,14 @@ struct GradientPenaltyOptions {
   double target = 1;       ///< gamma of wgan-gp and dragan
   double noise = 0.5;      ///< standard deviation of dragan's noise, in the units of images
   std::int64_t every = 1;  ///< updates of D between evaluations
+  bool apart = false;      ///< it has an update of D of its own, after the one in which it is due
 
   /// Adds "gan.gradient_penalty" and "gan.gradient_penalty_...".
   void describe(OptionSchema& schema);
   /// Lazy regularisation (Karras et al., arXiv 1912.04958, section 3.1): it is evaluated in updates 0, every,
   /// 2 every, ... and then weighs `every` times as much, so that its mean gradient stays.
   bool due(std::int64_t update) const { return weight > 0 && update % every == 0; }
+  bool due_apart(std::int64_t update) const { return apart && due(update); }
 };
 
 /// What the kind draws for each image: wgan-gp eps [N, 1] uniform in [0, 1), dragan delta [N, C H W] normal
@@ -39,8 +41,11 @@ at::Tensor penalty_noise(const GradientPenaltyOptions& options, const at::Tensor
 ///
 /// With `scale`, a scalar on the device, D's gradient is computed `scale` times as large and then divided by
 /// it, in the type of `real`: in float16 maps it would vanish otherwise. The penalty is the same.
+///
+/// With `shown`, D sees shown(x) in the place of x, and the gradient is with respect to x.
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,
                             const JudgedImages& judged, const at::Tensor& noise,
-                            const ForwardContext& context, const at::Tensor& scale = {});
+                            const ForwardContext& context, const at::Tensor& scale = {},
+                            const std::function<at::Tensor(const at::Tensor&)>& shown = {});
 
 }  // namespace ganymede

@@ -9,6 +9,7 @@ struct JudgedImages {
   at::Tensor real, fake;                ///< [N, C, H, W]
   at::Tensor real_labels, fake_labels;  ///< int64 [N]
   at::Tensor real_logits, fake_logits;  ///< [N]
+  at::Tensor original = {};             ///< the real images before augmentation
 };
 
 }  // namespace ganymede

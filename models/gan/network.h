@@ -68,6 +68,8 @@ class GanNetworks {
   virtual std::unique_ptr<GanNetworks> grown_to(std::int64_t /*resolution*/) const { return nullptr; }
   /// Whether D is an autoencoder, whose logit of an image is minus its reconstruction error.
   virtual bool autoencodes() const { return false; }
+  /// Whether G is a StyleGenerator (models/gan/style_generator.h).
+  virtual bool has_styles() const { return false; }
 };
 
 /// The names in the table.

@@ -57,6 +57,16 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
                     {"dcgan.minibatch_kernels", "2"},
                     {"dcgan.minibatch_group", "2"}}},
         SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},
+        SmallGanOptions{.network = "stylegan2",
+        .batch = 12,
+        .accumulate = 2,
+        .options = {{"gan.d_steps", "2"},
+                    {"gan.path_length", "2"},
+                    {"gan.path_length_every", "1"},
+                    {"gan.gradient_penalty", "1"},
+                    {"gan.gradient_penalty_kind", "r1"},
+                    {"gan.gradient_penalty_apart", "true"},
+                    {"ada.geometry", "true"}}},
         SmallGanOptions{.network = "progressive", .batch = 6, .options = {{"gan.gradient_penalty", "10"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
     SmallGan run(options, gradients, norms);
@@ -150,8 +160,11 @@ void expect_that_skipping_changes_nothing(const SmallGanOptions& options) {
 TEST(AdversarialMethod, ASkippedUpdateChangesNothing) {
   expect_that_skipping_changes_nothing(float16);
   SmallGanOptions remembering = float16;
-  remembering.options.insert(
-      {{"gan.lecam", "0.3"}, {"gan.historical_average", "0.1"}, {"gan.weight_clip", "0.01"}});
+  remembering.options.insert({{"ada.color", "true"},
+                              {"ada.every", "1"},
+                              {"gan.lecam", "0.3"},
+                              {"gan.historical_average", "0.1"},
+                              {"gan.weight_clip", "0.01"}});
   expect_that_skipping_changes_nothing(remembering);
   SmallGanOptions balancing = float16;
   balancing.network = "autoencoding";
@@ -254,6 +267,60 @@ TEST(AdversarialMethod, ReseedingChangesTheNoise) {
   };
   EXPECT_TRUE(at::equal(z_of(1), z_of(1)));
   EXPECT_FALSE(at::equal(z_of(0), z_of(1)));
+}
+
+// What comes every few steps is spread over them: on average it is what is sent.
+TEST(AdversarialMethod, CostsOfLazyUpdatesAreSpread) {
+  RecordingCommunicator gradients(world()), norms(world());
+  SmallGan run({.network = "stylegan2",
+                .batch = 6,
+                .options = {{"gan.path_length", "2"},
+                            {"gan.path_length_every", "2"},
+                            {"gan.gradient_penalty", "1"},
+                            {"gan.gradient_penalty_kind", "r1"},
+                            {"gan.gradient_penalty_every", "2"},
+                            {"gan.gradient_penalty_apart", "true"}}},
+               gradients, norms);
+  run.train(1);
+  const std::size_t with = std::exchange(gradients.calls, {}).size();
+  run.train(1);
+  EXPECT_EQ(with, 2 * gradients.calls.size()) << "each player's second update";
+  std::int64_t expected = 0;
+  for (const CollectiveCost& cost : run.method().costs_per_step(world().size()))
+    if (cost.what.ends_with(" gradients")) expected += cost.count;
+  EXPECT_NEAR(static_cast<double>(with + gradients.calls.size()) / 2, static_cast<double>(expected), 1);
+}
+
+// A regulariser's update moves its player's weights, as lazy regularisation's rate has it, and no average.
+TEST(AdversarialMethod, UpdatesOfRegularisersLeaveTheAverages) {
+  SmallGan run({.network = "stylegan2",
+                .batch = 6,
+                .options = {{"gan.path_length", "2"},
+                            {"gan.gradient_penalty", "1"},
+                            {"gan.gradient_penalty_kind", "r1"},
+                            {"gan.gradient_penalty_every", "16"},
+                            {"gan.gradient_penalty_apart", "true"},
+                            {"generator.lr", "1e-3"},
+                            {"generator.ema_start", "0"},
+                            {"discriminator.lr", "1e-3"}}},
+               world(), world());
+  const Player &g = *run.method().players()[0], &d = *run.method().players()[1];
+  const auto weight = [&](bool average) { return g.weights(average)[1].second.detach().clone(); };
+  const at::Tensor start = weight(false);
+  at::Tensor first;
+  run.method().observe = [&](std::string_view name, const at::Tensor&) {
+    if (name.starts_with("generator.gradient.")) first = weight(false);  // the last: before the second update
+  };
+  run.train(1);
+  EXPECT_FALSE(at::equal(first, weight(false)));
+  EXPECT_LT((weight(true) - at::lerp(start, first, 0.1)).abs().max().item<double>(), 1e-15);
+  EXPECT_EQ(g.updates(), 2);
+  EXPECT_EQ(d.updates(), 2);
+  EXPECT_NEAR(g.learning_rate(), 1e-3 * 4 / 5, 1e-12);
+  EXPECT_NEAR(d.learning_rate(), 1e-3 * 16 / 17, 1e-12);
+  run.train(1);
+  EXPECT_EQ(g.updates(), 3);
+  EXPECT_EQ(d.updates(), 3);
 }
 
 TEST(AdversarialMethod, RefusesGroupsThatDoNotDivideTheMicroBatch) {

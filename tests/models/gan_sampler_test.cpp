@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "models/gan/style_generator.h"
 #include "tests/distributed/world.h"
 
 namespace ganymede {
@@ -132,6 +133,33 @@ TEST(GanSampler, PathsAreShortPiecesThatDoNotDependOnTheBatch) {
   const auto [later_from, later_to] = sampler.path_ends(8, at::zeros({4}, at::kLong), 1e-3);
   EXPECT_TRUE(at::equal(later_from, from.narrow(0, 8, 4)));
   EXPECT_TRUE(at::equal(later_to, to.narrow(0, 8, 4)));
+}
+
+/// Its style is z, its mean style 0.25, and the image shows the style.
+class StyledMirror final : public StyleGenerator {
+ public:
+  at::Tensor styles(const at::Tensor& z, const at::Tensor&, const ForwardContext&) override {
+    return z.unsqueeze(1);
+  }
+  at::Tensor synthesise(const at::Tensor& ws, const ForwardContext&) override {
+    return ws.view({-1, 1, 1, ws.size(2)}).clone();
+  }
+  const at::Tensor& style_mean() const override { return mean_; }
+  std::int64_t latent_size() const override { return 50; }
+
+ private:
+  at::Tensor mean_ = at::full({50}, 0.25, at::kDouble);
+};
+
+TEST(GanSampler, PsiDrawsStylesTowardsTheirMean) {
+  const auto images = [](double psi) {
+    GanSampler sampler(std::make_shared<StyledMirror>(), {.psi = psi, .seed = 3},
+                       {4, 3, 10, at::kDouble, at::kCPU}, world());
+    return sampler.images(0, at::zeros({8}, at::kLong));
+  };
+  const at::Tensor whole = images(1);
+  for (const double psi : {0.0, 0.5, -1.0})
+    EXPECT_LT((images(psi) - (0.25 + psi * (whole - 0.25))).abs().max().item<double>(), 1e-6) << psi;
 }
 
 TEST(GanSampler, IsAliveAtEachStandingPass) {

@@ -112,6 +112,28 @@ std::vector<Variant> variants() {
       {"top_k", {{"gan.top_k", "0.5"}, {"gan.top_k_decay", "0"}, {"gan.top_k_every", "1"}}, 2},
       {"feature_matching", {{"gan.feature_matching", "1"}}},
       {"historical_average", {{"gan.historical_average", "0.1"}}},
+      {"apart_r1",
+       {{"gan.gradient_penalty", "1"},
+        {"gan.gradient_penalty_kind", "r1"},
+        {"gan.gradient_penalty_every", "2"},
+        {"gan.gradient_penalty_apart", "true"}},
+       2},
+      // Half a micro-batch: with 4 ranks one has no image in it.
+      {"path_length", {{"gan.path_length", "2"}, {"gan.path_length_every", "2"}}, 2, "stylegan2"},
+      {"ada_blitting", {{"ada.blitting", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
+      {"ada_geometry", {{"ada.geometry", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
+      {"ada_color", {{"ada.color", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
+      {"ada",
+       {{"ada.blitting", "true"},
+        {"ada.geometry", "true"},
+        {"ada.color", "true"},
+        {"ada.p", "0.5"},
+        {"ada.every", "2"},
+        {"ada.kimg", "0.1"},
+        {"gan.gradient_penalty", "1"},
+        {"gan.gradient_penalty_kind", "r1"}},
+       2,
+       "stylegan2"},
       // Here, and not where gradients of zero are told apart: its convolutions have biases in front of batch norms.
       {"counted_dcgan", {{"dcgan.variant", "counted"}, {"gan.loss", "logistic"}}, 2, "dcgan"},
       {"counted_dcgan_wgan_gp",
@@ -273,6 +295,14 @@ TEST(ZooOptions, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses({{"gan.gradient_penalty_kind", "r3"}}, "r2"));
   EXPECT_TRUE(refuses({{"generator.optimizer", "rmsprop"}, {"generator.beta1", "0.5"}}, "beta1"));
   EXPECT_TRUE(refuses({{"gan.lecam_decay", "1"}}, "gan.lecam_decay"));
+  EXPECT_TRUE(refuses({{"ada.color", "true"}, {"gan.diff_augment_color", "true"}}, "gan.diff_augment"));
+  EXPECT_TRUE(refuses({{"ada.color", "true"}}, "3 channels", "fully_connected"));
+  EXPECT_TRUE(refuses({{"ada.geometry", "true"}}, "square", "fully_connected"));
+  EXPECT_TRUE(refuses({{"gan.loss", "began"}, {"ada.color", "true"}}, "ada.target", "autoencoding"));
+  EXPECT_TRUE(refuses({{"gan.gradient_penalty", "1"}, {"gan.gradient_penalty_apart", "true"}}, "r1"));
+  EXPECT_TRUE(refuses({{"gan.path_length", "2"}}, "styles"));
+  EXPECT_TRUE(refuses({{"gan.path_length", "2"}, {"gan.path_length_shrink", "5"}}, "gan.path_length_shrink",
+                      "stylegan2"));
   EXPECT_TRUE(refuses({{"logistic.real_target", "0.9"}}, "logistic.real_target"));  // the loss is hinge
   EXPECT_TRUE(refuses({{"gan.auxiliary", "acgan"}}, "is told the class"));
   EXPECT_TRUE(refuses({{"gan.auxiliary", "acgan"}, {"sngan.conditioning", "none"}}, "not told", "sngan"));

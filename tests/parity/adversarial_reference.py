@@ -1,11 +1,13 @@
 """One step of a GAN's training in plain PyTorch: the yardstick for the C++ program's adversarial method."""
 
+import copy
 import math
 from collections import defaultdict
 
 import torch
 import torch.nn.functional as F
 
+import ada_reference
 from auxiliary_reference import View, auxiliary_of, discriminator_of
 from reference_layers import Normalised, networks_of
 
@@ -16,6 +18,22 @@ LOSSES = {
     "logistic": (lambda x: -F.logsigmoid(x), lambda x: -F.logsigmoid(-x), lambda x: -F.logsigmoid(x)),
     "wasserstein": (lambda x: -x, lambda x: x, lambda x: -x),
 }
+
+
+def path_lengths(generator, ws, noise):
+    """Karras et al., arXiv 1912.04958, section 3.2: |J^T y| of each image, a mean square over the layers' styles."""
+    images = generator.synthesise(ws)
+    y = noise.view(images.shape) / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()
+
+
+def lazily(options, every):
+    """There, appendix B: the optimiser of a player that makes every + 1 updates where it made `every`."""
+    c = every / (every + 1)
+    options["lr"] = repr(options.getfloat("lr") * c)
+    for beta in ("beta1", "beta2"):
+        options[beta] = repr(options.getfloat(beta) ** c)
 
 
 def gradient_penalty(kind, weight, discriminator, real, fake, labels, fake_labels, noise):
@@ -98,6 +116,19 @@ class Player:
     @torch.no_grad()
     def update(self):
         self.updates += 1
+        self.step_adam()
+        decay = self.options.getfloat("ema", 0) if self.updates > self.options.getint("ema_start", 0) else 0
+        for kind, current in (("ema", self.weights), ("ema_buffer", self.buffers)):
+            for key, average in self.ema[kind].items():
+                average.copy_(decay * average + (1 - decay) * current[key])
+
+    @torch.no_grad()
+    def update_for_regulariser(self):
+        """Averages stay."""
+        self.updates += 1
+        self.step_adam()
+
+    def step_adam(self):
         clip = self.options.getfloat("clip", 0)
         norm = torch.stack([weight.grad.norm() for weight in self.weights.values()]).norm()
         if 0 < clip < norm:
@@ -105,10 +136,6 @@ class Player:
                 weight.grad *= clip / norm
         self.adam.param_groups[0]["lr"] = learning_rate(self.options, self.updates)
         self.adam.step()
-        decay = self.options.getfloat("ema", 0) if self.updates > self.options.getint("ema_start", 0) else 0
-        for kind, current in (("ema", self.weights), ("ema_buffer", self.buffers)):
-            for key, average in self.ema[kind].items():
-                average.copy_(decay * average + (1 - decay) * current[key])
 
     def state(self):
         state = {f"weight/{key}": value.detach() for key, value in self.weights.items()}
@@ -128,13 +155,24 @@ class Step:
     """
 
     def __init__(self, recipe, record, updates, dtype):
+        recipe = copy.deepcopy(recipe)
         self.recipe, self.record, self.dtype = recipe, record, dtype
         self.shown, self.report = {}, defaultdict(float)
         gan, train = recipe["gan"], recipe["train"]
         self.batch, self.accumulate = train.getint("batch"), train.getint("accumulate", 1)
         self.d_steps, self.orthogonal = gan.getint("d_steps", 1), gan.getfloat("orthogonal", 0)
-        self.penalty = gan.getfloat("gradient_penalty", 0)
         self.task = auxiliary_of(recipe)
+        self.penalty, self.kind = gan.getfloat("gradient_penalty", 0), gan["gradient_penalty_kind"]
+        self.penalty_every, self.apart = gan.getint("gradient_penalty_every"), gan.getboolean("gradient_penalty_apart")
+        self.path_length, self.path_every = gan.getfloat("path_length"), gan.getint("path_length_every")
+        self.path_batch = self.batch // gan.getint("path_length_shrink")
+        self.ada, self.p = recipe["ada"], recipe["ada"].getfloat("p")
+        self.augments = any(self.ada.getboolean(kind) for kind in ("blitting", "geometry", "color"))
+        self.augmentations = defaultdict(int)
+        if self.penalty > 0 and self.apart:
+            lazily(recipe["discriminator"], self.penalty_every)
+        if self.path_length > 0:
+            lazily(recipe["generator"], self.path_every)
         self.real_loss, self.fake_loss, self.generator_loss = LOSSES[gan["loss"]]
         make = lambda name, network: Player(name, network, recipe[name], record, updates, dtype)
         self.generator = make("generator", networks_of(recipe).Generator(recipe))
@@ -155,6 +193,10 @@ class Step:
         for k in range(self.d_steps):
             self.update_discriminator(k)
         self.update_generator()
+        if self.path_length > 0:
+            self.shorten_paths()
+        if self.augments and self.ada.getfloat("target") > 0:
+            self.report["ada_p"] = torch.tensor(self.p, dtype=torch.float64)
         self.shown |= {f"observed/method.report/{name}": figure for name, figure in self.report.items()}
         for player in (self.generator, self.discriminator):
             self.shown |= {f"after/{key}": value for key, value in player.state().items()}
@@ -170,6 +212,9 @@ class Step:
             z, fake_labels = self.input("discriminator.z", k), self.input("discriminator.fake_labels", k)
             with torch.no_grad():
                 fake = g(z, fake_labels)
+            if self.augments:
+                real = self.augmented("discriminator", "real")
+                fake = self.augmented("discriminator", "fake", fake)
             real_logits = d(real, labels)
             real_view = View(d.outputs, labels) if self.task else None
             fake_logits = d(fake, fake_labels)
@@ -178,14 +223,8 @@ class Step:
             self.report["loss_d"] += loss.detach() / self.d_steps
             self.report["real_logit"] += real_logits.detach().sum() / self.batch / self.d_steps
             self.report["fake_logit"] += fake_logits.detach().sum() / self.batch / self.d_steps
-            if self.penalty > 0:
-                kind = self.recipe["gan"]["gradient_penalty_kind"]
-                noise = self.input("discriminator.penalty_noise", k) if kind in ("wgan-gp", "dragan") else None
-                each = gradient_penalty(kind, self.penalty, d, real, fake, labels, fake_labels, noise)
-                penalty = each.sum() / self.batch
-                self.show("discriminator.penalty", k, penalty)
-                self.report["penalty"] += penalty.detach() / self.d_steps
-                loss = loss + penalty
+            if self.penalty > 0 and not self.apart:
+                loss = loss + self.penalty_term(k, real, fake, labels, fake_labels) * self.penalty_every
             if self.task:
                 part = self.task.discriminator(real_view, fake_view).sum() / self.batch
                 self.report["auxiliary_d"] += part.detach() / self.d_steps
@@ -198,6 +237,64 @@ class Step:
             loss.backward()
         self.show_gradients(self.discriminator, update)
         self.discriminator.update()
+        if self.augments and self.ada.getfloat("target") > 0:
+            self.adapt(real_logits)
+        if self.penalty > 0 and self.apart:
+            self.penalise_apart()
+
+    def penalty_term(self, k, real, fake, labels, fake_labels):
+        kind, d = self.kind, self.discriminator.network
+        noise = self.input("discriminator.penalty_noise", k) if kind in ("wgan-gp", "dragan") else None
+        if self.augments and kind == "r1":  # through the augmentation
+            real = self.input("discriminator.ada_image_real", self.augmentations["discriminator", "real"])
+            judge = lambda x, labels: d(self.augmented("discriminator", "real", x), labels)
+        else:
+            judge = d
+        each = gradient_penalty(kind, self.penalty, judge, real, fake, labels, fake_labels, noise)
+        penalty = each.sum() / self.batch
+        self.show("discriminator.penalty", k, penalty)
+        self.report["penalty"] += penalty.detach() / self.d_steps
+        return penalty
+
+    def penalise_apart(self):
+        """R1 on the same images, in an update of its own: of one micro-batch and one update of D a step."""
+        self.discriminator.begin_update()
+        self.discriminator.network.zero_grad()
+        real, labels = self.input("discriminator.real", 0), self.input("discriminator.labels", 0)
+        (self.penalty_term(0, real, None, labels, None) * self.penalty_every).backward()
+        self.show_gradients(self.discriminator, 1)
+        self.discriminator.update_for_regulariser()
+
+    def augmented(self, player, side, images=None):
+        """Of one micro-batch after the other, as `player` saw them; real images are recorded."""
+        k = self.augmentations[player, side]
+        self.augmentations[player, side] += 1
+        if images is None:
+            images = self.input(f"{player}.ada_image_{side}", k)
+        draws = (self.input(f"{player}.ada_{kind}_{side}", k) for kind in ("uniform", "normal"))
+        result = ada_reference.augmented(self.ada, self.p, images, *draws)
+        self.show(f"{player}.ada_result_{side}", k, result)
+        return result
+
+    def adapt(self, real_logits):
+        """Section 3, equation 1: in each update of D here."""
+        assert self.ada.getint("every") == self.accumulate == self.d_steps == 1
+        away = torch.sign(real_logits.sign().mean() - self.ada.getfloat("target")).item()
+        self.p = min(max(self.p + away * self.batch / (1000 * self.ada.getfloat("kimg")), 0), 1)
+
+    def shorten_paths(self):
+        g = self.generator.network
+        self.generator.begin_update()
+        g.zero_grad()
+        z, labels, noise = (self.input(f"generator.path_{name}", 0) for name in ("z", "labels", "noise"))
+        lengths = path_lengths(g, g.styles(z, labels), noise)
+        penalty = self.path_length * (lengths - self.input("generator.path_mean", 0)).square().sum() / self.path_batch
+        self.show("generator.path_lengths", 0, lengths)
+        self.show("generator.path_penalty", 0, penalty)
+        self.report["path_length"], self.report["path_penalty"] = lengths.detach().mean(), penalty.detach()
+        (penalty * self.path_every).backward()
+        self.show_gradients(self.generator, 1)
+        self.generator.update_for_regulariser()
 
     def update_generator(self):
         g, d = self.generator.network, self.discriminator.network
@@ -208,6 +305,8 @@ class Step:
         for k in range(self.accumulate):
             z, labels = self.input("generator.z", k), self.input("generator.labels", k)
             fake = g(z, labels)
+            if self.augments:
+                fake = self.augmented("generator", "fake", fake)
             logits = d(fake, labels)
             loss = self.generator_loss(logits).sum() / self.batch
             self.report["loss_g"] += loss.detach()

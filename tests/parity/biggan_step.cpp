@@ -88,6 +88,8 @@ void perturb(Method& method, double scale, std::uint64_t seed) {
       tensor.add_(random.normal(0, 1, tensor.numel(), tensor.scalar_type()).view(tensor.sizes()), scale);
       if (is_square(name)) tensor.abs_();
     }
+  for (const auto& [name, tensor] : method.state())
+    if (name.ends_with("path_length/mean")) at::Tensor(tensor).fill_(scale);
 }
 
 void add_state(NamedTensors& record, const std::string& when, Method& method) {

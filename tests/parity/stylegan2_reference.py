@@ -164,18 +164,25 @@ class Generator(nn.Module):
             self.add_module(f"conv{resolution}b", StyledLayer(width, width, 3, s, resolution=resolution))
             self.add_module(f"to_image{resolution}", ToImage(width, s.image_channels, 1, s, demodulate=False))
 
-    def forward(self, z, labels):
+    def styles(self, z, labels):
+        """A w for each layer."""
         w = self.mapping(z, labels)
         with torch.no_grad():
             self.style_mean.copy_(self.s.average * self.style_mean + (1 - self.s.average) * w.mean(0))
-        h, image = self.constant.weight.expand(len(z), -1, -1, -1), 0
-        for resolution in self.s.resolutions:
+        return w[:, None].expand(-1, 2 * len(self.s.resolutions), -1)
+
+    def synthesise(self, ws):
+        h, image = self.constant.weight.expand(len(ws), -1, -1, -1), 0
+        for level, resolution in enumerate(self.s.resolutions):
             if resolution > 4:
-                h = getattr(self, f"conv{resolution}a")(h, w)
+                h = getattr(self, f"conv{resolution}a")(h, ws[:, 2 * level - 1])
                 image = enlarged(image)
-            h = getattr(self, f"conv{resolution}b")(h, w)
-            image = image + getattr(self, f"to_image{resolution}")(h, w)
+            h = getattr(self, f"conv{resolution}b")(h, ws[:, 2 * level])
+            image = image + getattr(self, f"to_image{resolution}")(h, ws[:, 2 * level + 1])
         return image
+
+    def forward(self, z, labels):
+        return self.synthesise(self.styles(z, labels))
 
 
 class Conv(nn.Module):

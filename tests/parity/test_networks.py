@@ -25,6 +25,10 @@ POINTS = ("fully_connected.image_channels=2 fully_connected.height=1 fully_conne
 PROGRESSIVE = "progressive.channel_base=64 progressive.most_channels=12 progressive.latent=10"
 STYLE = ("stylegan2.noise=fixed stylegan2.channel_base=128 stylegan2.most_channels=12 stylegan2.latent=10 "
          "stylegan2.style=9 stylegan2.style_mixing=0")
+PLAIN = "ada.blitting=false ada.geometry=false ada.color=false"
+NO_ADA = f"{PLAIN} gan.gradient_penalty_apart=false"
+ADA = "ada.p=0.7 ada.every=1 ada.kimg=0.1 stylegan2.resolution=16 stylegan2.deviation_group=4"
+LAZY = "gan.path_length=2 gan.gradient_penalty=3 gan.gradient_penalty_kind=r1 gan.gradient_penalty_apart=true"
 
 CASES = {
     "sngan": f"sngan-cifar10 {SNGAN}",
@@ -57,9 +61,16 @@ CASES = {
     "progressive-fading": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.alpha=0.3 progressive.stage=16",
     "progressive-first": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.stage=4 progressive.deviation_group=0",
     "progressive-classes": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.conditioning=concatenation {R1}",
-    "stylegan2": f"stylegan2-cifar10 {STEP} {STYLE} stylegan2.deviation_group=4 {R1}",
-    "stylegan2-residual": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=32 stylegan2.mapping_layers=3 {R1}",
-    "stylegan2-clamped": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.clamp=1.2 {WGAN_GP}",
+    "stylegan2": f"stylegan2-cifar10 {STEP} {STYLE} {NO_ADA} stylegan2.deviation_group=4 {R1}",
+    "stylegan2-lazy": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.mapping_layers=3 {PLAIN} {LAZY}",
+    "stylegan2-blitting": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.geometry=false ada.color=false {LAZY}",
+    "stylegan2-geometry": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.blitting=false ada.color=false {LAZY}",
+    "stylegan2-color": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.blitting=false ada.geometry=false {LAZY}",
+    "stylegan2-ada": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} {R1} gan.gradient_penalty_apart=false",
+    "stylegan2-residual": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=32 stylegan2.mapping_layers=3 {R1} {NO_ADA} "
+                          "gan.path_length=0",
+    "stylegan2-clamped": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.clamp=1.2 {WGAN_GP} {NO_ADA} "
+                         "gan.path_length=0",
 }
 SINGLE_PRECISION = ["sngan-classes", "dcgan", "dcgan-counted", "biggan-deep", "fully-connected", "progressive-fading",
                     "stylegan2"]

@@ -144,6 +144,8 @@ def test_corrupt_newest_checkpoint_is_passed_over(trained, tmp_path):
     (2, ["--classes", "3,10"], ["--classes", "10", "0..9"]),
     (2, ["--classes", "seven"], ["--classes", "'seven'"]),
     (2, ["--truncation", "-1"], ["--truncation", "-1", "out of range"]),
+    (2, ["--psi", "0.5"], ["--psi", "biggan", "--truncation"]),
+    (2, ["--psi", "3"], ["--psi", "out of range"]),
     (2, ["--batchnorm", "stand"], ["--batchnorm", "'stand'", "standing"]),
     (2, ["--count", "0"], ["--count", "out of range"]),
     (2, ["--cuont", "3"], ["--cuont", "did you mean --count?"]),

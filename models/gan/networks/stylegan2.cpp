@@ -271,6 +271,7 @@ class StyleGan2 final : public GanNetworks {
   std::string setting_for_plain_latent() const override {
     return options_.style_mixing > 0 ? "stylegan2.style_mixing = 0" : "";
   }
+  bool has_styles() const override { return true; }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

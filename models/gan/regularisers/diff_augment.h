@@ -14,6 +14,7 @@ struct DiffAugmentOptions {
 
   /// Adds "gan.diff_augment_...".
   void describe(OptionSchema& schema);
+  bool wanted() const { return color || translation || cutout; }
 };
 
 /// images [N, C, H, W] in [-1, 1]; differentiable. `side` tells streams apart: "real", "fake".

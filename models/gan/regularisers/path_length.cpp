@@ -1,0 +1,35 @@
+#include "models/gan/regularisers/path_length.h"
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+namespace ganymede {
+
+void PathLengthOptions::describe(OptionSchema& schema) {
+  schema.add("gan.path_length", weight, "", {0, 1e6},
+             "weight of path length regularisation, 2 in StyleGAN2's paper, 0 for none");
+  schema.add("gan.path_length_decay", decay, "", {0, 1}, "how far the mean length follows each update");
+  schema.add("gan.path_length_every", every, "steps", {1, 1e6},
+             "steps between G's updates for it, in which it weighs as many times as much");
+  schema.add("gan.path_length_shrink", shrink, "", {1, 1e6},
+             "how many times smaller its batch is than the others");
+}
+
+at::Tensor path_lengths(StyleGenerator& generator, const at::Tensor& ws, const at::Tensor& noise,
+                        const ForwardContext& context, const at::Tensor& scale) {
+  const at::Tensor images = generator.synthesise(ws, context);
+  const double deviation = 1 / std::sqrt(static_cast<double>(images.size(2) * images.size(3)));
+  at::Tensor sum = (images * noise.view(images.sizes())).sum() * deviation;
+  if (scale.defined()) sum = sum * scale.to(sum.scalar_type());
+  at::Tensor gradient = torch::autograd::grad({sum}, {ws}, {}, /*retain_graph=*/true,
+                                              /*create_graph=*/true)[0];
+  if (scale.defined()) gradient = gradient / scale.to(gradient.scalar_type());
+  return gradient.square().sum(2).mean(1).sqrt();
+}
+
+at::Tensor PathLength::penalty(const at::Tensor& lengths) const {
+  return options_.weight * (lengths - mean_.to(lengths.scalar_type())).square();
+}
+
+}  // namespace ganymede
