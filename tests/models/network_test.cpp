@@ -122,5 +122,43 @@ TEST(Networks, StyleGan2TrainsInFloat16) {
     EXPECT_EQ(player->loss_scale()->skipped().item<double>(), 0) << player->name();
 }
 
+// Path lengths and R1 through ADA are gradients of gradients of rounded maps.
+TEST(Networks, StyleGan2sRegularisersTrainInHalfPrecision) {
+  test::SmallGanOptions options{.network = "stylegan2",
+                                .batch = 6,
+                                .options = {{"stylegan2.resolution", "8"},
+                                            {"gan.path_length", "2"},
+                                            {"gan.gradient_penalty", "1"},
+                                            {"gan.gradient_penalty_kind", "r1"},
+                                            {"gan.gradient_penalty_apart", "true"},
+                                            {"ada.geometry", "true"},
+                                            {"ada.color", "true"},
+                                            {"ada.p", "0.8"}},
+                                .dtype = at::kFloat};
+  const auto first_step = [&](std::optional<at::ScalarType> activations) {
+    options.activations = activations;
+    test::SmallGan run(options, test::world(), test::world());
+    for (const Player* player : run.method().players())
+      for (const auto& [name, tensor] : player->state())
+        if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
+    const Figures figures = run.train(1);
+    for (const Player* player : run.method().players())
+      if (player->loss_scale()) {
+        EXPECT_EQ(player->loss_scale()->skipped().item<double>(), 0) << player->name();
+      }
+    for (const auto& [name, tensor] : run.state())
+      EXPECT_TRUE(at::isfinite(tensor).all().item<bool>()) << name;
+    return std::map<std::string, double>(figures.begin(), figures.end());
+  };
+  const auto full = first_step(std::nullopt);
+  for (const auto& [type, bound] : {std::pair{at::kBFloat16, 0.1}, {at::kHalf, 0.02}}) {
+    const auto half = first_step(type);
+    for (const char* figure : {"penalty", "path_length", "path_penalty"}) {
+      EXPECT_NEAR(half.at(figure), full.at(figure), bound * full.at(figure)) << figure << c10::toString(type);
+      EXPECT_NE(half.at(figure), full.at(figure)) << figure << " was not rounded";
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ganymede

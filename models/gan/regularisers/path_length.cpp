@@ -10,8 +10,10 @@ void PathLengthOptions::describe(OptionSchema& schema) {
   schema.add("gan.path_length", weight, "", {0, 1e6},
              "weight of path length regularisation, 2 in StyleGAN2's paper, 0 for none");
   schema.add("gan.path_length_decay", decay, "", {0, 1}, "how far the mean length follows each update");
-  schema.add("gan.path_length_every", every, "steps", {1, 1e6},
-             "steps between G's updates for it, in which it weighs as many times as much");
+  schema.add(
+      "gan.path_length_every", every, "steps", {1, 1e6},
+      "steps between G's updates for it, which weigh as many times as much; G's lr and betas are those of "
+      "lazy regularisation");
   schema.add("gan.path_length_shrink", shrink, "", {1, 1e6},
              "how many times smaller its batch is than the others");
 }
