@@ -64,7 +64,7 @@ void print_neighbours(const std::vector<std::int64_t>& indices, const NearestIma
 }  // namespace
 
 void write_neighbours(const PictureJob& job) {
-  const std::int64_t rows = job.options.count, k = job.options.neighbours;
+  const std::int64_t rows = job.options.count, k = job.options.neighbours, ranks = job.process.size();
   const std::int64_t columns = k + 2;  // the image, a blank, its neighbours
   check_sheet(job, rows, columns);
   const std::vector<std::int64_t> indices = job.options.indices();
@@ -84,7 +84,7 @@ void write_neighbours(const PictureJob& job) {
       nearest_images(job.process.world(), *reference, in_parts(features, images, job.drawing.batch), k,
                      job.drawing.batch, features, [&](std::int64_t done, std::int64_t total) {
                        job.process.note("nearest neighbours");
-                       if (job.process.is_root()) job.advance(done, total);
+                       if (job.process.is_root()) job.advance(done * ranks, total * ranks);
                      });
   at::Tensor cells;
   job.process.together([&] {

@@ -36,7 +36,7 @@ struct PictureJob {
   PictureOptions options;
   std::filesystem::path out;
   std::string source;  ///< the checkpoint
-  /// Told how many of the images to draw are there; may be called on any rank.
+  /// Told how many images there are of those to draw, or to look at; on rank 0.
   std::function<void(std::int64_t done, std::int64_t total)> advance;
 
   /// The sampler, where images are drawn from latents. Throws AgreedError(options) where they are not. Collective.
