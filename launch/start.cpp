@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "launch/device.h"
+
 namespace ganymede {
 namespace fs = std::filesystem;
 
@@ -130,6 +132,18 @@ std::string take_over(const std::vector<Player*>& players, const SoundCheckpoint
 }
 
 }  // namespace
+
+void resolve_precision(Process& process, TrainOptions& options, const Manifest* begun) {
+  if (options.precision != "auto") return;
+  if (begun) {
+    const Settings stored = parse_recipe(begun->header.at("options").get<std::string>(), "checkpoint");
+    if (const auto setting = stored.find("train.precision"); setting != stored.end())
+      options.precision = setting->second.value;
+  } else {
+    options.precision =
+        process.world().agree(has_bf16_units(process.device()) ? 0 : 1) == 0 ? "bf16" : "fp32";
+  }
+}
 
 void init_from(Process& process, Method& method, const fs::path& path, Communicator& group) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, path);

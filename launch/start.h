@@ -24,6 +24,9 @@ void check_same_run(const RunOptions& options, const ImageDataset& dataset, cons
 std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice,
                                           const std::filesystem::path& out, bool fresh);
 
+/// Settles train.precision = auto: what the run began with, else what every rank's device is good at. Collective.
+void resolve_precision(Process& process, TrainOptions& options, const Manifest* begun);
+
 /// Takes over every weight and buffer of a run (its newest sound checkpoint) or checkpoint that fits by name
 /// and shape, and says on standard output what did not. A moving average that is not there begins as a copy
 /// of the weights that are. `group` takes tensors on the method's device. Collective; throws AgreedError(checkpoint), also where a number is not finite.

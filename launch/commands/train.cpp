@@ -1,12 +1,8 @@
-#include <ATen/Parallel.h>
-
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
-#include "launch/device.h"
+#include "launch/run.h"
 #include "launch/start.h"
-#include "launch/threads.h"
-#include "launch/trainer.h"
 
 namespace ganymede {
 namespace {
@@ -119,191 +115,14 @@ void compare_options(Process& process, const RunOptions& options) {
         process.is_root());
 }
 
-/// Settles train.precision = auto: what the run began with, else what every rank's device is good at.
-/// Collective.
-void resolve_precision(Process& process, TrainOptions& options, const Manifest* begun) {
-  if (options.precision != "auto") return;
-  if (begun) {
-    const Settings stored = parse_recipe(begun->header.at("options").get<std::string>(), "checkpoint");
-    if (const auto setting = stored.find("train.precision"); setting != stored.end())
-      options.precision = setting->second.value;
-  } else {
-    options.precision =
-        process.world().agree(has_bf16_units(process.device()) ? 0 : 1) == 0 ? "bf16" : "fp32";
-  }
-}
-
-/// On as many ranks a run goes on bit for bit, if each has as many threads.
-void warn_of_threads(const Process& process, const Manifest& begun) {
-  const int threads = at::get_num_threads(), before = begun.header.value("threads", threads);
-  if (process.is_root() && begun.header.at("ranks") == process.size() && threads != before)
-    print_error(
-        fmt::format("warning: {} threads a rank, and {} when the checkpoint was saved: the run goes on up to "
-                    "rounding; with --train.threads {} bit for bit",
-                    threads, before, before));
-}
-
-/// The dataset's smaller copies that stages of training can read, by Stage::shrink. Collective.
-std::map<std::int64_t, std::string> level_layouts(Process& process, const RunOptions& options,
-                                                  const ImageDataset& dataset,
-                                                  const std::vector<std::string>& data) {
-  std::map<std::int64_t, std::string> levels;
-  for (const Stage& stage : options.method->stages(options.train.batch))
-    if (const std::int64_t side = dataset.height() / stage.shrink;
-        std::ranges::find(dataset.levels(), side) != dataset.levels().end())
-      levels[stage.shrink] = process.from_root([&] {
-        return ImageDataset::inspect({data.begin(), data.end()}, side);
-      });
-  return levels;
-}
-
-/// A run in its folder, from any of its checkpoints on.
-class Run {
- public:
-  Run(Process& process, const Request& request);
-  /// To the run's end. Where it diverges it goes back to the newest sound checkpoint, if there is one, and draws other
-  /// random numbers from there on, up to train.rollbacks times. Collective.
-  ExitCode go();
-
- private:
-  ExitCode go_on();
-  void tell_start(const RunProgress& start, const Method& method);
-  /// Whether it can be tried again, from `checkpoint_`.
-  bool roll_back(const AgreedError& error);
-  /// They hold what has collapsed: another start must not go on with it. Collective.
-  void forget_later_checkpoints();
-
-  Process& process_;
-  const Request& request_;
-  RunOptions& options_;
-  std::filesystem::path out_;
-  std::unique_ptr<RunFolder> folder_;  // rank 0's
-  std::optional<ImageDataset> dataset_;
-  std::map<std::int64_t, std::string> levels_;
-  std::optional<SoundCheckpoint> checkpoint_;
-  std::uint64_t reseed_ = 0;
-  std::int64_t rollbacks_ = 0;
-};
-
-Run::Run(Process& process, const Request& request)
-    : process_(process), request_(request), options_(*request.options), out_(request.line.value("out")) {
-  process.watch(options_.train.watchdog_seconds);
-  set_threads(process, options_.train.threads);
-  process.together([&] {
-    if (process.is_root()) folder_ = std::make_unique<RunFolder>(out_);
-  });
-  const bool fresh = process.world().agree(folder_ && !folder_->is_fresh() ? 1 : 0) == 0;
-
+RunRequest run_request(const Request& request) {
   const auto& data = request.line.flags.at("data");
-  const std::string layout = process.from_root([&] {
-    return ImageDataset::inspect({data.begin(), data.end()});
-  });
-  process.together([&] {
-    const int neighbours = process.world().local_size();
-    dataset_.emplace(ImageDataset::attach(layout, ImageDataset::default_cache(neighbours)));
-    const std::string warning = check_dataset(*dataset_, options_.method->images());
-    if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
-  });
-  levels_ = level_layouts(process, options_, *dataset_, data);
-
-  process.use_device(options_.train.device, "train.device", options_.train.deterministic);
-  checkpoint_ = find_start(process, request.line.value("resume", "auto"), out_, fresh);
-  resolve_precision(process, options_.train, checkpoint_ ? &checkpoint_->manifest : nullptr);
-  if (checkpoint_) reseed_ = progress_of(checkpoint_->manifest).reseed;
-}
-
-ExitCode Run::go() {
-  while (true) {
-    try {
-      return go_on();
-    } catch (const AgreedError& error) {
-      if (error.code() != ExitCode::diverged || !roll_back(error)) throw;
-    }
-  }
-}
-
-bool Run::roll_back(const AgreedError& error) {
-  if (rollbacks_ == options_.train.rollbacks) return false;
-  const auto* collapsed = dynamic_cast<const Collapsed*>(&error);
-  if (collapsed && options_.train.collapse_action == "stop") return false;
-  auto sound = collapsed ? newest_checkpoint(process_, out_, collapsed->sound_step())
-                         : newest_checkpoint(process_, out_);
-  if (!sound) return false;
-  checkpoint_ = std::move(sound);
-  if (collapsed) forget_later_checkpoints();
-  ++rollbacks_;
-  ++reseed_;
-  if (process_.is_root())
-    print_error(fmt::format("warning: {}: going back to step {} with other random numbers ({} of {} times)",
-                            error.what(), checkpoint_->manifest.step, rollbacks_, options_.train.rollbacks));
-  return true;
-}
-
-void Run::forget_later_checkpoints() {
-  const std::int64_t step = checkpoint_->manifest.step;
-  CheckpointStore store(out_ / "checkpoints", options_.train.checkpoint_keep);
-  store.protect(last_best_step(process_, out_, step));
-  process_.together([&] {
-    if (process_.is_root()) store.retain(step);
-  });
-}
-
-ExitCode Run::go_on() {
-  const auto gradients = process_.group("gradients");
-  const auto batch_norm = process_.group("batch norm");
-  RunProgress start = checkpoint_ ? progress_of(checkpoint_->manifest) : RunProgress{};
-  start.reseed = reseed_;
-  MethodContext context = method_context(options_, *gradients, *batch_norm, process_.device());
-  context.reseed = start.reseed;
-  context.position = start.position;
-  context.alive = [&](std::string_view activity) { process_.note(activity); };
-  const auto method = options_.method->build(context);
-  if (checkpoint_) {
-    process_.together([&] {
-      check_same_run(options_, *dataset_, checkpoint_->manifest,
-                     items_of(request_.line.value("resume.allow")));
-    });
-    restore(process_, *method, *checkpoint_, *gradients);
-    warn_of_threads(process_, checkpoint_->manifest);
-    if (process_.is_root() && request_.line.has("init-from"))
-      fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
-  } else {
-    if (process_.is_root()) method->initialise();
-    for (Player* player : method->players()) player->broadcast(*gradients, 0);
-    if (request_.line.has("init-from"))
-      init_from(process_, *method, request_.line.value("init-from"), *gradients);
-  }
-  process_.together([&] {
-    if (folder_) tell_start(start, *method);
-  });
-  Trainer trainer({process_,
-                   options_,
-                   *dataset_,
-                   *method,
-                   folder_.get(),
-                   out_,
-                   {gradients.get(), batch_norm.get()},
-                   levels_});
-  const ExitCode code = trainer.run(start);
-  if (process_.is_root())
-    fmt::print("{}: {}\n", code == ExitCode::stopped ? "stopped on request after saving" : "done",
-               out_.string());
-  return code;
-}
-
-void Run::tell_start(const RunProgress& start, const Method& method) {
-  folder_->write_config(options_.schema.to_recipe());
-  folder_->cut_log_back(start.step);
-  const std::int64_t batches = method.batches_per_step(), total = options_.total_steps(batches);
-  const std::vector<Stage> stages = options_.method->stages(options_.train.batch);
-  if (rollbacks_ == 0)
-    for (const std::string& warning : options_.method->warnings(total)) print_error("warning: " + warning);
-  fmt::print("{} {} of {} steps, {} images a step, {} ranks, {}, {} threads each, {}, {}\n",
-             checkpoint_ ? "resuming at step" : "starting at step", start.step, total,
-             stages[stage_at(stages, start.position)].batch * batches, process_.size(),
-             process_.device().is_cuda() ? "a GPU each" : "CPU", at::get_num_threads(),
-             options_.train.precision, out_.string());
-  std::fflush(stdout);
+  return {.options = *request.options,
+          .out = request.line.value("out"),
+          .data = {data.begin(), data.end()},
+          .resume = request.line.value("resume", "auto"),
+          .allowed = items_of(request.line.value("resume.allow")),
+          .init_from = request.line.value("init-from")};
 }
 
 }  // namespace
@@ -327,7 +146,7 @@ int train_command(std::span<const std::string> arguments) {
     }
     process.together([&] { request.line.required("out", "the folder that the run is to write"); });
     process.together([&] { request.line.required("data", "the dataset's HDF5 file or files"); });
-    return Run(process, request).go();
+    return Run(process, run_request(request)).go();
   });
 }
 
