@@ -138,14 +138,18 @@ void CheckpointStore::put_in_place(const std::filesystem::path& temporary,
 
 void CheckpointStore::retain(std::int64_t published) const {
   std::int64_t kept = 0;
+  bool can_fall_back = !fallback_;
   std::vector<std::filesystem::path> trash;
   for (const std::filesystem::path& checkpoint : list()) {
     const bool is_published = checkpoint.filename() == checkpoint_name(published);
     const bool is_older = *step_of(checkpoint) < published;
     const bool is_protected = is_older && step_of(checkpoint) == protected_;
+    const bool is_fallback =
+        !can_fall_back && is_older && step_of(checkpoint) <= fallback_ && looks_whole(checkpoint);
+    can_fall_back = can_fall_back || is_fallback || (is_published && published <= fallback_);
     if (is_published || (is_older && kept < keep_ && looks_whole(checkpoint)))
       ++kept;
-    else if (is_protected && looks_whole(checkpoint))
+    else if (is_fallback || (is_protected && looks_whole(checkpoint)))
       continue;
     else
       trash.push_back(to_trash(checkpoint));

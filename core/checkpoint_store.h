@@ -39,13 +39,16 @@ class CheckpointStore {
   /// before.
   void protect(std::optional<std::int64_t> step) { protected_ = step; }
 
+  /// The same of the newest checkpoint at or before this step: what a run can go back to.
+  void fall_back_to(std::optional<std::int64_t> step) { fallback_ = step; }
+
   /// Makes the folder `step-NNNNNNNNN.tmp-NONCE` for the shards and clears away what unfinished saves left.
   std::filesystem::path begin(std::int64_t step, std::string_view nonce) const;
 
   /// Writes the manifest, makes all of it durable and renames it to its place, which is returned. `tensors`
   /// tells names, dtypes and shapes in the order that shard_of() was given; `shards` the records of all ranks
   /// by rank. If the step has a checkpoint already, the new one replaces it. Then the newest `keep` stay, and
-  /// the protected one.
+  /// the protected ones.
   /// Removed are older ones, those of later steps (of a course that this run has left by going back), and
   /// those whose manifest or file sizes are wrong. On failure `temporary` is removed where that is possible.
   std::filesystem::path publish(const std::filesystem::path& temporary, std::int64_t step,
@@ -65,7 +68,7 @@ class CheckpointStore {
 
   std::filesystem::path folder_;
   std::int64_t keep_;
-  std::optional<std::int64_t> protected_;
+  std::optional<std::int64_t> protected_, fallback_;
 };
 
 /// Writes rank's `part` (from shard_of(), or copies of it) into the folder from begin(), durably.

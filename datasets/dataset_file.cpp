@@ -41,7 +41,6 @@ void to_planes(std::span<std::byte> images, ElementType type, std::int64_t chann
 
 DatasetFile::DatasetFile(const DatasetLayout& dataset, std::size_t number, std::shared_ptr<BlockCache> cache)
     : layout_(dataset.files[number]),
-      name_(dataset.images),
       number_(static_cast<std::int64_t>(number)),
       type_(dataset.type),
       channels_(dataset.channels),
@@ -200,7 +199,7 @@ std::vector<std::byte> DatasetFile::verify_block(std::int64_t block) const {
     const std::int64_t first = block * layout_.images.block_bytes;
     fail(ExitCode::dataset,
          "{}: {}: block {} (images {} to {}) has digest {}; expected {}: damaged after writing; {}",
-         layout_.path, name_, block, first / image_bytes_,
+         layout_.path, layout_.name, block, first / image_bytes_,
          (first + layout_.images.size_of(block) - 1) / image_bytes_, hex(found), hex(expected), remedy);
   }
   return bytes;

@@ -55,14 +55,13 @@ class DatasetFile {
   void check_unchanged() const;
   void read_labels();
   void read_digests();
-  ChunkedArray chunked_images() const { return {file_, name_, layout_.image_chunks}; }
+  ChunkedArray chunked_images() const { return {file_, layout_.name, layout_.image_chunks}; }
   std::int64_t offset_of(std::int64_t index) const;
   BlockCache::Block row_of(std::int64_t row) const;
   void read_row(std::int64_t row, std::span<std::byte> images) const;
   void advise_bytes(std::int64_t begin, std::int64_t bytes) const;
 
   FileLayout layout_;
-  std::string name_;  ///< of the images
   std::int64_t number_;
   ElementType type_;
   std::int64_t channels_, image_bytes_;

@@ -6,7 +6,7 @@ namespace ganymede {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BlockedExtent, offset, bytes, block_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChunkTable, shape, chunk, element_bytes, filters, offsets, bytes, left_out)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FileLayout, path, size, modified, inode, count, images, image_chunks,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FileLayout, path, size, modified, inode, name, count, images, image_chunks,
                                    channels_last, image_digests, labels, label_chunks, label_digests,
                                    fingerprint)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DatasetLayout, type, channels, height, width, low, high, class_names,

@@ -15,6 +15,7 @@ struct FileLayout {
   std::string path;                      ///< absolute
   std::int64_t size = 0;                 ///< of the file, in bytes
   std::int64_t modified = 0, inode = 0;  ///< nanoseconds; both tell a replaced file that has no digests
+  std::string name = "/images";          ///< of the array that holds the images
   std::int64_t count = 0;                ///< images
   /// [N, C, H, W]; with chunks an extent without offset whose blocks are the rows of chunks.
   BlockedExtent images;
@@ -33,7 +34,6 @@ struct DatasetLayout {
   std::int64_t channels = 0, height = 0, width = 0;
   double low = 0, high = 255;
   std::vector<std::string> class_names;
-  std::string images = "/images";  ///< name of the array, in the last file if they differ
   std::vector<std::int64_t>
       levels;  ///< sides of the smaller copies that every file has, see schema::level_name()
   std::vector<FileLayout> files;

@@ -129,7 +129,7 @@ void ImageDataset::verify_block_of(std::int64_t index) const {
 
 std::string ImageDataset::where(std::int64_t index) const {
   const Place place = place_of(index);
-  return fmt::format("{}: {}: image {}", place.file.layout().path, layout_.images, place.index);
+  return fmt::format("{}: {}: image {}", place.file.layout().path, place.file.layout().name, place.index);
 }
 
 std::int64_t ImageDataset::decoded_together() const {

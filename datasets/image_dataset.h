@@ -47,8 +47,6 @@ class ImageDataset {
   std::int64_t channels() const { return layout_.channels; }
   std::int64_t height() const { return layout_.height; }
   std::int64_t width() const { return layout_.width; }
-  /// "/images", as a rule.
-  const std::string& images_name() const { return layout_.images; }
   ElementType type() const { return layout_.type; }
   /// Sides of the smaller copies of its images that the files hold (`dataset pack --pyramid`), largest first.
   const std::vector<std::int64_t>& levels() const { return layout_.levels; }

@@ -43,7 +43,8 @@ class Inspector {
   void check_storage(const std::string& name, const Hdf5Array& array) const;
   BlockedExtent plain_extent(const std::string& name, const Hdf5Array& array);
   BlockedExtent chunked_extent(const std::string& name, const Hdf5Array& array, ChunkTable& table);
-  std::string name_of_images() const;
+  std::string name_of_images(std::int64_t side) const;
+  void check_copies() const;
   void inspect_images();
   void check_image_shape(const std::string& name, const std::vector<std::int64_t>& shape) const;
   void inspect_range();
@@ -147,20 +148,35 @@ void Inspector::check_image_shape(const std::string& name, const std::vector<std
     refuse(name, "has shape {}; expected at least 1 along each axis", text_of(shape));
 }
 
-std::string Inspector::name_of_images() const {
+/// `side`: 0 for the images themselves.
+std::string Inspector::name_of_images(std::int64_t side) const {
   std::vector<std::string> names{"/images", "/imgs"};
-  for (std::int64_t side = 4096; side >= 4; side /= 2) names.push_back(schema::level_name(side));
-  if (side_ > 0) names = {schema::level_name(side_)};
+  for (std::int64_t each = 4096; each >= 4; each /= 2) names.push_back(schema::level_name(each));
+  if (side > 0) names = {schema::level_name(side)};
   for (const std::string& name : names)
     if (hdf5_->contains(name)) return name;
-  if (side_ > 0) refuse(names.front(), "is missing; expected the images at {0} x {0} pixels", side_);
+  if (side > 0) refuse(names.front(), "is missing; expected the images at {0} x {0} pixels", side);
   refuse("the file",
          "has neither /images nor /imgs nor /data1024x1024 or the like; expected uint8, float16 or float32 "
          "images [N, C, H, W]");
 }
 
+/// Foreign files may call anything by a copy's name.
+void Inspector::check_copies() const {
+  const std::string name = name_of_images(0);
+  const Hdf5Array whole = hdf5_->describe(name);
+  if (layout_.height == side_ && layout_.width == side_ && !whole.shape.empty() &&
+      whole.shape[0] == found_.count && whole.type == name_of(layout_.type) &&
+      std::ranges::count(whole.shape, layout_.channels) > 0)
+    return;
+  refuse(images_name_,
+         "holds {} images of {} x {} x {} {}; expected {} of {} x {}, with the channels and type of {}",
+         found_.count, layout_.channels, layout_.height, layout_.width, name_of(layout_.type),
+         whole.shape.empty() ? 0 : whole.shape[0], side_, side_, name);
+}
+
 void Inspector::inspect_images() {
-  layout_.images = images_name_ = name_of_images();
+  found_.name = images_name_ = name_of_images(side_);
   const Hdf5Array array = hdf5_->describe(images_name_);
   const std::optional<ElementType> type = element_type_named(array.type);
   if (!type) refuse(images_name_, "holds {}; expected little-endian uint8, float16 or float32", array.type);
@@ -173,6 +189,7 @@ void Inspector::inspect_images() {
   layout_.channels = shape_[found_.channels_last ? 3 : 1];
   layout_.height = shape_[spatial];
   layout_.width = shape_[spatial + 1];
+  if (side_ > 0) check_copies();
   for (const std::int64_t side : schema::level_sides(layout_.height, layout_.width))
     if (hdf5_->contains(schema::level_name(side))) layout_.levels.push_back(side);
   if (array.storage == Hdf5Array::Storage::chunked && !own_format_) {

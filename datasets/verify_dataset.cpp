@@ -19,7 +19,7 @@ void check_values(const ImageDataset& dataset, const DatasetFile& file, std::int
   if (bad < 0) return;
   const std::int64_t byte = block * file.layout().images.block_bytes + bad * size_of(dataset.type());
   fail(ExitCode::dataset, "{}: {}: image {} holds {}; expected numbers in [{}, {}]", file.layout().path,
-       dataset.images_name(), byte / dataset.image_bytes(), values.value(bytes, bad), dataset.low(),
+       file.layout().name, byte / dataset.image_bytes(), values.value(bytes, bad), dataset.low(),
        dataset.high());
 }
 

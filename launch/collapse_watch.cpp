@@ -11,8 +11,11 @@ constexpr std::int64_t looked_at = 32;
 
 /// Root mean square over the values of two images, on average over all pairs.
 double mean_distance(const at::Tensor& images) {
-  const at::Tensor flat = images.to(at::kDouble).flatten(1);
-  return (at::pdist(flat).mean() / std::sqrt(static_cast<double>(flat.size(1)))).item<double>();
+  const std::int64_t count = images.size(0);
+  double sum = 0;
+  for (std::int64_t i = 0; i < count; ++i)
+    for (std::int64_t j = 0; j < i; ++j) sum += (images[i] - images[j]).square().mean().sqrt().item<double>();
+  return sum / static_cast<double>(count * (count - 1) / 2);
 }
 
 double real_distance(const ImageDataset& dataset) {
@@ -30,9 +33,9 @@ CollapseWatch::CollapseWatch(Process& process, const RunOptions& options, const 
     real_distance_ = real_distance(dataset);
     if (!(real_distance_ > 0))
       fail(ExitCode::dataset,
-           "collapse.action = {}: the first images of the dataset are all alike, so samples cannot be held "
-           "against "
-           "them: leave collapse.action = none",
+           "collapse.action = {}: samples are held against images of the dataset, of which it takes two that "
+           "differ: "
+           "leave collapse.action = none",
            options.train.collapse_action);
   });
 }
@@ -75,12 +78,10 @@ Figures CollapseWatch::top_singular_values(Method& method) {
 Figures CollapseWatch::look(Method& method, std::int64_t step, const Figures& figures) {
   process_.note("looking for collapse");
   spread_ = spread_of(method);
-  if (spread_ >= options_.train.collapse_least_spread) {
-    sound_step_ = step;
-    low_looks_ = 0;
-  } else if (sound_step_ >= 0) {
-    ++low_looks_;
-  }
+  if (spread_ >= options_.train.collapse_least_spread)
+    memory_ = {step, 0};
+  else if (memory_.sound_step >= 0)
+    ++memory_.low_looks;
   Figures seen{{"spread", spread_}};
   const std::map<std::string, double> known(figures.begin(), figures.end());
   if (known.contains("real_logit") && known.contains("fake_logit"))
@@ -90,14 +91,14 @@ Figures CollapseWatch::look(Method& method, std::int64_t step, const Figures& fi
 }
 
 void CollapseWatch::judge(std::int64_t step) {
-  if (low_looks_ < options_.train.collapse_patience) return;
+  if (memory_.low_looks < options_.train.collapse_patience) return;
   const std::string text = fmt::format(
       "the generator has collapsed: at step {} two samples are {:.2g} times as far apart as two real images "
       "(collapse.least_spread = {}); at step {} they were far enough",
-      step, spread_, options_.train.collapse_least_spread, sound_step_);
-  low_looks_ = 0;
+      step, spread_, options_.train.collapse_least_spread, memory_.sound_step);
+  memory_.low_looks = 0;
   if (options_.train.collapse_action != "warn")
-    throw Collapsed(text + ". Lower the learning rates, or add a gradient penalty", sound_step_,
+    throw Collapsed(text + ". Lower the learning rates, or add a gradient penalty", memory_.sound_step,
                     process_.is_root());
   if (process_.is_root()) print_error("warning: " + text);
 }

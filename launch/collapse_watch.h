@@ -3,15 +3,16 @@
 #include "datasets/image_dataset.h"
 #include "launch/process.h"
 #include "launch/recipe.h"
+#include "launch/snapshot.h"
 
 namespace ganymede {
 
-/// What AgreedError(diverged) a collapsed run throws.
+/// The AgreedError(diverged) of a run that has collapsed.
 class Collapsed : public AgreedError {
  public:
   Collapsed(const std::string& message, std::int64_t sound_step, bool is_mine)
       : AgreedError(ExitCode::diverged, message, is_mine), sound_step_(sound_step) {}
-  /// The last step whose samples were found to differ enough.
+  /// CollapseMemory's.
   std::int64_t sound_step() const { return sound_step_; }
 
  private:
@@ -29,6 +30,9 @@ class CollapseWatch {
   /// Reads the dataset's images. Collective.
   CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset);
 
+  /// What looks found up to now; a run that goes on gives it back.
+  const CollapseMemory& memory() const { return memory_; }
+  void remember(const CollapseMemory& memory) { memory_ = memory; }
   bool is_due(std::int64_t step) const;
   /// "spread", "logit_gap" (D's mean logit of real images less that of fakes, where `figures` has both), and
   /// "top_singular/<player>/<layer>" for each weight of two dimensions or more: figures for the log. Collective.
@@ -45,8 +49,7 @@ class CollapseWatch {
   std::unique_ptr<Communicator> ranks_;
   double real_distance_ = 0;  ///< rank 0's
   double spread_ = 0;
-  std::int64_t sound_step_ = -1;
-  std::int64_t low_looks_ = 0;
+  CollapseMemory memory_;
 };
 
 }  // namespace ganymede

@@ -39,7 +39,7 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
   for (const CollectiveCost& cost : method->costs_per_step(world_size))
     text += fmt::format("  {:<28} {:>6} all-reduces of {} in all\n", cost.what, cost.count,
                         byte_text(cost.bytes));
-  text += "  and one of under 100 bytes for losses and requests to stop\n";
+  text += "  and one of under 200 bytes for losses and requests to stop\n";
   return text;
 }
 

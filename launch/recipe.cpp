@@ -29,6 +29,9 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.deterministic", deterministic, "the same bits in each run on GPUs too, at some speed",
              OnResume::free);
   schema.add("train.bucket_mib", bucket_mib, "MiB", {0.001, 4096}, "least size of a gradient bucket");
+  schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
+             "that a run which diverges goes back to its newest checkpoint, with other random numbers",
+             OnResume::free);
   schema.add("data.flip", flip, "mirror each image with probability 1/2");
   schema.add("checkpoint.every", checkpoint_every, "steps", {0, many}, "between checkpoints, 0 for never",
              OnResume::free);
@@ -39,9 +42,6 @@ void TrainOptions::describe(OptionSchema& schema) {
              OnResume::free);
   schema.add("sample.count", sample_count, "images", {1, 4096}, "images of a sample grid", OnResume::free);
   schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
-  schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
-             "that a run which diverges goes back to its newest checkpoint, with other random numbers",
-             OnResume::free);
   schema.add("collapse.action", collapse_action, {"none", "warn", "stop", "rollback"},
              "where a generator draws the same image over and over; rollback counts among train.rollbacks",
              OnResume::free);

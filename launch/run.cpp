@@ -60,28 +60,35 @@ Run::Run(Process& process, const RunRequest& request)
 
 ExitCode Run::go() {
   while (true) {
-    try {
-      return go_on();
-    } catch (const AgreedError& error) {
-      if (error.code() != ExitCode::diverged || !roll_back(error)) throw;
-    }
+    const auto outcome = go_on();
+    if (const auto* code = std::get_if<ExitCode>(&outcome)) return *code;
+    const Setback& setback = std::get<Setback>(outcome);
+    if (!roll_back(setback)) throw setback.error;
   }
 }
 
-bool Run::roll_back(const AgreedError& error) {
+std::optional<SoundCheckpoint> Run::way_back(std::int64_t last_step) {
+  try {
+    if (auto own = newest_checkpoint(process_, request_.out, last_step)) return own;
+  } catch (const AgreedError& error) {
+    if (error.code() != ExitCode::checkpoint) throw;
+  }
+  return checkpoint_ && checkpoint_->manifest.step <= last_step ? checkpoint_ : std::nullopt;
+}
+
+bool Run::roll_back(const Setback& setback) {
   if (rollbacks_ == options_.train.rollbacks) return false;
-  const auto* collapsed = dynamic_cast<const Collapsed*>(&error);
-  if (collapsed && options_.train.collapse_action == "stop") return false;
-  auto sound = collapsed ? newest_checkpoint(process_, request_.out, collapsed->sound_step())
-                         : newest_checkpoint(process_, request_.out);
+  if (setback.collapsed && options_.train.collapse_action == "stop") return false;
+  auto sound = way_back(setback.last_step);
   if (!sound) return false;
   checkpoint_ = std::move(sound);
-  if (collapsed) forget_later_checkpoints();
+  if (setback.collapsed) forget_later_checkpoints();
   ++rollbacks_;
   ++reseed_;
   if (process_.is_root())
     print_error(fmt::format("warning: {}: going back to step {} with other random numbers ({} of {} times)",
-                            error.what(), checkpoint_->manifest.step, rollbacks_, options_.train.rollbacks));
+                            setback.error.what(), checkpoint_->manifest.step, rollbacks_,
+                            options_.train.rollbacks));
   return true;
 }
 
@@ -90,11 +97,12 @@ void Run::forget_later_checkpoints() {
   CheckpointStore store(request_.out / "checkpoints", options_.train.checkpoint_keep);
   store.protect(last_best_step(process_, request_.out, step));
   process_.together([&] {
-    if (process_.is_root()) store.retain(step);
+    if (process_.is_root() && checkpoint_->path.parent_path() == request_.out / "checkpoints")
+      store.retain(step);
   });
 }
 
-ExitCode Run::go_on() {
+std::variant<ExitCode, Run::Setback> Run::go_on() {
   const auto gradients = process_.group("gradients");
   const auto batch_norm = process_.group("batch norm");
   RunProgress start = checkpoint_ ? progress_of(checkpoint_->manifest) : RunProgress{};
@@ -126,7 +134,18 @@ ExitCode Run::go_on() {
                    request_.out,
                    {gradients.get(), batch_norm.get()},
                    levels_});
-  const ExitCode code = trainer.run(start);
+  // Told once all of this has been left in order: an exception that passes through would abort NCCL's communicators.
+  std::optional<Setback> setback;
+  ExitCode code{};
+  try {
+    code = trainer.run(start);
+  } catch (const Collapsed& error) {
+    setback = {error, std::min(error.sound_step(), trainer.saved_step()), true};
+  } catch (const AgreedError& error) {
+    if (error.code() != ExitCode::diverged) throw;
+    setback = {error, trainer.saved_step(), false};
+  }
+  if (setback) return *setback;
   if (process_.is_root())
     fmt::print("{}: {}\n", code == ExitCode::stopped ? "stopped on request after saving" : "done",
                request_.out.string());

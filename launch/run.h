@@ -1,5 +1,7 @@
 #pragma once
 
+#include <variant>
+
 #include "launch/collapse_watch.h"
 #include "launch/snapshot.h"
 
@@ -10,7 +12,7 @@ struct RunRequest {
   RunOptions& options;
   std::filesystem::path out;
   std::vector<std::filesystem::path> data;
-  std::string resume = "auto";  ///< find_start()'s choice
+  std::string resume = "auto";            ///< find_start()'s choice
   std::vector<std::string> allowed = {};  ///< check_same_run()'s
   std::string init_from = {};             ///< init_from()'s path; none: begin with new weights
 };
@@ -25,10 +27,19 @@ class Run {
   ExitCode go();
 
  private:
-  ExitCode go_on();
+  /// Why a course ended that may be tried again, and the step of a checkpoint that it can go back to at most.
+  struct Setback {
+    AgreedError error;
+    std::int64_t last_step;
+    bool collapsed;
+  };
+  /// To the run's end, or a setback.
+  std::variant<ExitCode, Setback> go_on();
   void tell_start(const RunProgress& start, const Method& method);
   /// Whether it can be tried again, from `checkpoint_`.
-  bool roll_back(const AgreedError& error);
+  bool roll_back(const Setback& setback);
+  /// The newest sound checkpoint of this run up to there, else that which the last course began with. Collective.
+  std::optional<SoundCheckpoint> way_back(std::int64_t last_step);
   /// They hold what has collapsed: another start must not go on with it. Collective.
   void forget_later_checkpoints();
 

@@ -28,6 +28,7 @@ void Snapshots::protect_saved(std::int64_t step) {
 void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json header) {
   header["position"] = progress.position;
   header["reseed"] = progress.reseed;
+  header["collapse"] = {progress.collapse.sound_step, progress.collapse.low_looks};
   header["ranks"] = process_.size();
   header["threads"] = at::get_num_threads();
   for (const Player* player : method.players()) {
@@ -164,9 +165,20 @@ void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint
   }
 }
 
+namespace {
+
+/// Nothing in checkpoints from before there was a watch.
+CollapseMemory collapse_of(const nlohmann::json& header) {
+  const auto found = header.find("collapse");
+  if (found == header.end() || found->size() != 2) return {};
+  return {found->at(0).get<std::int64_t>(), found->at(1).get<std::int64_t>()};
+}
+
+}  // namespace
+
 RunProgress progress_of(const Manifest& manifest) {
   return {manifest.step, manifest.header.at("position").get<std::int64_t>(),
-          manifest.header.at("reseed").get<std::uint64_t>()};
+          manifest.header.at("reseed").get<std::uint64_t>(), collapse_of(manifest.header)};
 }
 
 }  // namespace ganymede

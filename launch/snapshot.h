@@ -6,11 +6,18 @@
 
 namespace ganymede {
 
+/// What CollapseWatch remembers.
+struct CollapseMemory {
+  std::int64_t sound_step = -1;  ///< the last step whose samples were found to differ enough; -1: none yet
+  std::int64_t low_looks = 0;    ///< looks since that found them too much alike
+};
+
 /// Where a run stands, beside its tensors.
 struct RunProgress {
   std::int64_t step = 0;      ///< steps done
   std::int64_t position = 0;  ///< real images taken from the order of samples
   std::uint64_t reseed = 0;
+  CollapseMemory collapse = {};
 };
 
 /// Saves and loads checkpoints of a method, all ranks together.
@@ -21,7 +28,9 @@ class Snapshots {
 
   /// Keeps this step's checkpoint beyond the newest ones: the best.
   void protect(std::optional<std::int64_t> step) { store_.protect(step); }
-  /// The same of the step that was saved last, and removes the best before it. Collective.
+  /// And the newest at or before this one: what a run that collapses goes back to.
+  void fall_back_to(std::optional<std::int64_t> step) { store_.fall_back_to(step); }
+  /// Keeps the step that was saved last, and removes the best before it. Collective.
   void protect_saved(std::int64_t step);
 
   /// Writes a checkpoint: every rank its shard, rank 0 the manifest. `header` is kept beside the progress.

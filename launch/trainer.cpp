@@ -15,21 +15,6 @@
 
 namespace ganymede {
 
-namespace {
-
-/// Foreign files may call anything by a copy's name.
-void check_copies(const ImageDataset& copies, const ImageDataset& dataset) {
-  if (copies.size() == dataset.size() && copies.channels() == dataset.channels() &&
-      copies.type() == dataset.type())
-    return;
-  fail(ExitCode::dataset, "{}: {} holds {} images with {} channels, {}; expected {} with {}, {}, as in {}",
-       copies.files().front().layout().path, copies.images_name(), copies.size(), copies.channels(),
-       name_of(copies.type()), dataset.size(), dataset.channels(), name_of(dataset.type()),
-       dataset.images_name());
-}
-
-}  // namespace
-
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
       stages_(setting.options.method->stages(setting.options.train.batch)),
@@ -159,8 +144,8 @@ ExitCode Trainer::run(const RunProgress& start) {
   snapshots_.protect(scores_ ? scores_->go_on_from(progress_.step)
                              : last_best_step(process, setting_.out, progress_.step));
   if (scores_ && scores_->is_due(progress_.step, total)) score();
-  // What it goes on from is held to be as it was: from now on a collapse shows.
-  if (collapse_ && progress_.step > 0) collapse_->look(method, progress_.step, figures_);
+  if (collapse_) collapse_->remember(progress_.collapse);
+  keep_way_back();
   bool stop = false;
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
@@ -184,6 +169,7 @@ ExitCode Trainer::run(const RunProgress& start) {
         figures_.push_back(std::move(figure));
     if (looks || progress_.step % options.log_every == 0 || progress_.step == total || stop) report(total);
     if (looks) collapse_->judge(progress_.step);
+    if (looks) keep_way_back();
     const bool grid_due =
         options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
     if (grid_due && !stop) write_samples();
@@ -208,7 +194,6 @@ void Trainer::open_feed() {
     process.together([&] {
       level_.emplace(
           ImageDataset::attach(copies->second, ImageDataset::default_cache(process.world().local_size())));
-      check_copies(*level_, setting_.dataset);
     });
   const LoaderOptions loading{
       .micro_batch = stage().batch / options.accumulate,
@@ -223,6 +208,12 @@ void Trainer::open_feed() {
       .dtype = options.dtype(),
       .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8};
   feed_ = std::make_unique<Feed>(level_ ? *level_ : setting_.dataset, loading, process.device());
+}
+
+void Trainer::keep_way_back() {
+  if (!collapse_) return;
+  progress_.collapse = collapse_->memory();
+  if (progress_.collapse.sound_step >= 0) snapshots_.fall_back_to(progress_.collapse.sound_step);
 }
 
 void Trainer::move_on() {
@@ -245,7 +236,9 @@ void Trainer::open_log() {
 void Trainer::report(std::int64_t total) {
   if (!log_) return;
   std::string text;
-  for (const auto& [name, value] : figures_) text += fmt::format("{} {:.4g}  ", name, value);
+  for (const auto& [name, value] : figures_)
+    if (name.find('/') == name.npos)
+      text += fmt::format("{} {:.4g}  ", name, value);  // not those of each layer
   if (scores_) text += scores_->text();
   line_.advance(progress_.step, total);
   const double images_per_second = line_.rate() * static_cast<double>(images_per_step());

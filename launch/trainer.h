@@ -35,6 +35,8 @@ class Trainer {
   /// and the run saved. Collective. Throws AgreedError(diverged) when a figure is no longer finite, Collapsed as
   /// collapse.action says.
   ExitCode run(const RunProgress& start);
+  /// The newest checkpoint of this course: where it began, or saved since; -1 for none.
+  std::int64_t saved_step() const { return saved_step_; }
 
  private:
   struct Agreed {
@@ -65,6 +67,8 @@ class Trainer {
   void note(std::string_view activity);
   /// Batches as the present stage wants them, from where the run stands. Collective.
   void open_feed();
+  /// What the watch has seen goes into checkpoints, and says which of them must stay.
+  void keep_way_back();
   /// After a step: the images that it has seen, and what comes with them.
   void move_on();
   const Stage& stage() const { return stages_[stage_at(stages_, progress_.position)]; }

@@ -86,8 +86,8 @@ class Method {
   virtual std::int64_t batches_per_step() const = 0;
   /// The collectives of one step on so many ranks, exactly; what comes every few steps only, spread over them.
   virtual std::vector<CollectiveCost> costs_per_step(int ranks) const = 0;
-  /// Before the first step, and after each that has brought the run to `position` real images: here networks grow,
-  /// and players() may become others. Collective.
+  /// After each step, which has brought the run to `position` real images: here networks grow, and players() may become
+  /// others. Collective.
   virtual void move_to(std::int64_t /*position*/) {}
   /// Makes weights and averages for step 0, the same on every rank that calls it. No collective.
   virtual void initialise() = 0;

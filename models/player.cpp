@@ -164,31 +164,33 @@ void Player::undo_if_skipped(const at::Tensor& state, const at::Tensor& before) 
   if (scale_) state.copy_(at::where(scale_->is_skipped(), before, state));
 }
 
-void Player::judge_gradients() {
+at::Tensor Player::judge_gradients(bool follow) {
   const at::Tensor norm = gradient_.norm();
-  if (!scale_) {
-    gradient_norm_ = norm;
-    return;
-  }
-  const at::Tensor finite = norm.isfinite(), hopeless = scale_->scale().le(LossScale::least);
   const at::Tensor before = gradient_norm_.defined() ? gradient_norm_ : at::zeros_like(norm);
-  gradient_norm_ = at::where(finite.logical_or(hopeless), norm, before);
-  scale_->follow(finite);
+  at::Tensor told = norm;
+  if (scale_) {
+    const at::Tensor finite = norm.isfinite(), hopeless = scale_->scale().le(LossScale::least);
+    told = at::where(finite.logical_or(hopeless), norm, before);
+    scale_->follow(finite);
+  }
+  // Of a regulariser's own update nothing is told but that it failed.
+  gradient_norm_ = follow ? told : at::where(told.isfinite(), before, told);
+  return told;
 }
 
 void Player::update(bool follow) {
   const at::NoGradGuard no_grad;
   ++updates_;
-  judge_gradients();
+  const at::Tensor norm = judge_gradients(follow);
   // Without a first moment, and so late that its bias is gone, a step of Adam is one of RMSProp.
   const std::int64_t t = options_.optimizer == "rmsprop" ? std::int64_t{1} << 62 : updates_;
   AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, t, 1};
   if (options_.clip > 0) {
     // The host does not wait for a GPU's norm.
     if (!gradient_.is_cpu())
-      gradient_.mul_((options_.clip / gradient_norm_).clamp_max(1));
-    else if (gradient_norm() > options_.clip)
-      step.gradient_scale = options_.clip / gradient_norm();
+      gradient_.mul_((options_.clip / norm).clamp_max(1));
+    else if (const double length = norm.item<double>(); length > options_.clip)
+      step.gradient_scale = options_.clip / length;
   }
   std::vector<EmaTarget> averages;
   if (has_average() && follow) {
@@ -221,12 +223,17 @@ void Player::take_over(const Player& before) {
   std::erase_if(theirs, is_moment);
   copy_common(theirs, state());
   gradient_norm_ = before.gradient_norm_;
+  count_from_zero();
+}
+
+void Player::count_from_zero() {
+  updates_ = scale_ ? scale_->skipped().item<std::int64_t>() : 0;
 }
 
 void Player::reset_optimizer() {
   for (const at::Tensor& moments : {m_, v_})
     if (moments.defined()) moments.zero_();
-  updates_ = 0;
+  count_from_zero();
 }
 
 void Player::reset_average() {

@@ -115,8 +115,10 @@ class Player {
   double gradient_norm() const { return gradient_norm_.defined() ? gradient_norm_.item<double>() : 0; }
 
  private:
-  /// The gradient's norm, and what the loss scale makes of it.
-  void judge_gradients();
+  /// The next update is the first: those that the loss scale has skipped are no part of Adam's t.
+  void count_from_zero();
+  /// The gradient's norm, and what the loss scale makes of it. Returns what to clip by.
+  at::Tensor judge_gradients(bool follow);
 
   std::string name_;
   std::shared_ptr<torch::nn::Module> network_;

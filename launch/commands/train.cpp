@@ -79,7 +79,8 @@ void check_allowed(const std::string& allow, std::vector<std::string> known) {
 
 /// The options decide which options there are: what chooses method and networks is read first.
 Request read_request(std::span<const std::string> arguments) {
-  const std::string choices[] = {"train.method", "gan.network", "diffusion.network", "diffusion.process"};
+  const std::string choices[] = {"train.method",  "gan.network",       "gan.loss",
+                                 "gan.auxiliary", "diffusion.network", "diffusion.process"};
   const CommandLine first = parse_command_line(arguments, flags, choices, /*lenient=*/true);
   Settings recipe;
   if (first.has("recipe")) recipe = read_recipe(recipe_path(first.value("recipe")));
@@ -144,6 +145,14 @@ int train_command(std::span<const std::string> arguments) {
       if (process.is_root()) fmt::print("{}", dry_run_text(*request.options, process.size()));
       return ExitCode::done;
     }
+    process.together([&] {
+      if (request.line.has("init-from") &&
+          request.options->method->stages(request.options->train.batch).size() > 1)
+        fail(ExitCode::options,
+             "--init-from begins with the layers that are there, and where networks grow most are not: set "
+             "growth.from "
+             "= 0, or --resume a checkpoint");
+    });
     process.together([&] { request.line.required("out", "the folder that the run is to write"); });
     process.together([&] { request.line.required("data", "the dataset's HDF5 file or files"); });
     return Run(process, run_request(request)).go();

@@ -70,7 +70,7 @@ const std::vector<Flag> flag_table{
     {"layers", "A-B", "layers that follow the column's styles, from 0 [0-3]"},
 };
 
-/// "classes, film and mixing"
+/// "classes, film, mixing"
 std::string pictures_that_take(std::string_view flag) {
   std::vector<std::string_view> names;
   for (const PictureKind& picture : picture_table)
@@ -98,7 +98,7 @@ void read_layers(const std::string& text, PictureOptions& options) {
   OptionSchema schema;
   schema.add("--layers", ends, "", {0, 1000}, "");
   schema.apply({{"--layers", {list, "command line"}}});
-  if (ends.size() > 2 || ends.front() > ends.back())
+  if (ends.empty() || ends.size() > 2 || ends.front() > ends.back())
     fail(ExitCode::options, "--layers {}: write the first and the last, 4-7", text);
   options.first_layer = ends.front();
   options.last_layer = ends.back();

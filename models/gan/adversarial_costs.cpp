@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "models/gan/adversarial.h"
 
 namespace ganymede {
@@ -7,19 +9,31 @@ namespace {
 /// How often a step runs a network in training.
 struct Passes {
   std::int64_t forwards = 0, backwards = 0;
-  std::int64_t penalties = 0;  ///< forward, its gradient, and the gradient of that
+  double penalties =
+      0;  ///< forward, its gradient, and the gradient of that; less than one where they are lazy
 };
 
-void add(CollectiveCost& cost, const Exchange& exchange, const Passes& passes, std::int64_t size) {
+/// Of which what comes every few steps only is a fraction.
+struct Spread {
+  double count = 0, bytes = 0;
+
+  CollectiveCost cost(const std::string& what) const {
+    return {what, std::llround(count), std::llround(bytes)};
+  }
+};
+
+void add(Spread& cost, const Exchange& exchange, const Passes& passes, std::int64_t size) {
   // The gradient's own backward passes through what it sent, and through the forward. (The counted DCGAN's last batch
   // norm is spared that: what follows is linear. It sends one all-reduce less.)
-  const std::int64_t exact = passes.forwards + passes.penalties * (exchange.made_again ? 2 : 1);
-  const std::int64_t rounded =
-      exchange.backward ? passes.backwards + passes.penalties * (exchange.made_again ? 4 : 3) : 0;
+  const double exact =
+      static_cast<double>(passes.forwards) + passes.penalties * (exchange.made_again ? 2 : 1);
+  const double rounded = exchange.backward ? static_cast<double>(passes.backwards) +
+                                                 passes.penalties * (exchange.made_again ? 4 : 3)
+                                           : 0;
+  const double rounded_size = static_cast<double>(size);
   cost.count += exact + rounded;
-  cost.bytes +=
-      exchange.numbers *
-      (exact * (exchange.rounded ? size : static_cast<std::int64_t>(sizeof(double))) + rounded * size);
+  cost.bytes += static_cast<double>(exchange.numbers) *
+                (exact * (exchange.rounded ? rounded_size : sizeof(double)) + rounded * rounded_size);
 }
 
 }  // namespace
@@ -49,31 +63,35 @@ CollectiveCost AdversarialMethod::mixing_cost(int ranks) const {
   const std::int64_t d = context_.accumulate * options_.d_steps, g = context_.accumulate;
   // D's updates run G forward, G's own forward and backward.
   const std::int64_t own = g * (1 + of(consistency.zcr_g > 0));
-  const std::int64_t paths = options_.path_length.wanted() ? g / options_.path_length.every : 0;
+  const auto every = [](bool wanted, std::int64_t micro_batches, std::int64_t period) {
+    return wanted ? static_cast<double>(micro_batches) / static_cast<double>(period) : 0;
+  };
+  const double paths = every(options_.path_length.wanted(), g, options_.path_length.every);
   const Passes generator{d * (1 + of(consistency.zcr_d > 0)) + own, own, paths};
   // D judges real images and fakes apart.
   const std::int64_t judged =
       d * (2 + of(consistency.cr_real > 0) + of(consistency.cr_fake > 0) + of(consistency.zcr_d > 0)) + g;
   const Passes discriminator{judged + g * of(generator_sees_real()), judged,
-                             options_.penalty.weight > 0 ? d / options_.penalty.every : 0};
-  CollectiveCost cost{"batch norm", 0, 0};
+                             every(options_.penalty.weight > 0, d, options_.penalty.every)};
+  Spread cost;
   const GroupLayout layout{0, context_.micro_batch(), group()};
   const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
   for (const Exchange& exchange : generator_->exchanges(layout, ranks)) add(cost, exchange, generator, size);
   for (const Exchange& exchange : discriminator_->exchanges(layout, ranks))
     add(cost, exchange, discriminator, size);
-  return cost;
+  return cost.cost("batch norm");
 }
 
 CollectiveCost AdversarialMethod::logits_cost() const {
   const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
   const std::int64_t features = networks_.feature_size();
   const GanLossNeeds needs = loss_.needs();
-  CollectiveCost cost{"logits", 0, 0};
-  const auto add = [&](bool wanted, std::int64_t count, std::int64_t bytes) {
+  Spread cost;
+  const auto add = [&](bool wanted, std::int64_t count, std::int64_t bytes, std::int64_t every = 1) {
     if (!wanted) return;
-    cost.count += count;
-    cost.bytes += count * bytes;
+    const double often = static_cast<double>(count) / static_cast<double>(every);
+    cost.count += often;
+    cost.bytes += often * static_cast<double>(bytes);
   };
   // Forward and backward.
   add(needs.means, 2 * context_.accumulate * (options_.d_steps + 1), 2 * size);
@@ -82,9 +100,9 @@ CollectiveCost AdversarialMethod::logits_cost() const {
   add(options_.top_k.wanted(), context_.accumulate, context_.micro_batch() * size);
   add(lecam_.wanted() || loss_state_.defined() || options_.ada.adapts(), options_.d_steps,
       3 * static_cast<std::int64_t>(sizeof(double)));
-  add(options_.path_length.wanted(), 1 / options_.path_length.every,
-      static_cast<std::int64_t>(sizeof(double)));
-  return cost;
+  add(options_.path_length.wanted(), 1, static_cast<std::int64_t>(sizeof(double)),
+      options_.path_length.every);
+  return cost.cost("logits");
 }
 
 }  // namespace ganymede

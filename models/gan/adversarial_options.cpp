@@ -61,6 +61,12 @@ void AdversarialOptions::check_regularisers(const GanLossNeeds& needs, const Gan
          "ada.target with gan.loss = {}: its logits are errors, which all have one sign. Set ada.target = 0 "
          "and ada.p",
          loss);
+  if (ada.adapts() && needs.relative)
+    fail(ExitCode::options,
+         "ada.target with gan.loss = {}: only differences of its logits count, and ada.target is of their "
+         "signs. Set "
+         "ada.target = 0 and ada.p",
+         loss);
   if (penalty.apart && penalty.kind != "r1")
     fail(
         ExitCode::options,

@@ -37,7 +37,8 @@ class AdversarialRecipe final : public MethodRecipe {
     networks_->check_batch(micro_batch);
     check_growth();
     loss_->check();
-    options_.check(loss_->needs(), *networks_, micro_batch);
+    options_.check(loss_->needs(), growth_.wanted() ? *networks_->grown_to(growth_.from) : *networks_,
+                   micro_batch);
     check_auxiliary();
   }
 
@@ -86,13 +87,18 @@ class AdversarialRecipe final : public MethodRecipe {
   void check_growth() const {
     growth_.check(networks_->images().height);
     if (!growth_.wanted()) return;
+    if (options_.historical_average > 0)
+      fail(ExitCode::options,
+           "gan.historical_average counts updates, which begin anew at each resolution: leave it out where "
+           "growth.from "
+           "is set");
     for (const auto& [section, player] :
          {std::pair{"generator", &options_.generator}, {"discriminator", &options_.discriminator}})
-      if (player->decay != "constant" || player->ema_start > 0)
+      if (player->decay != "constant" || player->ema_start > 0 || player->warmup > 0)
         fail(ExitCode::options,
-             "{0}.decay and {0}.ema_start count updates, which begin anew at each resolution: leave them as "
-             "they are "
-             "where growth.from is set, and give growth.lr",
+             "{0}.decay, {0}.ema_start and {0}.warmup count updates, which begin anew at each resolution: "
+             "leave them as "
+             "they are where growth.from is set, and give growth.lr",
              section);
   }
   bool grows() const { return networks_->grown_to(4) != nullptr; }

@@ -30,6 +30,7 @@ struct GanLossNeeds {
   bool means = false;               ///< it calls GanLogits::means() once in either update
   bool autoencoder = false;         ///< logits that are minus an autoencoder's error
   bool probabilities = false;       ///< sigma(logit) is the probability that D gives an image of being real
+  bool relative = false;            ///< only differences of logits count: their signs say nothing
   bool features = false;            ///< it calls gather_rows() for the fakes' features once in G's update
 };
 

@@ -64,7 +64,7 @@ class GanNetworks {
   /// F, where D leaves features [N, F] in ForwardContext::features; 0 where it does not.
   virtual std::int64_t feature_size() const { return 0; }
   /// Of networks that grow: the same as they are at a resolution, before which its layers are not there. Null for all
-  /// others.
+  /// others. Throws Error(options) where their options fix a stage.
   virtual std::unique_ptr<GanNetworks> grown_to(std::int64_t /*resolution*/) const { return nullptr; }
   /// Whether D is an autoencoder, whose logit of an image is minus its reconstruction error.
   virtual bool autoencodes() const { return false; }

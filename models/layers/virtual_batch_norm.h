@@ -19,7 +19,7 @@ class ReferenceBatch final : public torch::nn::Module {
   at::Tensor z_;
 };
 
-/// Virtual batch normalisation (Salimans et al., arXiv 1606.03498, section 3.4): an image is normalised by statistics
+/// Virtual batch normalisation (Salimans et al., arXiv 1606.03498, section 3.5): an image is normalised by statistics
 /// of the reference batch and of itself, so that it does not depend on the other images of its batch:
 ///
 ///     y = activation((x - mean) / sqrt(variance + eps) * weight + bias)

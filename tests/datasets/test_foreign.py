@@ -187,7 +187,7 @@ def test_names_a_damaged_chunk(tmp_path, filters, said):
         file.write(bytes([byte ^ 0x10]))
     for command, more in (("read",), ()), (("load",), (1 << 20,)):
         message = refusal(path, command, *more)
-        assert "/images: chunk 3 (images 30 to 39)" in message and said in message
+        assert "/imgs: chunk 3 (images 30 to 39)" in message and said in message
     result = subprocess.run([PROGRAM, "dataset", "verify", path], capture_output=True, text=True, timeout=60)
     assert result.returncode == 3 and "chunk 3 (images 30 to 39)" in result.stderr
 

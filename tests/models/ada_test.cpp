@@ -110,7 +110,7 @@ TEST(Ada, AppliesEachOperationWithItsProbability) {
   // Mirrored, by half of those chosen; turned, by three quarters; moved but where both moves round to none.
   EXPECT_NEAR(moved({.blitting = true}), 1 - (1 - 0.15) * (1 - 0.225) * (1 - 0.3 * (1 - 1.0 / 64)), 0.04);
   EXPECT_NEAR(moved({.geometry = true}), 1 - std::pow(0.7, 4), 0.04);
-  const at::Tensor c = ada_colors({.color = true}, p, draws);
+  const at::Tensor c = ada_colors(p, draws);
   const at::Tensor linear = c.narrow(2, 0, 3) - identity;
   EXPECT_NEAR(share(linear.abs().amax({1, 2}).gt(1e-12)), 1 - 0.85 * std::pow(0.7, 3), 0.04);
   EXPECT_NEAR(share(c.select(2, 3).abs().amax(1).gt(1e-12)), 0.3, 0.04);
@@ -119,7 +119,7 @@ TEST(Ada, AppliesEachOperationWithItsProbability) {
 // Hue, saturation leave greys; contrast and brightness scale and move them, the flip of luma negates.
 TEST(Ada, ColoursKeepGreysGrey) {
   const AdaDraws draws = ada_draws(ada_source(0, 500), "real");
-  const at::Tensor c = ada_colors({.color = true}, at::scalar_tensor(1.0, at::kDouble), draws);
+  const at::Tensor c = ada_colors(at::scalar_tensor(1.0, at::kDouble), draws);
   const at::Tensor white = c.sum(2);
   EXPECT_LT(furthest_apart(white, white.select(1, 0).unsqueeze(1).expand({-1, 3})), 1e-12);
 }

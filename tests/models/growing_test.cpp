@@ -151,6 +151,20 @@ TEST(Growing, KeepsWeightsAndBeginsMomentsAnew) {
   EXPECT_EQ(largest_moment(), 0);
 }
 
+TEST(Growing, OutlivesSkippedUpdates) {
+  SmallGanOptions options = growing();
+  options.dtype = at::kFloat;
+  options.activations = at::kHalf;
+  SmallGan run(options, world(), world());
+  for (Player* player : run.method().players())
+    for (const auto& [name, tensor] : player->state())
+      if (name.ends_with("/loss_scale/scale"))
+        at::Tensor(tensor).fill_(1e30);  // every gradient overflows at first
+  run.train(whole_run);
+  for (const auto& [name, tensor] : run.state())
+    EXPECT_TRUE(test::everywhere(tensor.isfinite().all().item<bool>())) << name;
+}
+
 TEST(Growing, FadesRealImagesInToo) {
   SmallGan run(growing(), world(), world());
   SmallGanOptions at_once = growing();
@@ -192,6 +206,10 @@ TEST(Growing, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses("growth.lr", "8:0", "above 0"));
   EXPECT_TRUE(refuses("generator.ema_start", "3", "ema_start"));
   EXPECT_TRUE(refuses("gan.network", "biggan", "growth"));
+  EXPECT_TRUE(refuses("progressive.alpha", "0.5", "progressive.alpha"));
+  EXPECT_TRUE(refuses("gan.historical_average", "0.1", "historical_average"));
+  EXPECT_TRUE(refuses("discriminator.warmup", "10", "warmup"));
+  EXPECT_TRUE(refuses("ada.geometry", "true", "ada"));
 }
 
 TEST(Stages, CountStepsToAPosition) {

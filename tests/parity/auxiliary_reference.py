@@ -16,7 +16,8 @@ from reference_layers import Layers, networks_of
 STEP = "train.batch=8 train.accumulate=1 gan.d_steps=1 generator.ema=0.9 generator.ema_start=0 perturb=0.1 updates=6"
 ARGUMENTS = {
     "dcgan": f"{STEP} dcgan.generator_channels=4 dcgan.discriminator_channels=4 dcgan.latent=15",
-    "progressive": f"{STEP} progressive.channel_base=64 progressive.most_channels=12 progressive.latent=15",
+    "progressive": f"{STEP} progressive.channel_base=64 progressive.most_channels=12 progressive.latent=15"
+                  " growth.from=0 gan.drift=0 gan.gradient_penalty_target=1",
 }
 
 

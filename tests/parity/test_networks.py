@@ -22,7 +22,8 @@ DEEP = ("gan.orthogonal=0 biggan_deep.generator_channels=4 biggan_deep.discrimin
 POINTS = ("fully_connected.image_channels=2 fully_connected.height=1 fully_connected.width=1 "
           "fully_connected.latent_distribution=normal fully_connected.output=linear "
           "fully_connected.generator_widths=16,15 fully_connected.discriminator_widths=14,13")
-PROGRESSIVE = "progressive.channel_base=64 progressive.most_channels=12 progressive.latent=10"
+PROGRESSIVE = "progressive.channel_base=64 progressive.most_channels=12 progressive.latent=10" \
+    " growth.from=0 gan.drift=0 gan.gradient_penalty_target=1"
 STYLE = ("stylegan2.noise=fixed stylegan2.channel_base=128 stylegan2.most_channels=12 stylegan2.latent=10 "
          "stylegan2.style=9 stylegan2.style_mixing=0")
 PLAIN = "ada.blitting=false ada.geometry=false ada.color=false"

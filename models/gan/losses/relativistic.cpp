@@ -4,7 +4,7 @@ namespace ganymede {
 namespace {
 
 class Relativistic final : public GanLoss {
-  GanLossNeeds needs() const override { return {.real_for_generator = true}; }
+  GanLossNeeds needs() const override { return {.real_for_generator = true, .relative = true}; }
   at::Tensor discriminator(const GanLogits& logits) const override {
     return -at::log_sigmoid(logits.real - logits.fake);
   }

@@ -4,7 +4,9 @@ namespace ganymede {
 namespace {
 
 class RelativisticAverage final : public GanLoss {
-  GanLossNeeds needs() const override { return {.real_for_generator = true, .means = true}; }
+  GanLossNeeds needs() const override {
+    return {.real_for_generator = true, .means = true, .relative = true};
+  }
   at::Tensor discriminator(const GanLogits& logits) const override {
     const at::Tensor means = logits.means();
     return part(logits.real - means[1], logits.fake - means[0]);

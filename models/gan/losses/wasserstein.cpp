@@ -4,6 +4,7 @@ namespace ganymede {
 namespace {
 
 class Wasserstein final : public GanLoss {
+  GanLossNeeds needs() const override { return {.relative = true}; }
   at::Tensor discriminator(const GanLogits& logits) const override { return logits.fake - logits.real; }
   at::Tensor generator(const GanLogits& logits) const override { return -logits.fake; }
 };

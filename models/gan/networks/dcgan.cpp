@@ -207,6 +207,7 @@ class Dcgan final : public GanNetworks {
     return {options_.generator_condition() > 0, options_.discriminator_condition() > 0};
   }
   std::string setting_for_plain_latent() const override {
+    if (options_.generator_norm == "virtual") return "dcgan.generator_norm = batch";  // its reference z is normal
     return options_.latent_distribution == "normal" ? "" : "dcgan.latent_distribution = normal";
   }
   ImageSpec images() const override {

@@ -189,8 +189,11 @@ class Progressive final : public GanNetworks {
   std::int64_t feature_size() const override { return options_.width(2); }
   std::unique_ptr<GanNetworks> grown_to(std::int64_t resolution) const override {
     auto networks = std::make_unique<Progressive>(*this);
+    if (options_.alpha < 1)
+      fail(ExitCode::options,
+           "progressive.alpha = {} is for networks at one stage: leave it where growth.from is set",
+           options_.alpha);
     networks->options_.stage = resolution;
-    networks->options_.alpha = 1;
     return networks;
   }
   GanConditioning conditioning() const override {

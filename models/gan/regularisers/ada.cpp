@@ -38,7 +38,7 @@ at::Tensor ada_augment(const AdaOptions& options, const at::Tensor& p, const at:
   at::Tensor x = images;
   if (options.blitting || options.geometry) x = warped(x, ada_geometry(options, p, draws, images.size(2)));
   if (!options.color) return x;
-  const at::Tensor colors = ada_colors(options, p, draws);
+  const at::Tensor colors = ada_colors(p, draws);
   const at::Tensor flat =
       at::matmul(colors.narrow(2, 0, 3), x.reshape({x.size(0), 3, -1})) + colors.narrow(2, 3, 1);
   return flat.view(images.sizes());

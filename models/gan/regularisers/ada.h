@@ -44,7 +44,7 @@ AdaDraws ada_draws(const ImageDraws& draws, const std::string& side);
 at::Tensor ada_geometry(const AdaOptions& options, const at::Tensor& p, const AdaDraws& draws,
                         std::int64_t side);
 /// The paper's C without its last row [N, 3, 4]: (r, g, b, 1) to (r, g, b).
-at::Tensor ada_colors(const AdaOptions& options, const at::Tensor& p, const AdaDraws& draws);
+at::Tensor ada_colors(const at::Tensor& p, const AdaDraws& draws);
 
 /// images [N, C, S, S] in [-1, 1], changed; differentiable to any order.
 at::Tensor ada_augment(const AdaOptions& options, const at::Tensor& p, const at::Tensor& images,

@@ -82,7 +82,7 @@ at::Tensor ada_geometry(const AdaOptions& options, const at::Tensor& p, const Ad
   return inverse;
 }
 
-at::Tensor ada_colors(const AdaOptions& /*options*/, const at::Tensor& p, const AdaDraws& draws) {
+at::Tensor ada_colors(const at::Tensor& p, const AdaDraws& draws) {
   const Choices choose(draws, p);
   const at::Tensor zero = at::zeros_like(choose.u(0)), one = at::ones_like(zero);
   const at::Tensor identity = at::eye(3, zero.options()).unsqueeze(0);
