@@ -95,17 +95,19 @@ std::int64_t RunOptions::total_steps(std::int64_t batches_per_step) const {
 }
 
 void RunOptions::check(int world_size) const {
-  for (const Stage& stage : method->stages(train.batch)) {
+  const std::vector<Stage> stages = method->stages(train.batch);
+  for (const Stage& stage : stages) {
+    const std::string batch =
+        fmt::format("{} = {}", stages.size() == 1 ? "train.batch" : "growth.batch", stage.batch);
     if (stage.batch % train.accumulate != 0)
-      fail(ExitCode::options, "train.accumulate = {} does not divide the batch of {} images",
-           train.accumulate, stage.batch);
+      fail(ExitCode::options, "train.accumulate = {} does not divide {}", train.accumulate, batch);
     const std::int64_t micro_batch = stage.batch / train.accumulate;
     if (micro_batch < world_size)
-      fail(
-          ExitCode::options,
-          "{} images a micro-batch (a batch of {}, train.accumulate = {}) are fewer than the {} ranks: raise "
-          "train.batch, lower train.accumulate, or start fewer ranks",
-          micro_batch, stage.batch, train.accumulate, world_size);
+      fail(ExitCode::options,
+           "{} images a micro-batch ({}, train.accumulate = {}) are fewer than the {} ranks: raise "
+           "train.batch, lower "
+           "train.accumulate, or start fewer ranks",
+           micro_batch, batch, train.accumulate, world_size);
     method->check(micro_batch);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <variant>
 
+#include "core/run_folder.h"
 #include "launch/collapse_watch.h"
 #include "launch/snapshot.h"
 

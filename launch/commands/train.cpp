@@ -1,3 +1,4 @@
+#include "core/run_folder.h"
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"

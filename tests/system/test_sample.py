@@ -260,7 +260,7 @@ def test_neighbours(trained, tmp_path):
 def test_styles(tmp_path):
     out = tmp_path / "run"
     succeed(1, "train", "--recipe", "stylegan2-cifar10", "--data", DIGITS, "--out", out, "--steps", 1, "--train.batch", 4,
-            "--train.threads", 1, "--sample.every", 0, "--stylegan2.image_channels", 1, "--stylegan2.channel_base", 128,
+            "--train.threads", 1, "--sample.every", 0, "--stylegan2.image_channels", 1, "--ada.color", "false", "--stylegan2.channel_base", 128,
             "--stylegan2.latent", 16, "--stylegan2.style", 16, "--stylegan2.deviation_group", 4)
     images = ["--images", "3,0,5,1", "--classes", 4]
     cells = cells_of(picture(out, tmp_path / "a.png", "mixing", *images, "--layers", "2-5")[0], 3, 3)
