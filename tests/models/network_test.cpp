@@ -85,17 +85,18 @@ TEST(Networks, TrainInHalfPrecision) {
 TEST(Networks, TrainWithAuxiliariesAndOldTricksInHalfPrecision) {
   for (const std::string& auxiliary : gan_auxiliary_names()) {
     if (auxiliary == "none") continue;
-    const test::SmallGanOptions options{.network = "dcgan",
-                                        .batch = 6,
-                                        .options = {{"gan.auxiliary", auxiliary},
-                                                    {"gan.loss", "logistic"},
-                                                    {"dcgan.conditioning", "generator"},
-                                                    {"dcgan.classes", "5"},
-                                                    {"dcgan.latent", "20"},
-                                                    {"dcgan.generator_norm", "virtual"},
-                                                    {"dcgan.minibatch_kernels", "3"},
-                                                    {"dcgan.latent_distribution", "normal"}},
-                                        .dtype = at::kFloat};
+    const test::SmallGanOptions options{
+        .network = "dcgan",
+        .batch = 6,
+        .options = {{"gan.auxiliary", auxiliary},
+                    {"gan.loss", "logistic"},
+                    {"dcgan.conditioning", "generator"},
+                    {"dcgan.classes", "5"},
+                    {"dcgan.latent", "20"},
+                    {"dcgan.generator_norm", auxiliary == "infogan" ? "batch" : "virtual"},
+                    {"dcgan.minibatch_kernels", "3"},
+                    {"dcgan.latent_distribution", "normal"}},
+        .dtype = at::kFloat};
     test::SmallGanOptions half = options;
     half.activations = at::kBFloat16;
     const auto cost = [](const test::SmallGanOptions& chosen) {
