@@ -111,7 +111,7 @@ void DatasetWriter::State::create_arrays(Hdf5File& hdf5) {
       d.count * d.image_bytes(), digest_block_bytes(d.image_bytes())};
   labels = {hdf5.create_array("/labels", {"int64", {d.count}}), d.count * 8, digest_block_bytes(8)};
   hdf5.create_hard_link("/images", "/imgs");
-  if (d.height == d.width) hdf5.create_hard_link("/images", fmt::format("/data{0}x{0}", d.width));
+  if (d.height == d.width) hdf5.create_hard_link("/images", schema::level_name(d.width));
   hdf5.create_group("/integrity");
   image_digests = create_digests(hdf5, "images", images);
   for (const std::int64_t side :

@@ -5,7 +5,6 @@
 #include "core/device.h"
 #include "core/metrics/path_length.h"
 #include "core/philox.h"
-#include "models/gan/style_generator.h"
 
 namespace ganymede {
 

@@ -40,6 +40,14 @@ at::Tensor points(const GradientPenaltyOptions& options, const JudgedImages& jud
 
 }  // namespace
 
+at::Tensor differentiable_gradient(at::Tensor sum, const at::Tensor& x, const at::Tensor& scale) {
+  if (scale.defined()) sum = sum * scale.to(sum.scalar_type());
+  at::Tensor gradient = torch::autograd::grad({sum}, {x}, {}, /*retain_graph=*/true,
+                                              /*create_graph=*/true)[0];
+  if (scale.defined()) gradient = gradient / scale.to(gradient.scalar_type());
+  return gradient;
+}
+
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,
                             const JudgedImages& judged, const at::Tensor& noise,
                             const ForwardContext& context, const at::Tensor& scale,
@@ -48,11 +56,7 @@ at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator
   x.requires_grad_(true);
   const at::Tensor& labels = options.kind == "r2" ? judged.fake_labels : judged.real_labels;
   const at::Tensor logits = discriminator.forward(shown ? shown(x) : x, labels, context);
-  at::Tensor sum = logits.sum();
-  if (scale.defined()) sum = sum * scale.to(sum.scalar_type());
-  at::Tensor gradient = torch::autograd::grad({sum}, {x}, {}, /*retain_graph=*/true,
-                                              /*create_graph=*/true)[0];
-  if (scale.defined()) gradient = gradient / scale.to(gradient.scalar_type());
+  const at::Tensor gradient = differentiable_gradient(logits.sum(), x, scale);
   if (options.kind == "r1" || options.kind == "r2")
     return options.weight / 2 * gradient.square().flatten(1).sum(1);
   // norm() has a gradient where it is zero, the square root of the squares has none.

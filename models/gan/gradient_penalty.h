@@ -28,6 +28,10 @@ struct GradientPenaltyOptions {
 at::Tensor penalty_noise(const GradientPenaltyOptions& options, const at::Tensor& real,
                          const ImageDraws& draws);
 
+/// The gradient of `sum`, a scalar, with respect to x, itself differentiable. With `scale`, a scalar on the device, it
+/// is computed `scale` times as large and then divided by it, in x's type: in float16 maps it would vanish otherwise.
+at::Tensor differentiable_gradient(at::Tensor sum, const at::Tensor& x, const at::Tensor& scale);
+
 /// A penalty on D's gradient with respect to its input, one number an image [N], weighted:
 ///
 ///   wgan-gp  weight ((|grad D(x_hat)| - target) / target)^2 with x_hat = eps x + (1 - eps) G(z)
@@ -39,8 +43,7 @@ at::Tensor penalty_noise(const GradientPenaltyOptions& options, const at::Tensor
 ///
 /// D is conditioned on the real images' labels, by r2 on the fakes'. `noise`: of penalty_noise().
 ///
-/// With `scale`, a scalar on the device, D's gradient is computed `scale` times as large and then divided by
-/// it, in the type of `real`: in float16 maps it would vanish otherwise. The penalty is the same.
+/// `scale`: of differentiable_gradient(). The penalty is the same.
 ///
 /// With `shown`, D sees shown(x) in the place of x, and the gradient is with respect to x.
 at::Tensor gradient_penalty(const GradientPenaltyOptions& options, Discriminator& discriminator,

@@ -29,13 +29,7 @@ std::vector<Exchange> deviation_exchanges(std::int64_t numbers, std::int64_t gro
 
 at::Tensor append_minibatch_deviation(const at::Tensor& x, std::int64_t group, const ForwardContext& context,
                                       double eps) {
-  const GroupLayout layout = regrouped(context.layout, group);
-  TORCH_CHECK(layout.total % layout.group == 0, "groups of ", layout.group,
-              " images do not divide a micro-batch of ", layout.total);
-  const bool straddling = straddles(layout, context.communicator.size());
-  const std::int64_t count = x.size(0) / context.parts;
-  at::Tensor index = group_indices(count, layout, x.device());
-  if (!straddling) index = index - layout.first / layout.group;
+  const auto [layout, straddling, count, index] = groups_of(x, group, context);
   std::vector<at::Tensor> maps;
   for (const at::Tensor& part : x.split(count)) {
     const at::Tensor rows = part.flatten(1).to(x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);

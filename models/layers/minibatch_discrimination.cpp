@@ -13,13 +13,7 @@ MinibatchDiscrimination::MinibatchDiscrimination(std::int64_t features, std::int
 }
 
 at::Tensor MinibatchDiscrimination::forward(const at::Tensor& x, const ForwardContext& context) {
-  const GroupLayout layout = regrouped(context.layout, group_);
-  TORCH_CHECK(layout.total % layout.group == 0, "groups of ", layout.group,
-              " images do not divide a micro-batch of ", layout.total);
-  const bool straddling = straddles(layout, context.communicator.size());
-  const std::int64_t count = x.size(0) / context.parts;
-  at::Tensor index = group_indices(count, layout, x.device());
-  if (!straddling) index = index - layout.first / layout.group;
+  const auto [layout, straddling, count, index] = groups_of(x, group_, context);
   std::vector<at::Tensor> near;
   for (const at::Tensor& m : t_->forward(x).split(count)) {
     const at::Tensor all = straddling ? gather_rows(m, layout, context.communicator) : m;

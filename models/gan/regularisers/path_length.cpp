@@ -1,8 +1,8 @@
 #include "models/gan/regularisers/path_length.h"
 
-#include <torch/csrc/autograd/autograd.h>
-
 #include <cmath>
+
+#include "models/gan/gradient_penalty.h"
 
 namespace ganymede {
 
@@ -22,11 +22,8 @@ at::Tensor path_lengths(StyleGenerator& generator, const at::Tensor& ws, const a
                         const ForwardContext& context, const at::Tensor& scale) {
   const at::Tensor images = generator.synthesise(ws, context);
   const double deviation = 1 / std::sqrt(static_cast<double>(images.size(2) * images.size(3)));
-  at::Tensor sum = (images * noise.view(images.sizes())).sum() * deviation;
-  if (scale.defined()) sum = sum * scale.to(sum.scalar_type());
-  at::Tensor gradient = torch::autograd::grad({sum}, {ws}, {}, /*retain_graph=*/true,
-                                              /*create_graph=*/true)[0];
-  if (scale.defined()) gradient = gradient / scale.to(gradient.scalar_type());
+  const at::Tensor sum = (images * noise.view(images.sizes())).sum() * deviation;
+  const at::Tensor gradient = differentiable_gradient(sum, ws, scale);
   return gradient.square().sum(2).mean(1).sqrt();
 }
 
