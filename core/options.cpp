@@ -208,6 +208,7 @@ void OptionSchema::assign(const Option& option, const Setting& setting) {
     }
     void operator()(std::vector<std::int64_t>* value) const {
       value->clear();
+      if (trimmed(setting.value) == "none") return;  // as help() writes the empty list
       std::istringstream items(setting.value);
       for (std::string item; std::getline(items, item, ',');) {
         std::int64_t number = 0;

@@ -61,7 +61,7 @@ class OptionSchema {
   /// One of `choices`.
   void add(const std::string& key, std::string& value, std::vector<std::string> choices,
            const std::string& help, OnResume on_resume = OnResume::fixed);
-  /// A comma-separated list of whole numbers.
+  /// A comma-separated list of whole numbers; "none" or nothing is the empty one.
   void add(const std::string& key, std::vector<std::int64_t>& value, const std::string& unit, Range range,
            const std::string& help, OnResume on_resume = OnResume::fixed);
 

@@ -133,9 +133,11 @@ std::map<std::string, std::string> recipes() {
 }
 
 std::string recipe_path(const std::string& recipe) {
+  std::error_code unreachable;
+  // A path through a folder is no name: it needs no recipes beside the program.
+  if (fs::path(recipe).has_parent_path() && fs::is_regular_file(recipe, unreachable)) return recipe;
   const auto known = recipes();
   if (const auto found = known.find(recipe); found != known.end()) return found->second;
-  std::error_code unreachable;
   if (fs::is_regular_file(recipe, unreachable)) return recipe;
   std::vector<std::string> names;
   for (const auto& [name, path] : known) names.push_back(name);

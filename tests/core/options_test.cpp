@@ -61,6 +61,12 @@ TEST(Options, FillEveryType) {
   EXPECT_EQ(options.every, 10);
 }
 
+TEST(Options, AListMayBeEmpty) {
+  Options options;
+  options.set("net.widths", "none");
+  EXPECT_TRUE(options.widths.empty());
+}
+
 TEST(Options, RangesIncludeTheirBounds) {
   Options options;
   options.set("train.batch", "1");
