@@ -10,7 +10,7 @@ namespace {
 constexpr std::size_t most_terms = 8, most_images = 16;
 constexpr std::int64_t highest_index = 1'000'000'000;
 
-[[noreturn]] void refuse(const std::string& text, const std::string& why) {
+[[noreturn]] void refuse_terms(const std::string& text, const std::string& why) {
   fail(ExitCode::options, "--terms {}: {}; write 3,8,12-5,9,14+7,2,4 for means of images by index", text,
        why);
 }
@@ -19,7 +19,7 @@ std::int64_t read_index(const std::string& text, std::string_view word) {
   std::int64_t index = -1;
   const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), index);
   if (error != std::errc{} || end != word.data() + word.size() || index > highest_index)
-    refuse(text, fmt::format("'{}' is not the index of an image", word));
+    refuse_terms(text, fmt::format("'{}' is not the index of an image", word));
   return index;
 }
 
@@ -30,7 +30,7 @@ std::vector<std::int64_t> read_images(const std::string& text, std::string_view 
     images.push_back(read_index(text, list.substr(begin, end - begin)));
     begin = end + 1;
   }
-  if (images.size() > most_images) refuse(text, fmt::format("a term has at most {} images", most_images));
+  if (images.size() > most_images) refuse_terms(text, fmt::format("a term has at most {} images", most_images));
   return images;
 }
 
@@ -51,7 +51,7 @@ std::vector<LatentTerm> read_latent_terms(const std::string& text) {
     sign = rest[end] == '-' ? -1 : 1;
     rest.remove_prefix(end + 1);
   }
-  if (terms.size() > most_terms) refuse(text, fmt::format("there are at most {} terms", most_terms));
+  if (terms.size() > most_terms) refuse_terms(text, fmt::format("there are at most {} terms", most_terms));
   return terms;
 }
 

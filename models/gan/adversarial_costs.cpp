@@ -14,7 +14,7 @@ struct Passes {
 };
 
 /// Of which what comes every few steps only is a fraction.
-struct Spread {
+struct SpreadCost {
   double count = 0, bytes = 0;
 
   CollectiveCost cost(const std::string& what) const {
@@ -22,7 +22,7 @@ struct Spread {
   }
 };
 
-void add(Spread& cost, const Exchange& exchange, const Passes& passes, std::int64_t size) {
+void add(SpreadCost& cost, const Exchange& exchange, const Passes& passes, std::int64_t size) {
   // The gradient's own backward passes through what it sent, and through the forward. (The counted DCGAN's last batch
   // norm is spared that: what follows is linear. It sends one all-reduce less.)
   const double exact =
@@ -73,7 +73,7 @@ CollectiveCost AdversarialMethod::mixing_cost(int ranks) const {
       d * (2 + of(consistency.cr_real > 0) + of(consistency.cr_fake > 0) + of(consistency.zcr_d > 0)) + g;
   const Passes discriminator{judged + g * of(generator_sees_real()), judged,
                              every(options_.penalty.weight > 0, d, options_.penalty.every)};
-  Spread cost;
+  SpreadCost cost;
   const GroupLayout layout{0, context_.micro_batch(), group()};
   const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
   for (const Exchange& exchange : generator_->exchanges(layout, ranks)) add(cost, exchange, generator, size);
@@ -86,7 +86,7 @@ CollectiveCost AdversarialMethod::logits_cost() const {
   const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
   const std::int64_t features = networks_.feature_size();
   const GanLossNeeds needs = loss_.needs();
-  Spread cost;
+  SpreadCost cost;
   const auto add = [&](bool wanted, std::int64_t count, std::int64_t bytes, std::int64_t every = 1) {
     if (!wanted) return;
     const double often = static_cast<double>(count) / static_cast<double>(every);

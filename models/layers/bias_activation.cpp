@@ -35,7 +35,7 @@ class ActivationGradient : public torch::autograd::Function<ActivationGradient> 
   }
 };
 
-class Activation : public torch::autograd::Function<Activation> {
+class ActivatedSum : public torch::autograd::Function<ActivatedSum> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const BiasActivation& activation) {
     keep(context, activation);
@@ -52,10 +52,10 @@ class Activation : public torch::autograd::Function<Activation> {
 }  // namespace
 
 at::Tensor bias_activation(const at::Tensor& x, const at::Tensor& bias, const BiasActivation& activation) {
-  if (!bias.defined()) return Activation::apply(x, activation);
+  if (!bias.defined()) return ActivatedSum::apply(x, activation);
   std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
   shape[1] = -1;
-  return Activation::apply(x + bias.to(x.scalar_type()).view(shape), activation);
+  return ActivatedSum::apply(x + bias.to(x.scalar_type()).view(shape), activation);
 }
 
 }  // namespace ganymede
