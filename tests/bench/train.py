@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Images a second of BigGAN's CIFAR-10 recipe: this program against PyTorch's DistributedDataParallel over gloo.
+"""Images a second of a family of GANs: this program against PyTorch's DistributedDataParallel over gloo.
 
-    tests/bench/train.py [--device cpu|cuda] [--ranks 2] [--batch 16] [--pairs 5] [--program build/cpu/ganymede]
+    tests/bench/train.py [--family biggan|...|all] [--device cpu|cuda] [--ranks 2] [--batch 16] [--pairs 5]
+                         [--program build/cpu/ganymede]
 
-The same network and batch on the same number of processes, one thread each, one D and one G update a step. The sides
-take turns, `--pairs` times; a figure is the median over turns of the median step, its first steps left out. The peer
-runs in its default form (float32) and in its best tuning: channels_last, bfloat16 autocast, fused Adam, gradients as
-views of DDP's buckets. Its batch norm is not synchronised, as DDP's is by default on CPUs: less work than ours.
+The same networks, loss, penalty and batch on the same number of processes, one thread each, one D and one G update a
+step; the peer's networks are those of tests/parity. The sides take turns, `--pairs` times; a figure is the median over
+turns of the median step, its first steps left out, and with them the few in which a lazy penalty is due. The peer runs
+in its default form (float32) and in its best tuning: channels_last, bfloat16 autocast, fused Adam, gradients as views
+of DDP's buckets. Its batch norm is not synchronised, as DDP's is by default on CPUs, and a style network's noise is the
+same in every step: less work than ours.
 
 On GPUs, one a rank, the peer runs eagerly and compiled (torch.compile), both in that tuning, over NCCL if there are
 several; a batch has 256 images a rank, and time is taken every 20 steps, so that no one waits for the GPU in between.
 
-The last line is JSON: "ratio" is our images a second over the best peer's, as the median over turns. On a GPU,
+Each family's last line is JSON: "ratio" is our images a second over the best peer's, as the median over turns. On a GPU,
 "fraction_of_peak" is our arithmetic a second over --peak, the dense bfloat16 peak of one.
 """
 
@@ -19,6 +22,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import socket
 import statistics
 import subprocess
@@ -27,7 +31,17 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "launch/recipes/biggan-cifar10.cfg"
+# Recipe and what it is given beside; those of 512 channels are narrower here.
+FAMILIES = {
+    "biggan": ("biggan-cifar10", {}),
+    "biggan_deep": ("biggan-deep-imagenet128", {"biggan_deep.resolution": 32, "biggan_deep.attention": 16,
+                                                "biggan_deep.classes": 10, "biggan_deep.generator_channels": 64,
+                                                "biggan_deep.discriminator_channels": 64, "train.accumulate": 1}),
+    "dcgan": ("dcgan-cifar10", {}),
+    "progressive": ("progressive-cifar10", {"growth.from": 0}),
+    "sngan": ("sngan-cifar10", {}),
+    "stylegan2": ("stylegan2-cifar10", {"stylegan2.most_channels": 128, "stylegan2.deviation_group": 4}),
+}
 sys.path.insert(0, str(ROOT / "tests/parity"))
 
 WARM_UP = 2
@@ -36,7 +50,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1
 
 
 def write_dataset(path, count=2048):
-    """Random images: neither side's speed depends on what they show."""
+    """Random images of 10 classes: neither side's speed depends on what they show."""
     import numpy as np
 
     random = np.random.default_rng(1)
@@ -51,26 +65,31 @@ def seconds_a_step(clock, every):
 
 
 def run_ours(arguments, folder, precision, steps, every):
-    """Seconds a step by report, and the losses of D and G."""
+    """Seconds a step by report, and the losses of D and G. Leaves its options for the peer."""
     out = folder / f"run-{time.monotonic_ns()}"
     launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", arguments.ranks] if arguments.ranks > 1 else []
-    command = [*launcher, PROGRAM, "train", "--recipe", RECIPE, "--train.device", arguments.device, "--data", folder / "random.h5", "--out", out, "--steps", steps, "--train.batch",
-               arguments.ranks * arguments.batch, "--gan.d_steps", "1", "--train.threads", "1", "--log.every", every,
-               "--sample.every", "0", "--checkpoint.every", "0", "--checkpoint.minutes", "0", "--train.precision",
-               precision]
-    subprocess.run([str(word) for word in command], check=True, capture_output=True, env=ENVIRONMENT, timeout=1200)
+    recipe, options = FAMILIES[arguments.family]
+    command = [*launcher, PROGRAM, "train", "--recipe", recipe, *(f"--{key}={value}" for key, value in options.items()),
+               "--train.device", arguments.device, "--data", folder / "random.h5", "--out", out, "--steps", steps,
+               "--train.batch", arguments.ranks * arguments.batch, "--gan.d_steps", "1",
+               "--train.threads", "1", "--log.every", every, "--sample.every", "0", "--checkpoint.every", "0",
+               "--checkpoint.minutes", "0", "--train.precision", precision]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=ENVIRONMENT, timeout=1200)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    shutil.copy(out / "config.cfg", folder)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     return (seconds_a_step([entry["seconds"] for entry in log], every),
             [(entry["loss_d"], entry["loss_g"]) for entry in log])
 
 
-def run_peer(arguments, form, steps, every):
+def run_peer(arguments, folder, form, steps, every):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ranks = [
-        subprocess.Popen([sys.executable, __file__, "--peer", form, "--steps", str(steps), "--every", str(every),
-                          "--batch", str(arguments.batch), "--device", arguments.device], stdout=subprocess.PIPE, text=True,
+        subprocess.Popen([sys.executable, __file__, "--peer", form, "--config", str(folder / "config.cfg"), "--steps",
+                          str(steps), "--every", str(every), "--batch", str(arguments.batch), "--device", arguments.device], stdout=subprocess.PIPE, text=True,
                          env=ENVIRONMENT | {"RANK": str(rank), "WORLD_SIZE": str(arguments.ranks),
                                             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
         for rank in range(arguments.ranks)]
@@ -81,12 +100,24 @@ def run_peer(arguments, form, steps, every):
     return result["seconds"], result["losses"]
 
 
-def peer(form, steps, every, batch, device):
+def latent_of(recipe):
+    options = recipe[recipe["gan"]["network"]]
+    return options.getint("chunk") * 4 if "chunk" in options else options.getint("latent")
+
+
+def networks(recipe):
+    from reference_layers import networks_of
+
+    module = networks_of(recipe)
+    return module.Generator(recipe), module.Discriminator(recipe)
+
+
+def peer(recipe, form, steps, every, batch, device):
     """One rank of the peer: prints its seconds a step and losses."""
     import torch
     import torch.distributed as dist
-    from biggan_reference import Discriminator, Generator
-    from reference_layers import Normalised, read_recipe
+    from adversarial_reference import LOSSES, gradient_penalty
+    from reference_layers import Normalised
     from torch.nn.parallel import DistributedDataParallel
 
     torch.set_num_threads(1)
@@ -98,11 +129,13 @@ def peer(form, steps, every, batch, device):
     dist.init_process_group("nccl" if gpu else "gloo")
     tuned = form != "default"
     torch.manual_seed(0)
-    recipe = read_recipe(RECIPE.read_text())
-    generator, discriminator = Generator(recipe), Discriminator(recipe)
+    generator, discriminator = networks(recipe)
+    equalised = recipe["gan"]["network"] in ("progressive", "stylegan", "stylegan2")
     for network in (generator, discriminator):
         for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-            if tensor.dim() > 1:
+            if tensor.dim() > 1 and equalised:
+                tensor.detach().normal_()
+            elif tensor.dim() > 1:
                 torch.nn.init.orthogonal_(tensor)
             elif name.endswith(".u"):
                 tensor.normal_()
@@ -112,17 +145,21 @@ def peer(form, steps, every, batch, device):
     torch.manual_seed(1 + dist.get_rank())
     # One GPU alone needs no reducer, and compiles better without.
     wrapped = [network if gpu and dist.get_world_size() == 1 else
-               DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False)
+               DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False,
+                                       find_unused_parameters=recipe["gan"]["network"] == "progressive")
                for network in (generator, discriminator)]
     if form == "compiled":
         wrapped = [torch.compile(network) for network in wrapped]
     parallel_generator, parallel_discriminator = wrapped
     make = lambda name, network: torch.optim.Adam(
-        network.parameters(), lr=recipe[name].getfloat("lr"), eps=1e-6, fused=tuned,
+        network.parameters(), lr=recipe[name].getfloat("lr"), eps=recipe[name].getfloat("eps"), fused=tuned,
         betas=(recipe[name].getfloat("beta1"), recipe[name].getfloat("beta2")))
     generator_adam, discriminator_adam = make("generator", generator), make("discriminator", discriminator)
     ema = [parameter.detach().clone() for parameter in generator.parameters()]
-    latent = recipe["biggan"].getint("chunk") * 4
+    gan, latent = recipe["gan"], latent_of(recipe)
+    real_loss, fake_loss, generator_loss = LOSSES[gan["loss"]]
+    drift, penalty = gan.getfloat("drift"), gan.getfloat("gradient_penalty")
+    penalty = penalty if gan.getint("gradient_penalty_every") == 1 else 0
     kind = "cuda" if gpu else "cpu"
     # What no gradient is reduced of goes past DDP.
     no_grad_generator, frozen_discriminator = wrapped if form == "compiled" else (generator, discriminator)
@@ -148,7 +185,11 @@ def peer(form, steps, every, batch, device):
                 fake = no_grad_generator(z, fake_labels)
             logits = parallel_discriminator(torch.cat([real, fake]), torch.cat([labels, fake_labels]))
             real_logits, fake_logits = logits.float().split(batch)
-            loss_d = torch.relu(1 - real_logits).mean() + torch.relu(1 + fake_logits).mean()
+            loss_d = real_loss(real_logits).mean() + fake_loss(fake_logits).mean() + drift * real_logits.square().mean()
+            if penalty:
+                noise = torch.rand(batch, device=device)
+                loss_d = loss_d + gradient_penalty(gan["gradient_penalty_kind"], penalty, discriminator, real,
+                                                   fake, labels, fake_labels, noise).mean()
         loss_d.backward()
         discriminator_adam.step()
         begin()
@@ -156,7 +197,7 @@ def peer(form, steps, every, batch, device):
         discriminator.requires_grad_(False)
         z, fake_labels = draw()
         with torch.autocast(kind, torch.bfloat16, enabled=tuned):
-            loss_g = -frozen_discriminator(parallel_generator(z, fake_labels), fake_labels).float().mean()
+            loss_g = generator_loss(frozen_discriminator(parallel_generator(z, fake_labels), fake_labels).float()).mean()
         loss_g.backward()
         discriminator.requires_grad_(True)
         generator_adam.step()
@@ -175,16 +216,15 @@ def peer(form, steps, every, batch, device):
 
 
 def count_flops(batch):
-    """Multiplications and additions of a step and rank, in units of 1e9: by PyTorch's counter for the peer. Ours
+    """Multiplications and additions of BigGAN's step and rank, in units of 1e9: by PyTorch's counter for the peer. Ours
     differ in the folded kernels alone: 16 products for 36, and in G one row and column of positions more."""
     import torch
-    from biggan_reference import Discriminator, Generator
     from reference_layers import read_recipe
     from torch.utils.flop_counter import FlopCounterMode
 
-    recipe = read_recipe(RECIPE.read_text())
+    recipe = read_recipe((ROOT / "launch/recipes/biggan-cifar10.cfg").read_text())
     with torch.device("meta"):
-        generator, discriminator = Generator(recipe), Discriminator(recipe)
+        generator, discriminator = networks(recipe)
         for network in (generator, discriminator):
             for module in network.modules():
                 if hasattr(module, "u"):
@@ -213,8 +253,48 @@ def rate(arguments, seconds):
     return arguments.ranks * arguments.batch / statistics.median(seconds[WARM_UP:])
 
 
+def bench(arguments):
+    """The turns of one family, and its line."""
+    gpu = arguments.device == "cuda"
+    best, other = ("compiled", "eager") if gpu else ("best", "default")
+    rates = {"ours": [], "ours_fp32": [], f"peer_{best}": [], f"peer_{other}": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = pathlib.Path(scratch)
+        write_dataset(folder / "random.h5")
+        for turn in range(arguments.pairs):
+            for precision, side in (("bf16", best), ("fp32", other)):
+                timed = arguments.steps, arguments.every
+                ours = rates["ours" if precision == "bf16" else "ours_fp32"]
+                ours.append(rate(arguments, run_ours(arguments, folder, precision, *timed)[0]))
+                rates[f"peer_{side}"].append(rate(arguments, run_peer(arguments, folder, side, *timed)[0]))
+            print(f"{arguments.family}, turn {turn + 1}: "
+                  + "  ".join(f"{side} {values[-1]:.2f}" for side, values in rates.items()) + "  images/s", flush=True)
+        if arguments.losses:
+            half = run_ours(arguments, folder, "bf16", arguments.losses, 1)[1]
+            full = run_ours(arguments, folder, "fp32", arguments.losses, 1)[1]
+            theirs = run_peer(arguments, folder, best, arguments.losses, 1)[1]
+            print(f"losses of D and G\nstep   ours, bf16         ours, fp32         peer, {best} (its own noise)")
+            for step, row in enumerate(zip(half, full, theirs), 1):
+                print(f"{step:4}   " + "   ".join(f"{d:7.3f} {g:8.3f}" for d, g in row))
+    medians = {side: statistics.median(values) for side, values in rates.items()}
+    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{best}"]))
+    other_ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{other}"]))
+    arithmetic = {}
+    if arguments.family == "biggan":
+        peer_flops, our_flops = count_flops(arguments.batch)
+        arithmetic["gflop_per_step_and_rank"] = {"ours": round(our_flops, 1), "peer": round(peer_flops, 1)}
+        if gpu:
+            steps_a_second = medians["ours"] / (arguments.ranks * arguments.batch)
+            arithmetic["fraction_of_peak"] = round(our_flops * steps_a_second / (arguments.peak * 1e3), 3)
+    print(json.dumps({"bench": "train", "family": arguments.family, "ratio": round(ratio, 3),
+                      f"ratio_to_{other}": round(other_ratio, 3),
+                      "images_per_second": {side: round(value, 2) for side, value in medians.items()}, **arithmetic,
+                      "ranks": arguments.ranks, "batch_per_rank": arguments.batch, "pairs": arguments.pairs}), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--family", choices=[*FAMILIES, "all"], default="biggan")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--batch", type=int, help="images a rank [16 on CPUs, 256 on GPUs]")
@@ -225,46 +305,22 @@ def main():
     parser.add_argument("--losses", type=int, default=20, help="steps whose losses are printed side by side, 0 for none")
     parser.add_argument("--program", default=str(ROOT / "build/cpu/ganymede"))
     parser.add_argument("--peer", choices=["default", "best", "eager", "compiled"], help=argparse.SUPPRESS)
+    parser.add_argument("--config", type=pathlib.Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     gpu = arguments.device == "cuda"
     arguments.batch = arguments.batch or (256 if gpu else 16)
     arguments.steps = arguments.steps or (80 if gpu else 6)
     arguments.every = arguments.every or (20 if gpu else 1)
     if arguments.peer:
-        return peer(arguments.peer, arguments.steps, arguments.every, arguments.batch, arguments.device)
+        from reference_layers import read_recipe
+
+        recipe = read_recipe(arguments.config.read_text())
+        return peer(recipe, arguments.peer, arguments.steps, arguments.every, arguments.batch, arguments.device)
     global PROGRAM
     PROGRAM = arguments.program
-    best, other = ("compiled", "eager") if gpu else ("best", "default")
-    rates = {"ours": [], "ours_fp32": [], f"peer_{best}": [], f"peer_{other}": []}
-    peer_flops, our_flops = count_flops(arguments.batch)
-    print(f"a step and rank: {our_flops:.0f} GFLOP, the peer's {peer_flops:.0f}")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = pathlib.Path(scratch)
-        write_dataset(folder / "random.h5")
-        for turn in range(arguments.pairs):
-            for precision, side in (("bf16", best), ("fp32", other)):
-                timed = arguments.steps, arguments.every
-                ours = rates["ours" if precision == "bf16" else "ours_fp32"]
-                ours.append(rate(arguments, run_ours(arguments, folder, precision, *timed)[0]))
-                rates[f"peer_{side}"].append(rate(arguments, run_peer(arguments, side, *timed)[0]))
-            print(f"turn {turn + 1}: " + "  ".join(f"{side} {values[-1]:.2f}" for side, values in rates.items())
-                  + "  images/s", flush=True)
-        if arguments.losses:
-            half = run_ours(arguments, folder, "bf16", arguments.losses, 1)[1]
-            full = run_ours(arguments, folder, "fp32", arguments.losses, 1)[1]
-            theirs = run_peer(arguments, best, arguments.losses, 1)[1]
-            print(f"losses of D and G\nstep   ours, bf16         ours, fp32         peer, {best} (its own noise)")
-            for step, row in enumerate(zip(half, full, theirs), 1):
-                print(f"{step:4}   " + "   ".join(f"{d:7.3f} {g:8.3f}" for d, g in row))
-    medians = {side: statistics.median(values) for side, values in rates.items()}
-    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{best}"]))
-    other_ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{other}"]))
-    steps_a_second = medians["ours"] / (arguments.ranks * arguments.batch)
-    peak = {"fraction_of_peak": round(our_flops * steps_a_second / (arguments.peak * 1e3), 3)} if gpu else {}
-    print(json.dumps({"bench": "train", "ratio": round(ratio, 3), f"ratio_to_{other}": round(other_ratio, 3), **peak,
-                      "images_per_second": {side: round(value, 2) for side, value in medians.items()},
-                      "gflop_per_step_and_rank": {"ours": round(our_flops, 1), "peer": round(peer_flops, 1)},
-                      "ranks": arguments.ranks, "batch_per_rank": arguments.batch, "pairs": arguments.pairs}))
+    for family in FAMILIES if arguments.family == "all" else [arguments.family]:
+        arguments.family = family
+        bench(arguments)
 
 
 if __name__ == "__main__":
