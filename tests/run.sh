@@ -70,7 +70,7 @@ if build cpu; then
   check "unit tests" cpu "$cores" -LE 'mpi|python|slow' "$@"
   check "MPI tests" cpu "$cores" -L mpi -LE 'python|slow' "$@"
   check "Python tests" cpu "$cores" -L python -LE slow "$@"
-  check "slow tests" cpu 1 -L slow "$@"
+  check "slow tests" cpu "$cores" -L slow "$@"
 fi
 if build asan unit_tests; then
   check "unit tests with sanitizers" asan "$cores" -LE 'mpi|python|slow' "$@"
