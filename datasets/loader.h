@@ -16,7 +16,7 @@
 
 #include "core/philox.h"
 #include "core/share.h"
-#include "datasets/companion_needs.h"
+#include "datasets/companions.h"
 #include "datasets/image_dataset.h"
 #include "datasets/pixel_values.h"
 #include "datasets/readahead.h"
@@ -48,8 +48,10 @@ struct Batch {
   std::int64_t position = 0;  ///< global position of the micro-batch's first image
   Share share;                ///< this rank's rows within the micro-batch; n = share.count, which may be 0
   at::Tensor flips = {};      ///< raw: [n] bool, which images are yet to be mirrored left to right
-  at::Tensor sources = {};     ///< [n, C', H, W] in [-1, 1]; paired: mirrored together with the image; unpaired: an order and flips of their own
-  at::Tensor embeddings = {};  ///< [n, E] float32
+  at::Tensor sources =
+      {};  ///< [n, C', H, W] in [-1, 1]; paired: mirrored together with the image; unpaired: an order and flips of their own
+  at::Tensor embeddings = {};        ///< [n, E] float32
+  at::Tensor other_embeddings = {};  ///< [n, E] of another image of the micro-batch each
 };
 
 /// Gives one micro-batch after the other, without end. Threads read, decode, check the digest of each block
@@ -99,6 +101,7 @@ class Loader {
 
   std::mutex turn_;  ///< of the thread that takes the next micro-batch from the order; taken before `mutex_`
   Readahead readahead_;
+  Companions companions_;
   std::int64_t taken_;  ///< position from which on nothing has been taken
 
   std::mutex mutex_;
