@@ -12,12 +12,13 @@ namespace ganymede {
 namespace {
 
 using Sources = CompanionNeeds::Sources;
-constexpr std::int64_t images = 37, side = 6, captions = 3, numbers = 4;
 
 /// 37 images whose pixels tell their number and their column; as many or 23 sources alike; embeddings
 /// [number, caption, ...].
 class CompanionsTest : public DatasetTest {
  protected:
+  static constexpr std::int64_t images = 37, side = 6, captions = 3, numbers = 4;
+
   static std::vector<std::byte> pictures(std::int64_t count, std::int64_t channels) {
     std::vector<std::byte> bytes;
     for (std::int64_t i = 0; i < count; ++i)
