@@ -10,7 +10,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FileLayout, path, size, modified, inode, name
                                    channels_last, image_digests, labels, label_chunks, label_digests,
                                    fingerprint)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DatasetLayout, type, channels, height, width, low, high, class_names,
-                                   levels, files)
+                                   levels, files, sources, embeddings, paired)
 
 std::string to_json(const DatasetLayout& layout) {
   // Of a path that is not UTF-8 the bytes are replaced: opening it fails then, and the message shows them.

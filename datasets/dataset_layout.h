@@ -37,6 +37,10 @@ struct DatasetLayout {
   std::vector<std::int64_t>
       levels;  ///< sides of the smaller copies that every file has, see schema::level_name()
   std::vector<FileLayout> files;
+  /// What comes with the images, at most one of each. Of sources [M, C', H, W] uint8; of embeddings, whose one
+  /// "image" has K captions as rows and E numbers as columns.
+  std::vector<DatasetLayout> sources, embeddings;
+  bool paired = false;  ///< of sources: row i belongs to image i
 
   std::int64_t image_bytes() const { return channels * height * width * size_of(type); }
 };

@@ -46,6 +46,13 @@ void check(const std::filesystem::path& path, const DatasetDescription& d) {
     refuse(fmt::format("a value range of [{}, {}]; expected finite numbers, the lower first", d.low, d.high));
   if (d.type == ElementType::uint8 && (d.low != 0 || d.high != 255))
     refuse(fmt::format("uint8 images with range [{}, {}]; expected [0, 255]", d.low, d.high));
+  const std::int64_t companions[] = {d.sources.count, d.sources.channels, d.height, d.width, 8};
+  const std::int64_t numbers[] = {d.count, d.embeddings.captions + 1, d.embeddings.numbers, 8};
+  if (checked_product(companions) < 0 || checked_product(numbers) < 0)
+    refuse("more bytes of sources or embeddings than a file can hold");
+  if (d.sources.paired && d.sources.count != d.count)
+    refuse(
+        fmt::format("{} sources for {} images; expected one each of paired sets", d.sources.count, d.count));
   for (const std::string& name : d.class_names)
     if (!is_utf8(name)) refuse("a class name that is not UTF-8");
   if (d.pyramid && schema::level_sides(d.height, d.width).empty())
@@ -63,11 +70,20 @@ struct DatasetWriter::State {
     BlockedExtent images;
     std::int64_t digests;  ///< offset
   };
+  /// An array that comes with the images, in rows of `row_bytes`.
+  struct Companion {
+    const char* name;
+    std::int64_t row_bytes;
+    BlockedExtent extent;
+    std::int64_t digests;
+    std::vector<bool> written;
+  };
   std::filesystem::path path, temporary;
   DatasetDescription description;
   std::optional<File> file;
   BlockedExtent images, labels, class_names;
   std::vector<Level> levels;
+  std::optional<Companion> sources, embeddings;
   std::int64_t image_digests = 0, label_digests = 0, class_name_digests = 0;  ///< offsets
   std::vector<std::int64_t> label_values;
   std::int64_t class_name_bytes = 0;
@@ -80,7 +96,10 @@ struct DatasetWriter::State {
 
   void create_file();
   void create_arrays(Hdf5File& hdf5);
+  Companion create_companion(Hdf5File& hdf5, const char* name, const Hdf5File::NewArray& array,
+                             std::int64_t row_bytes);
   void create_attributes(Hdf5File& hdf5) const;
+  void write_companion(Companion& companion, std::int64_t first, std::span<const std::byte> rows);
   std::int64_t create_digests(Hdf5File& hdf5, const std::string& object, const BlockedExtent& extent) const;
   /// The same images, smaller.
   void write_level(const Level& level, std::int64_t first, std::span<const std::byte> bytes);
@@ -94,7 +113,9 @@ void DatasetWriter::State::create_file() {
     fail(ExitCode::storage, "cannot write {}: it is a folder; name a file", path.string());
   file = File::create_exclusively(temporary);
   const std::int64_t images_bytes = description.count * description.image_bytes();
-  file->reserve(images_bytes + (description.pyramid ? images_bytes / 3 : 0) + description.count * 8 +
+  const std::int64_t beside = description.sources.count * description.source_bytes() +
+                              description.count * description.embedding_bytes();
+  file->reserve(images_bytes + (description.pyramid ? images_bytes / 3 : 0) + beside + description.count * 8 +
                 metadata_bytes);
   Hdf5File hdf5 = Hdf5File::create(temporary, std::min<std::int64_t>(images_bytes, 4096));
   create_arrays(hdf5);
@@ -124,6 +145,17 @@ void DatasetWriter::State::create_arrays(Hdf5File& hdf5) {
     levels.back().digests = create_digests(hdf5, name.substr(1), levels.back().images);
   }
   label_digests = create_digests(hdf5, "labels", labels);
+  if (d.sources.count > 0) {
+    sources =
+        create_companion(hdf5, "sources", {"uint8", {d.sources.count, d.sources.channels, d.height, d.width}},
+                         d.source_bytes());
+    hdf5.set_integer("/sources", "paired", d.sources.paired ? 1 : 0);
+  }
+  if (d.embeddings.numbers > 0) {
+    std::vector<std::int64_t> shape{d.count, d.embeddings.captions, d.embeddings.numbers};
+    if (d.embeddings.captions == 0) shape.erase(shape.begin() + 1);
+    embeddings = create_companion(hdf5, "embeddings", {"float32", shape}, d.embedding_bytes());
+  }
   if (d.class_names.empty()) return;
   class_name_bytes = 1;
   for (const std::string& name : d.class_names)
@@ -132,6 +164,27 @@ void DatasetWriter::State::create_arrays(Hdf5File& hdf5) {
   class_names = {hdf5.create_array("/class_names", {"text", {names}, class_name_bytes}),
                  names * class_name_bytes, digest_block_bytes(class_name_bytes)};
   class_name_digests = create_digests(hdf5, "class_names", class_names);
+}
+
+DatasetWriter::State::Companion DatasetWriter::State::create_companion(Hdf5File& hdf5, const char* name,
+                                                                       const Hdf5File::NewArray& array,
+                                                                       std::int64_t row_bytes) {
+  const std::int64_t rows = array.shape.front();
+  const BlockedExtent extent{hdf5.create_array(fmt::format("/{}", name), array), rows * row_bytes,
+                             digest_block_bytes(row_bytes)};
+  return {name, row_bytes, extent, create_digests(hdf5, name, extent),
+          std::vector<bool>(static_cast<std::size_t>(rows), false)};
+}
+
+void DatasetWriter::State::write_companion(Companion& companion, std::int64_t first,
+                                           std::span<const std::byte> rows) {
+  const auto size = static_cast<std::int64_t>(rows.size()), count = size / companion.row_bytes;
+  if (first < 0 || size % companion.row_bytes != 0 || first + count > std::ssize(companion.written))
+    throw std::logic_error(
+        fmt::format("{}: {} bytes at row {} of {}", companion.name, size, first, companion.written.size()));
+  file->write_at(companion.extent.offset + first * companion.row_bytes, rows);
+  const std::lock_guard lock(mutex);
+  std::fill_n(companion.written.begin() + first, count, true);
 }
 
 std::int64_t DatasetWriter::State::create_digests(Hdf5File& hdf5, const std::string& object,
@@ -209,6 +262,14 @@ void DatasetWriter::write_images(std::int64_t first, std::span<const std::byte> 
   std::fill_n(state_->written.begin() + first, count, true);
 }
 
+void DatasetWriter::write_sources(std::int64_t first, std::span<const std::byte> images) {
+  state_->write_companion(state_->sources.value(), first, images);
+}
+
+void DatasetWriter::write_embeddings(std::int64_t first, std::span<const float> numbers) {
+  state_->write_companion(state_->embeddings.value(), first, std::as_bytes(numbers));
+}
+
 void DatasetWriter::write_labels(std::span<const std::int64_t> labels) {
   const DatasetDescription& d = state_->description;
   if (static_cast<std::int64_t>(labels.size()) != d.count)
@@ -227,12 +288,17 @@ void DatasetWriter::finish() {
   if (missing != state_->written.end())
     throw std::logic_error(
         fmt::format("dataset writer: image {} was never written", missing - state_->written.begin()));
+  for (const auto* companion : {&state_->sources, &state_->embeddings})
+    if (*companion && std::ranges::count((*companion)->written, false) > 0)
+      throw std::logic_error(fmt::format("dataset writer: some of {} was never written", (*companion)->name));
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
   state_->file->write_at(state_->labels.offset, std::as_bytes(std::span(state_->label_values)));
   state_->write_class_names();
   state_->write_digests(state_->images, state_->image_digests, threads);
   for (const State::Level& level : state_->levels)
     state_->write_digests(level.images, level.digests, threads);
+  for (const auto* companion : {&state_->sources, &state_->embeddings})
+    if (*companion) state_->write_digests((*companion)->extent, (*companion)->digests, threads);
   state_->write_digests(state_->labels, state_->label_digests, threads);
   state_->write_digests(state_->class_names, state_->class_name_digests, threads);
   state_->file->sync();

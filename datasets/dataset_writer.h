@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -21,8 +22,24 @@ struct DatasetDescription {
   std::vector<std::string> class_names = {};  ///< UTF-8; class k is labelled k; may be empty
   std::map<std::string, std::string> provenance = {};  ///< root attributes: source, resizer, writer, ...
   bool pyramid = false;                                ///< smaller copies too, of all schema::level_sides()
+  /// A second image set of uint8, as high and wide; none for a count of 0.
+  struct Sources {
+    std::int64_t count = 0, channels = 0;
+    bool paired = false;  ///< row i belongs to image i
+  };
+  Sources sources = {};
+  /// [N, captions, numbers] float32, or [N, numbers] where captions = 0; none for 0 numbers.
+  struct Embeddings {
+    std::int64_t captions = 0, numbers = 0;
+  };
+  Embeddings embeddings = {};
 
   std::int64_t image_bytes() const { return channels * height * width * size_of(type); }
+  std::int64_t source_bytes() const { return sources.channels * height * width; }
+  /// Of one image.
+  std::int64_t embedding_bytes() const {
+    return std::max<std::int64_t>(1, embeddings.captions) * embeddings.numbers * 4;
+  }
 };
 
 /// Writes a dataset file of a known number of images:
@@ -33,7 +50,10 @@ struct DatasetDescription {
 ///     /imgs, /dataSxS                hard links to /images (the latter for H = W = S), by which
 ///                                    BigGAN-PyTorch and ProGAN tools find it
 ///     /dataRxR         [N, C, R, R]  of a pyramid: averages, for R = S / 2, S / 4, ... 4; each with its digests
-///     /integrity/{images,labels,class_names}
+///     /sources         [M, C', H, W] uint8, a second image set; its attribute `paired` is 1 where row i belongs to
+///                                    image i
+///     /embeddings      [N, E] or [N, K, E] float32
+///     /integrity/{images,labels,class_names,sources,embeddings}
 ///                      [B] uint64    XXH3-64 of each block of `block_bytes` (an attribute) bytes
 ///     root attributes                format, format_version, uuid, value_range [low, high], the provenance
 ///
@@ -56,12 +76,16 @@ class DatasetWriter {
   /// Images `first`, `first` + 1, ... in the layout [C, H, W], as many as `images` holds. May be called by
   /// any thread, in any order, at the same time.
   void write_images(std::int64_t first, std::span<const std::byte> images);
+  /// The same of the second image set.
+  void write_sources(std::int64_t first, std::span<const std::byte> images);
+  /// The same of embeddings, those of whole images.
+  void write_embeddings(std::int64_t first, std::span<const float> numbers);
 
   /// All N labels at once, each -1 or below the number of class names (schema::most_classes when there are
   /// no names). Without this call every label is -1.
   void write_labels(std::span<const std::int64_t> labels);
 
-  /// Digests, fsync, rename. Every image must have been written. Called once, when no other thread writes any
+  /// Digests, fsync, rename. Every image, source and embedding must have been written. Called once, when no other thread writes any
   /// more.
   void finish();
 

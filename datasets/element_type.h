@@ -9,13 +9,14 @@
 
 namespace ganymede {
 
-/// How a dataset file stores one pixel value. All are little-endian.
-enum class ElementType { uint8, float16, float32 };
+/// How a dataset file stores one value. All are little-endian; float64 are embeddings alone.
+enum class ElementType { uint8, float16, float32, float64 };
 
+/// Of pixels.
 inline constexpr ElementType element_types[] = {ElementType::uint8, ElementType::float16,
                                                 ElementType::float32};
 
-/// "uint8", "float16", "float32".
+/// "uint8", "float16", "float32", "float64".
 constexpr std::string_view name_of(ElementType type) {
   switch (type) {
     case ElementType::uint8:
@@ -24,11 +25,13 @@ constexpr std::string_view name_of(ElementType type) {
       return "float16";
     case ElementType::float32:
       return "float32";
+    case ElementType::float64:
+      return "float64";
   }
   throw std::logic_error("no such element type");
 }
 
-/// The type of that name, if there is one.
+/// The type of pixels of that name, if there is one.
 constexpr std::optional<ElementType> element_type_named(std::string_view name) {
   for (const ElementType type : element_types)
     if (name_of(type) == name) return type;
@@ -45,6 +48,8 @@ constexpr auto with_type(ElementType type, const Visit& visit) {
       return visit(c10::Half{});
     case ElementType::float32:
       return visit(float{});
+    case ElementType::float64:
+      return visit(double{});
   }
   throw std::logic_error("no such element type");
 }

@@ -14,6 +14,8 @@ Hdf5Source::Hdf5Source(const std::filesystem::path& path)
     : dataset_(ImageDataset::attach(ImageDataset::inspect({path}), cache_bytes)) {
   contents_.labels.assign(dataset_.labels().begin(), dataset_.labels().end());
   contents_.class_names = dataset_.class_names();
+  if (dataset_.sources()) contents_.skipped["/sources"] = dataset_.sources()->size();
+  if (dataset_.embeddings()) contents_.skipped["/embeddings"] = dataset_.embeddings()->size();
 }
 
 void Hdf5Source::read_some(const Wanted& wanted, const Take& take) {

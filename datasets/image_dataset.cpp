@@ -40,6 +40,17 @@ bool agree(const DatasetLayout& a, const DatasetLayout& b) {
          a.low == b.low && a.high == b.high && a.class_names == b.class_names;
 }
 
+void append(DatasetLayout& whole, const DatasetLayout& part);
+
+/// Of what may come with the images.
+void append_companions(std::vector<DatasetLayout>& whole, const std::vector<DatasetLayout>& part,
+                       const char* name, const std::string& path) {
+  if (whole.size() != part.size())
+    fail(ExitCode::dataset, "{}: {} {}, unlike the files before: only like files can be joined", path,
+         part.empty() ? "lacks" : "has", name);
+  if (!whole.empty()) append(whole.front(), part.front());
+}
+
 void append(DatasetLayout& whole, const DatasetLayout& part) {
   if (!agree(whole, part))
     fail(ExitCode::dataset,
@@ -47,6 +58,9 @@ void append(DatasetLayout& whole, const DatasetLayout& part) {
          part.files.front().path, description_of(part), description_of(whole), whole.files.front().path);
   std::erase_if(whole.levels,
                 [&](std::int64_t side) { return std::ranges::find(part.levels, side) == part.levels.end(); });
+  whole.paired = whole.paired && part.paired;
+  append_companions(whole.sources, part.sources, "/sources", part.files.front().path);
+  append_companions(whole.embeddings, part.embeddings, "/embeddings", part.files.front().path);
   whole.files.push_back(part.files.front());
 }
 
@@ -56,10 +70,14 @@ std::string ImageDataset::inspect(const std::vector<std::filesystem::path>& file
   if (files.empty()) fail(ExitCode::dataset, "no dataset file given: name at least one with --data");
   DatasetLayout layout = inspect_guarded(files.front(), side);
   for (std::size_t i = 1; i < files.size(); ++i) append(layout, inspect_guarded(files[i], side));
-  const ImageDataset dataset(layout, 0);
-  for (std::size_t i = 0; i < files.size(); ++i)
-    layout.files[i].fingerprint = dataset.files_[i].fingerprint();
+  ImageDataset(layout, 0).note_fingerprints(layout);
   return to_json(layout);
+}
+
+void ImageDataset::note_fingerprints(DatasetLayout& layout) const {
+  for (std::size_t i = 0; i < files_.size(); ++i) layout.files[i].fingerprint = files_[i].fingerprint();
+  if (sources_) sources_->note_fingerprints(layout.sources.front());
+  if (embeddings_) embeddings_->note_fingerprints(layout.embeddings.front());
 }
 
 std::int64_t ImageDataset::default_cache(int processes) {
@@ -68,16 +86,31 @@ std::int64_t ImageDataset::default_cache(int processes) {
 
 ImageDataset ImageDataset::attach(const std::string& layout, std::optional<std::int64_t> cache_bytes) {
   ImageDataset dataset(layout_from_json(layout), cache_bytes.value_or(default_cache(1)));
-  for (const DatasetFile& file : dataset.files_)
+  dataset.check_fingerprints();
+  return dataset;
+}
+
+void ImageDataset::check_fingerprints() const {
+  for (const DatasetFile& file : files_)
     if (file.fingerprint() != file.layout().fingerprint)
       fail(ExitCode::dataset,
            "{}: labels or digests differ from those that the first rank saw: do all nodes see the same file?",
            file.layout().path);
-  return dataset;
+  for (const auto& companion : {sources_, embeddings_})
+    if (companion) companion->check_fingerprints();
 }
 
 ImageDataset::ImageDataset(DatasetLayout layout, std::int64_t cache_bytes)
-    : layout_(std::move(layout)), cache_(std::make_shared<BlockCache>(cache_bytes)) {
+    : layout_(std::move(layout)),
+      cache_(std::make_shared<BlockCache>(
+          layout_.sources.empty() && layout_.embeddings.empty() ? cache_bytes : cache_bytes / 2)) {
+  const auto companion = [&](const std::vector<DatasetLayout>& layouts) {
+    return layouts.empty()
+               ? nullptr
+               : std::shared_ptr<const ImageDataset>(new ImageDataset(layouts.front(), cache_bytes / 4));
+  };
+  sources_ = companion(layout_.sources);
+  embeddings_ = companion(layout_.embeddings);
   for (std::size_t i = 0; i < layout_.files.size(); ++i) {
     first_.push_back(size());
     files_.emplace_back(layout_, i, cache_);
@@ -148,6 +181,8 @@ std::string ImageDataset::digest() const {
   for (const std::string& name : layout_.class_names) text += fmt::format("\n{}:{}", name.size(), name);
   for (const FileLayout& file : layout_.files)
     text += fmt::format("\n{} {}", file.count, hex(file.fingerprint));
+  if (sources_) text += fmt::format("\nsources {} {}", layout_.sources.front().paired, sources_->digest());
+  if (embeddings_) text += "\nembeddings " + embeddings_->digest();
   return hex(Xxh3::of(text));
 }
 

@@ -37,7 +37,7 @@ class ImageDataset {
   /// labels or digests differ from those inspected is refused; a copy is welcome. Without digests it must be
   /// the very file, unmodified. Pixels are held against the digests by verify_block_of() alone.
   /// `cache_bytes` bounds the memory for decoded images of files that are stored in chunks with filters; by
-  /// default default_cache(1).
+  /// default default_cache(1). What comes with the images has half of that.
   static ImageDataset attach(const std::string& layout,
                              std::optional<std::int64_t> cache_bytes = std::nullopt);
   /// 1 GiB, or where that is less, the part of one of `processes` on a host of a quarter of memory_limit().
@@ -84,8 +84,18 @@ class ImageDataset {
 
   const std::vector<DatasetFile>& files() const { return files_; }
 
+  /// The second image set [M, C', H, W], without labels; null without one.
+  const ImageDataset* sources() const { return sources_.get(); }
+  /// Whether its row i belongs to image i.
+  bool has_paired_sources() const { return sources_ && sources_->layout_.paired; }
+  /// [N, K, E]: its "images" have 1 channel, K rows and E columns; null without.
+  const ImageDataset* embeddings() const { return embeddings_.get(); }
+
  private:
   ImageDataset(DatasetLayout layout, std::int64_t cache_bytes);
+  void check_fingerprints() const;
+  /// Puts those that were found into a layout of these files.
+  void note_fingerprints(DatasetLayout& layout) const;
   struct Place {
     const DatasetFile& file;
     std::int64_t index;
@@ -98,6 +108,7 @@ class ImageDataset {
   std::vector<std::int64_t> first_;  ///< index of each file's first image
   std::vector<std::int64_t> labels_;
   std::int64_t classes_ = 0;
+  std::shared_ptr<const ImageDataset> sources_, embeddings_;
 };
 
 }  // namespace ganymede

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 #include "core/error.h"
@@ -51,8 +52,12 @@ class Inspector {
   void inspect_labels();
   void inspect_class_names();
   std::int64_t inspect_digests(const std::string& object, BlockedExtent& extent);
+  void inspect_sources();
+  void inspect_embeddings();
+  FileLayout inspect_companion(const std::string& name, const Hdf5Array& array, const DatasetLayout& layout);
   void check_overlaps();
-  void compare_samples() const;
+  void compare_samples(const FileLayout& place, const std::vector<std::int64_t>& shape,
+                       ElementType type) const;
 
   std::filesystem::path path_;
   std::int64_t side_;  ///< 0: of the images themselves
@@ -288,20 +293,100 @@ void Inspector::check_overlaps() {
              parts_[i - 1].name);
 }
 
-/// The library's view of a few rows of pixels against ours.
-void Inspector::compare_samples() const {
-  if (!found_.image_chunks.empty()) return;
-  const std::int64_t planes = shape_[1], height = shape_[2], row_bytes = shape_[3] * size_of(layout_.type);
+/// Of an array that comes with the images, whose rows are the images of `layout`.
+FileLayout Inspector::inspect_companion(const std::string& name, const Hdf5Array& array,
+                                        const DatasetLayout& layout) {
+  FileLayout place;
+  place.path = std::filesystem::absolute(path_).string();
+  place.name = name;
+  place.count = array.shape[0];
+  const std::string object = name.substr(1);
+  const bool digests = hdf5_->contains("/integrity") && hdf5_->contains("/integrity/" + object);
+  if (array.storage == Hdf5Array::Storage::chunked && !digests) {
+    place.images = chunked_extent(name, array, place.image_chunks);
+  } else {
+    place.images = plain_extent(name, array);
+    place.images.block_bytes = digest_block_bytes(layout.image_bytes());
+    if (digests) place.image_digests = inspect_digests(object, place.images);
+  }
+  compare_samples(place, array.shape, layout.type);
+  return place;
+}
+
+void Inspector::inspect_sources() {
+  const std::string name = "/sources";
+  if (!hdf5_->contains(name)) return;
+  const Hdf5Array array = hdf5_->describe(name);
+  if (array.type != "uint8") refuse(name, "holds {}; expected a second image set of uint8", array.type);
+  check_image_shape(name, array.shape);
+  const std::vector<std::int64_t>& shape = array.shape;
+  const bool first = shape[2] == layout_.height && shape[3] == layout_.width;
+  if (!first && !(shape[1] == layout_.height && shape[2] == layout_.width))
+    refuse(
+        name,
+        "has shape {}; expected [M, C, {}, {}], images as high and wide as those of {}: resize them, or pack "
+        "both sets with --size",
+        text_of(shape), layout_.height, layout_.width, images_name_);
+  DatasetLayout sources;
+  sources.channels = shape[first ? 1 : 3];
+  sources.height = layout_.height;
+  sources.width = layout_.width;
+  sources.paired = shape[0] == found_.count && hdf5_->integer(name, "paired").value_or(1) != 0;
+  FileLayout place = inspect_companion(name, array, sources);
+  place.channels_last = !first;
+  sources.files.push_back(std::move(place));
+  layout_.sources.push_back(std::move(sources));
+}
+
+void Inspector::inspect_embeddings() {
+  constexpr std::int64_t most = std::int64_t{1} << 24;
+  const std::string name = "/embeddings";
+  if (!hdf5_->contains(name)) return;
+  const Hdf5Array array = hdf5_->describe(name);
+  const std::vector<std::int64_t>& shape = array.shape;
+  DatasetLayout embeddings;
+  embeddings.channels = 1;
+  embeddings.type = array.type == "float64" ? ElementType::float64
+                                            : element_type_named(array.type).value_or(ElementType::uint8);
+  if (embeddings.type == ElementType::uint8)
+    refuse(name, "holds {}; expected little-endian float16, float32 or float64", array.type);
+  if ((shape.size() != 2 && shape.size() != 3) || shape[0] != found_.count)
+    refuse(name, "has shape {}; expected [{}, E] or [{}, K, E], one row for each image of {}", text_of(shape),
+           found_.count, found_.count, images_name_);
+  embeddings.height = shape.size() == 3 ? shape[1] : 1;
+  embeddings.width = shape.back();
+  const std::int64_t numbers[] = {embeddings.height, embeddings.width};
+  if (checked_product(numbers) < 1 || checked_product(numbers) > most)
+    refuse(name, "has shape {}; expected 1 to {} numbers an image", text_of(shape), most);
+  // Batches hold float32.
+  embeddings.high = embeddings.type == ElementType::float16 ? 65504. : std::numeric_limits<float>::max();
+  embeddings.low = -embeddings.high;
+  embeddings.files.push_back(inspect_companion(name, array, embeddings));
+  layout_.embeddings.push_back(std::move(embeddings));
+}
+
+/// The library's view of a few rows of an array [N, H, W], say, against ours.
+void Inspector::compare_samples(const FileLayout& place, const std::vector<std::int64_t>& shape,
+                                ElementType type) const {
+  if (!place.image_chunks.empty()) return;
+  // [N, planes, height, width]; those that are not there have length 1.
+  const std::size_t axes = shape.size();
+  const std::int64_t planes = axes > 2 ? shape[1] : 1, height = axes > 3 ? shape[2] : 1;
+  const std::int64_t row_bytes = shape.back() * size_of(type);
   const std::int64_t rows = std::clamp<std::int64_t>((1 << 20) / row_bytes, 1, height);
   for (int sample = 0; sample < 8; ++sample) {
-    const std::int64_t index = sample * (found_.count - 1) / 7, plane = sample % planes;
+    const std::int64_t index = sample * (place.count - 1) / 7, plane = sample % planes;
     const std::int64_t row = sample % 2 == 0 ? 0 : height - rows;
-    const std::int64_t start[] = {index, plane, row, 0}, count[] = {1, 1, rows, shape_[3]};
-    const std::vector<std::byte> expected = hdf5_->read(images_name_, start, count);
+    std::vector<std::int64_t> start{index, plane, row, 0}, count{1, 1, rows, shape.back()};
+    for (std::vector<std::int64_t>* each : {&start, &count}) {
+      if (axes < 4) each->erase(each->begin() + 2);
+      if (axes < 3) each->erase(each->begin() + 1);
+    }
+    const std::vector<std::byte> expected = hdf5_->read(place.name, start, count);
     std::vector<std::byte> bytes(static_cast<std::size_t>(rows * row_bytes));
-    file_.read_at(found_.images.offset + ((index * planes + plane) * height + row) * row_bytes, bytes);
+    file_.read_at(place.images.offset + ((index * planes + plane) * height + row) * row_bytes, bytes);
     if (bytes != expected)
-      refuse(images_name_, "reads differently through libhdf5 at image {}: {}", index, repack);
+      refuse(place.name, "reads differently through libhdf5 at image {}: {}", index, repack);
   }
 }
 
@@ -313,15 +398,26 @@ DatasetLayout Inspector::inspect() {
   inspect_range();
   inspect_labels();
   inspect_class_names();
+  if (side_ == 0) {
+    inspect_sources();
+    inspect_embeddings();
+  }
   check_overlaps();
-  compare_samples();
+  compare_samples(found_, shape_, layout_.type);
+  found_.path = std::filesystem::absolute(path_).string();
+  layout_.files.push_back(found_);
   struct stat status {};
   ::fstat(file_.descriptor(), &status);
-  found_.path = std::filesystem::absolute(path_).string();
-  found_.size = size_;
-  found_.modified = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
-  found_.inode = static_cast<std::int64_t>(status.st_ino);
-  layout_.files.push_back(found_);
+  const auto identify = [&](DatasetLayout& layout) {
+    for (FileLayout& file : layout.files) {
+      file.size = size_;
+      file.modified = status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec;
+      file.inode = static_cast<std::int64_t>(status.st_ino);
+    }
+  };
+  identify(layout_);
+  for (DatasetLayout& each : layout_.sources) identify(each);
+  for (DatasetLayout& each : layout_.embeddings) identify(each);
   return layout_;
 }
 

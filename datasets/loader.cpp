@@ -16,6 +16,8 @@ const LoaderOptions& checked(const LoaderOptions& options, const ImageDataset& d
   const ElementType type = dataset.type();
   if (options.shrink < 1 || dataset.height() % options.shrink != 0 || dataset.width() % options.shrink != 0)
     throw std::logic_error("loader: images of a size that cannot be shrunk");
+  if (options.shrink > 1 && options.companions.sources != CompanionNeeds::Sources::none)
+    throw std::logic_error("loader: a second image set cannot be shrunk");
   if (options.raw && type != ElementType::uint8) throw std::logic_error("loader: raw images of another type");
   if (options.micro_batch < 1 || options.world_size < 1 || options.rank < 0 ||
       options.rank >= options.world_size || options.position < 0 || options.threads < 0)
@@ -37,6 +39,7 @@ int threads_of(const LoaderOptions& options) {
 struct Loader::Task {
   std::int64_t position;
   std::vector<std::int64_t> samples;
+  Companions::Rows companions;
 };
 
 SampleOrder::Options Loader::order_options(const ImageDataset& dataset) {
@@ -55,6 +58,9 @@ Loader::Loader(const ImageDataset& dataset, const LoaderOptions& options)
       threads_(threads_of(options)),
       room_((std::max(1, options.prefetch) + threads_) * options.micro_batch),
       readahead_(dataset, order_),
+      companions_(dataset, order_,
+                  {options.companions, options.micro_batch, share_, options.seed, options.reseed,
+                   options.flip, options.dtype}),
       taken_(options.position),
       given_(options.position) {
   workers_.reserve(static_cast<std::size_t>(threads_));
@@ -109,7 +115,7 @@ std::optional<Loader::Task> Loader::next_task() {
     changed_.wait(lock, [&] { return stop_ || taken_ - given_ < room_; });
     if (stop_) return std::nullopt;
   }
-  Task task{taken_, {}};
+  Task task{taken_, {}, {}};
   taken_ += options_.micro_batch;
   try {
     const std::vector<SampleOrder::Place> all = order_.places(task.position, options_.micro_batch);
@@ -117,6 +123,7 @@ std::optional<Loader::Task> Loader::next_task() {
                                                static_cast<std::size_t>(share_.count));
     readahead_.follow(places);
     task.samples = order_.samples_at(places);
+    task.companions = companions_.take(task.position, all, task.samples);
   } catch (...) {
     put(task.position, std::current_exception());
     return std::nullopt;
@@ -154,6 +161,7 @@ Batch Loader::load(const Task& task) {
     load_image(index, flip, place, out + static_cast<std::size_t>(row) * stride);
     batch.labels.data_ptr<std::int64_t>()[row] = dataset_.labels()[static_cast<std::size_t>(index)];
   }
+  if (!stop_) companions_.load(task.companions, batch);
   return batch;
 }
 

@@ -16,6 +16,7 @@
 
 #include "core/philox.h"
 #include "core/share.h"
+#include "datasets/companions.h"
 #include "datasets/image_dataset.h"
 #include "datasets/pixel_values.h"
 #include "datasets/readahead.h"
@@ -37,6 +38,7 @@ struct LoaderOptions {
   at::ScalarType dtype = at::kFloat;
   bool raw = false;  ///< images as they are stored, for a GPU to convert; uint8 datasets only
   int threads = 0;   ///< that read, decode and convert; 0: one for every four cores, at most four
+  CompanionNeeds companions = {};  ///< what the dataset must have beside images
 };
 
 /// One rank's share of a global micro-batch of consecutive positions.
@@ -46,6 +48,10 @@ struct Batch {
   std::int64_t position = 0;  ///< global position of the micro-batch's first image
   Share share;                ///< this rank's rows within the micro-batch; n = share.count, which may be 0
   at::Tensor flips = {};      ///< raw: [n] bool, which images are yet to be mirrored left to right
+  at::Tensor sources =
+      {};  ///< [n, C', H, W] in [-1, 1]; paired: mirrored together with the image; unpaired: an order and flips of their own
+  at::Tensor embeddings = {};        ///< [n, E] float32
+  at::Tensor other_embeddings = {};  ///< [n, E] of another image of the micro-batch each
 };
 
 /// Gives one micro-batch after the other, without end. Threads read, decode, check the digest of each block
@@ -95,6 +101,7 @@ class Loader {
 
   std::mutex turn_;  ///< of the thread that takes the next micro-batch from the order; taken before `mutex_`
   Readahead readahead_;
+  Companions companions_;
   std::int64_t taken_;  ///< position from which on nothing has been taken
 
   std::mutex mutex_;

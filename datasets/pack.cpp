@@ -1,24 +1,19 @@
 #include "datasets/pack.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <condition_variable>
-#include <exception>
-#include <mutex>
-#include <system_error>
-#include <thread>
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
-#include "datasets/image_source.h"
-#include "datasets/work_queue.h"
+#include "datasets/image_conversion.h"
+#include "datasets/npy_rows.h"
+#include "datasets/packing_crew.h"
 
 namespace ganymede {
 namespace {
 
 constexpr std::int64_t largest_side = 16384;
-constexpr std::size_t queue_bytes = 64 << 20;
 
 void check(const PackOptions& options) {
   if (options.size && (*options.size < 1 || *options.size > largest_side))
@@ -29,206 +24,105 @@ void check(const PackOptions& options) {
                          options.range->low < options.range->high))
     fail(ExitCode::options, "--range {},{}: two finite numbers, the smaller one first", options.range->low,
          options.range->high);
+  const bool made = options.pairs.kind != PairOptions::Kind::none;
+  if (made && !options.sources.empty())
+    fail(ExitCode::options, "--pairs makes the sources that --sources names: give one of them");
+  if (options.paired && options.sources.empty())
+    fail(ExitCode::options,
+         "--paired says how --sources belong to the images: give these too, or leave it out");
   std::error_code unknown;  // what cannot be looked at cannot be written either: the writer says why
   if (!options.force && std::filesystem::exists(options.out, unknown))
     fail(ExitCode::options, "{} exists: choose another name, or --force to replace it", options.out.string());
 }
 
-/// Turns stored images into planes of one shape.
-class Conversion {
- public:
-  Conversion(const PackOptions& options, ImageSource& source) : options_(options), source_(source) {
-    crop_ = options.crop.value_or(options.size ? Crop::center : Crop::none);
-    Picture first = fit(source.decode(0, source.first(), options.channels.value_or(0)));
-    first.values.clear();
-    shape_ = first;
-    enlarged_ = 0;
-    if (shape_.type == ElementType::uint8) {
-      if (options.range)
-        fail(ExitCode::options, "--range is for floating point data: leave it out, bytes are 0 to 255");
-    } else {
-      choose_range();
-    }
+/// Numbered by what pairs them.
+using PlacesOfNames = std::map<std::string, std::int64_t>;
+
+/// A path without its extension: a photograph may be paired with a drawing.
+std::string stem_of(const std::string& path) {
+  return std::filesystem::path(path).replace_extension().string();
+}
+
+PlacesOfNames places_of(const ImageSource& images, const std::filesystem::path& path) {
+  PlacesOfNames places;
+  for (std::int64_t i = 0; i < images.count(); ++i)
+    if (const std::string stem = stem_of(images.contents().names[static_cast<std::size_t>(i)]);
+        !places.emplace(stem, i).second)
+      fail(ExitCode::dataset, "{}: two images are called {}: --paired goes by paths without extensions",
+           path.string(), stem);
+  return places;
+}
+
+/// What --sources adds.
+struct SecondSet {
+  PackOptions options;  ///< the images', of the second source
+  std::unique_ptr<ImageSource> source;
+  std::optional<ImageConversion> conversion;
+  std::vector<std::int64_t> places = {};  ///< of each image in the file; empty: their own order
+
+  std::int64_t place(std::int64_t index) const {
+    return places.empty() ? index : places[static_cast<std::size_t>(index)];
   }
-
-  DatasetDescription description() const {
-    const SourceContents& contents = source_.contents();
-    return {.type = shape_.type,
-            .count = source_.count(),
-            .channels = shape_.channels,
-            .height = shape_.height,
-            .width = shape_.width,
-            .low = range_.low,
-            .high = range_.high,
-            .class_names = contents.class_names,
-            .provenance = provenance(),
-            .pyramid = options_.pyramid};
-  }
-
-  std::size_t image_bytes() const { return static_cast<std::size_t>(shape_.bytes()); }
-  std::int64_t enlarged() const { return enlarged_; }
-
-  /// The image as planes. Any thread.
-  void convert(std::int64_t index, std::span<const std::byte> stored, std::span<std::byte> planes) {
-    // Grey becomes colour without loss; colour becomes grey only when asked.
-    const int channels = options_.channels.value_or(shape_.channels == 3 ? 3 : 0);
-    Picture picture = source_.decode(index, stored, channels);
-    if (shape_.type != ElementType::uint8) check_range(index, picture);
-    picture = fit(std::move(picture));
-    if (picture.channels != shape_.channels)
-      fail(ExitCode::dataset, "{} has colours, {} is grey: choose --channels 1 or --channels 3",
-           source_.name_of_image(index), source_.name_of_image(0));
-    if (picture.width != shape_.width || picture.height != shape_.height)
-      fail(ExitCode::dataset, "{} has {} x {} pixels, {} has {} x {}: give --size to make them alike",
-           source_.name_of_image(index), picture.width, picture.height, source_.name_of_image(0),
-           shape_.width, shape_.height);
-    if (shape_.type != ElementType::uint8) clamp_values(shape_.type, picture.values, range_);
-    to_planes(picture, planes);
-  }
-
- private:
-  Picture fit(Picture picture) {
-    if (crop_ == Crop::center) picture = crop_to_square(std::move(picture));
-    if (!options_.size) return picture;
-    if (picture.width < *options_.size || picture.height < *options_.size) ++enlarged_;
-    return resize(std::move(picture), *options_.size, *options_.size, options_.filter);
-  }
-
-  void choose_range() {
-    const std::optional<ValueRange> range = options_.range ? options_.range : source_.scan_range();
-    range_ = rounded_to(shape_.type, *range);
-    if (!(range_.low < range_.high) || !std::isfinite(range_.high - range_.low))
-      fail(ExitCode::dataset, "{} has values from {} to {}: give --range LOW,HIGH that {} can hold",
-           options_.source.string(), range_.low, range_.high, name_of(shape_.type));
-  }
-
-  void check_range(std::int64_t index, const Picture& picture) const {
-    const ValueRange values = range_of(picture.type, picture.values);
-    if (std::isnan(values.low))
-      fail(ExitCode::dataset, "{} holds a value that is not finite: mend or remove it",
-           source_.name_of_image(index));
-    if (values.low < range_.low || values.high > range_.high)
-      fail(ExitCode::dataset, "{} has values from {} to {}, outside {} to {}: widen --range or leave it out",
-           source_.name_of_image(index), values.low, values.high, range_.low, range_.high);
-  }
-
-  std::map<std::string, std::string> provenance() const {
-    // The name alone: a file that is passed on need not tell where it was made.
-    std::filesystem::path path = std::filesystem::absolute(options_.source).lexically_normal();
-    if (!path.has_filename()) path = path.parent_path();
-    std::map<std::string, std::string> entries{{"source", path.filename().string()},
-                                               {"writer", "ganymede dataset pack"},
-                                               {"crop", crop_ == Crop::center ? "center" : "none"}};
-    if (!options_.subdir.empty()) entries["subdir"] = options_.subdir;
-    entries["resizer"] =
-        options_.size ? fmt::format("{} to {}", name_of(options_.filter), *options_.size) : "none";
-    return entries;
-  }
-
-  const PackOptions& options_;
-  ImageSource& source_;
-  Crop crop_ = Crop::none;
-  Picture shape_;  ///< of every image; holds no values
-  ValueRange range_;
-  std::atomic<std::int64_t> enlarged_ = 0;
 };
 
-struct Stored {
-  std::int64_t index;
-  std::vector<std::byte> bytes;
-};
-
-/// One reader and several decoders. The first failure stops all; of several that of the lowest image is told.
-class Crew {
- public:
-  Crew(ImageSource& source, Conversion& conversion, DatasetWriter& writer, int decoders)
-      : source_(source), conversion_(conversion), writer_(writer) {
-    threads_.reserve(static_cast<std::size_t>(decoders) + 1);
-    try {
-      threads_.emplace_back([this] { guarded(-1, [this] { read(); }); });
-      for (; started_ < decoders; ++started_) threads_.emplace_back([this] { decode(); });
-    } catch (const std::system_error& error) {
-      if (started_ > 0) return;  // those do the work
-      join();
-      fail(ExitCode::memory,
-           "cannot start a thread to pack with: {}: raise the limits of processes and memory", error.what());
-    }
+/// Row i of the second set becomes the one of image i's name; sets without names are paired as they come.
+void pair_by_name(const PackOptions& options, const ImageSource& images, SecondSet& second) {
+  if (images.count() != second.source->count())
+    fail(ExitCode::dataset, "{} holds {} images and {} holds {}: --paired needs one source an image",
+         options.source.string(), images.count(), options.sources.string(), second.source->count());
+  if (images.contents().names.empty() || second.source->contents().names.empty()) return;
+  const PlacesOfNames places = places_of(images, options.source);
+  places_of(*second.source, options.sources);
+  for (const std::string& name : second.source->contents().names) {
+    const auto found = places.find(stem_of(name));
+    if (found == places.end())
+      fail(ExitCode::dataset,
+           "{} has no image called {} to pair {} with: --paired goes by paths without extensions",
+           options.source.string(), stem_of(name), (options.sources / name).string());
+    second.places.push_back(found->second);
   }
-  ~Crew() { join(); }
-  Crew(const Crew&) = delete;
-  Crew& operator=(const Crew&) = delete;
+}
 
-  std::int64_t done() const { return done_; }
+std::unique_ptr<SecondSet> open_second_set(const PackOptions& options, const ImageSource& images,
+                                           const DatasetDescription& description) {
+  auto second = std::make_unique<SecondSet>();
+  second->options = options;
+  second->options.source = options.sources;
+  second->options.pyramid = false;
+  second->source = open_image_source(options.sources, "");
+  second->conversion.emplace(second->options, *second->source);
+  const DatasetDescription found = second->conversion->description();
+  if (found.type != ElementType::uint8)
+    fail(ExitCode::dataset, "{} holds {}: a second image set is of uint8", options.sources.string(),
+         name_of(found.type));
+  if (found.height != description.height || found.width != description.width)
+    fail(ExitCode::dataset, "{} has images of {} x {} pixels, {} of {} x {}: give --size to make them alike",
+         options.sources.string(), found.width, found.height, options.source.string(), description.width,
+         description.height);
+  if (options.paired) pair_by_name(options, images, *second);
+  return second;
+}
 
-  /// Whether all decoders have ended, after waiting for it a while.
-  bool wait(std::chrono::milliseconds time) {
-    std::unique_lock lock(mutex_);
-    return ended_.wait_for(lock, time, [&] { return decoded_ == started_; });
-  }
+void describe_embeddings(const PackOptions& options, const NpyRows& rows, DatasetDescription& description) {
+  const std::vector<std::int64_t>& shape = rows.header().shape;
+  if (shape.size() != 2 && shape.size() != 3)
+    fail(ExitCode::dataset, "{} is {}: expected [N, E] or [N, K, E]", options.embeddings.string(),
+         rows.header().description());
+  if (rows.count() != description.count)
+    fail(ExitCode::dataset,
+         "{} holds {} rows for {} images: expected one an image, in the order in which they are packed, "
+         "sorted by "
+         "class folder and path",
+         options.embeddings.string(), rows.count(), description.count);
+  description.embeddings = {shape.size() == 3 ? shape[1] : 0, shape.back()};
+  description.provenance["embeddings_from"] = options.embeddings.filename().string();
+}
 
-  void finish() {
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-    if (failure_) std::rethrow_exception(failure_);
-  }
-
- private:
-  void read() {
-    source_.read([this](std::int64_t index, std::vector<std::byte> bytes) {
-      const std::size_t size = bytes.capacity();
-      return queue_.push({index, std::move(bytes)}, size);
-    });
-    queue_.close();
-  }
-
-  void decode() {
-    std::vector<std::byte> planes;
-    guarded(-1, [&] { planes.resize(conversion_.image_bytes()); });
-    while (const auto stored = queue_.pop())
-      guarded(stored->index, [&] {
-        conversion_.convert(stored->index, stored->bytes, planes);
-        writer_.write_images(stored->index, planes);
-        ++done_;
-      });
-    const std::lock_guard lock(mutex_);
-    ++decoded_;
-    ended_.notify_all();
-  }
-
-  template <class Work>
-  void guarded(std::int64_t index, const Work& work) {
-    try {
-      work();
-    } catch (...) {
-      {
-        const std::lock_guard lock(mutex_);
-        if (!failure_ || index < failed_) {
-          failure_ = std::current_exception();
-          failed_ = index;
-        }
-      }
-      queue_.cancel();
-    }
-  }
-
-  void join() {
-    queue_.cancel();
-    for (std::thread& thread : threads_) thread.join();
-  }
-
-  ImageSource& source_;
-  Conversion& conversion_;
-  DatasetWriter& writer_;
-  WorkQueue<Stored> queue_{queue_bytes};
-  std::atomic<std::int64_t> done_ = 0;
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  int started_ = 0;  ///< decoders
-  int decoded_ = 0;  ///< decoders that have ended
-  std::exception_ptr failure_;
-  std::int64_t failed_ = 0;
-  std::vector<std::thread> threads_;
-};
+void write_embeddings(const NpyRows& rows, DatasetWriter& writer) {
+  const std::int64_t together = std::max<std::int64_t>(1, (1 << 18) / rows.width());
+  for (std::int64_t first = 0; first < rows.count(); first += together)
+    writer.write_embeddings(first, rows.read(first, std::min(together, rows.count() - first)));
+}
 
 }  // namespace
 
@@ -247,23 +141,59 @@ PackReport pack(const PackOptions& options, const PackProgressCallback& progress
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   const auto source = open_image_source(options.source, options.subdir);
-  Conversion conversion(options, *source);
+  ImageConversion conversion(options, *source);
   PackReport report{.dataset = conversion.description(), .skipped = source->contents().skipped};
-  DatasetWriter writer(options.out, report.dataset);
+  DatasetDescription& made = report.dataset;
+  std::optional<ImagePairs> pairs;
+  std::unique_ptr<SecondSet> second;
+  std::optional<NpyRows> embeddings;
+  if (options.pairs.kind != PairOptions::Kind::none) {
+    if (made.type != ElementType::uint8)
+      fail(ExitCode::options, "--pairs makes pairs of bytes, {} holds {}: leave it out",
+           options.source.string(), name_of(made.type));
+    pairs.emplace(options.pairs, made.channels, made.height, made.width);
+    made.sources = {made.count, pairs->source_channels(), true};
+    made.provenance["sources_from"] = pairs->description();
+  } else if (!options.sources.empty()) {
+    second = open_second_set(options, *source, made);
+    made.sources = {second->source->count(), second->conversion->description().channels, options.paired};
+    made.provenance["sources_from"] = options.sources.lexically_normal().filename().string();
+    for (const auto& [reason, count] : second->source->contents().skipped) report.skipped[reason] += count;
+  }
+  if (!options.embeddings.empty()) describe_embeddings(options, embeddings.emplace(options.embeddings), made);
+  DatasetWriter writer(options.out, made);
 
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  Crew crew(*source, conversion, writer, options.threads > 0 ? options.threads : cores);
-  bool ended = false;
-  while (!ended) {
-    ended = crew.wait(std::chrono::milliseconds(500));
-    if (progress) progress({crew.done(), source->count(), seconds()});
-  }
-  crew.finish();
+  const std::int64_t total = source->count() + (second ? second->source->count() : 0);
+  std::int64_t before = 0;
+  const auto pack_set = [&](ImageSource& from, ImageConversion& by, const PackingCrew::Write& write) {
+    PackingCrew crew(from, by, write, options.threads > 0 ? options.threads : cores);
+    bool ended = false;
+    while (!ended) {
+      ended = crew.wait(std::chrono::milliseconds(500));
+      if (progress) progress({before + crew.done(), total, seconds()});
+    }
+    crew.finish();
+    before += from.count();
+    report.enlarged += by.enlarged();
+  };
+  pack_set(*source, conversion, [&](std::int64_t index, std::span<const std::byte> planes) {
+    writer.write_images(index, planes);
+    if (!pairs) return;
+    std::vector<std::byte> input(static_cast<std::size_t>(made.source_bytes()));
+    pairs->make(index, planes, input);
+    writer.write_sources(index, input);
+  });
+  if (second)
+    pack_set(*second->source, *second->conversion,
+             [&](std::int64_t index, std::span<const std::byte> planes) {
+               writer.write_sources(second->place(index), planes);
+             });
+  if (embeddings) write_embeddings(*embeddings, writer);
 
   writer.write_labels(source->contents().labels);
   writer.finish();
   for (const std::int64_t label : source->contents().labels) ++report.labels[label];
-  report.enlarged = conversion.enlarged();
   report.seconds = seconds();
   return report;
 }

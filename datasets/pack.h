@@ -8,6 +8,7 @@
 #include <string>
 
 #include "datasets/dataset_writer.h"
+#include "datasets/image_pairs.h"
 #include "datasets/resize.h"
 #include "datasets/value_range.h"
 
@@ -26,8 +27,14 @@ struct PackOptions {
   std::optional<int> channels = {};       ///< 1 or 3; default: as many as the first image
   std::optional<ValueRange> range = {};   ///< of floating point data; default: its smallest and largest value
   bool pyramid = false;                   ///< smaller copies too: DatasetDescription::pyramid
-  bool force = false;                     ///< replace `out` if it exists
-  int threads = 0;                        ///< that decode; 0: one a core
+  PairOptions pairs = {};                 ///< makes the second image set of the images
+  /// A second image set, cropped and resized as the images are; none where empty. Not with `pairs`.
+  std::filesystem::path sources = {};
+  bool paired = false;  ///< `sources` belong to images of the same path without its extension
+  /// .npy [N, E] or [N, K, E] of the N images in the order in which they are packed; none where empty.
+  std::filesystem::path embeddings = {};
+  bool force = false;  ///< replace `out` if it exists
+  int threads = 0;     ///< that decode; 0: one a core
 };
 
 struct PackProgress {
@@ -50,7 +57,8 @@ struct PackReport {
   double seconds = 0;
 };
 
-/// Packs the images of a source into a dataset file, in the source's sorted order. One thread reads the
+/// Packs the images of a source into a dataset file, in the source's sorted order (ImageListing), and what comes with
+/// them. One thread reads the
 /// source from front to back, the others decode, crop, resize and write; what is held in memory does not grow
 /// with the source.
 ///

@@ -9,14 +9,6 @@
 #include "datasets/schema.h"
 
 namespace ganymede {
-namespace {
-
-RandomStream stream_of(std::uint64_t seed, std::int64_t epoch, std::string_view name) {
-  return RandomStream(
-      {.seed = seed, .phase = "order", .step = static_cast<std::uint64_t>(epoch), .stream = name});
-}
-
-}  // namespace
 
 /// What all places of an epoch share.
 class SampleOrder::Epoch {
@@ -27,8 +19,8 @@ class SampleOrder::Epoch {
         block_(order.options_.block),
         whole_(order.count_ / block_),
         rest_(order.count_ % block_),
-        blocks_(stream_of(order.seed_, epoch, "blocks")),
-        windows_(stream_of(order.seed_, epoch, "windows")),
+        blocks_(stream_of(order, epoch, "blocks")),
+        windows_(stream_of(order, epoch, "windows")),
         permutation_(std::max<std::int64_t>(whole_, 1), blocks_.bits(0, 0)),
         rest_first_(order.count_) {
     // Whole blocks are permuted; the short one is put between any two of them.
@@ -58,6 +50,13 @@ class SampleOrder::Epoch {
   }
 
  private:
+  static RandomStream stream_of(const SampleOrder& order, std::int64_t epoch, std::string_view name) {
+    return RandomStream({.seed = order.seed_,
+                         .phase = order.phase_,
+                         .step = static_cast<std::uint64_t>(epoch),
+                         .stream = name});
+  }
+
   std::int64_t epoch_;
   const SampleOrder& order_;
   std::int64_t block_, whole_, rest_;
@@ -84,8 +83,9 @@ SampleOrder::Options SampleOrder::options_for(std::int64_t count, std::int64_t i
   return options;
 }
 
-SampleOrder::SampleOrder(std::int64_t count, std::uint64_t seed, const Options& options)
-    : count_(count), seed_(seed), options_(options) {
+SampleOrder::SampleOrder(std::int64_t count, std::uint64_t seed, const Options& options,
+                         std::string_view phase)
+    : count_(count), seed_(seed), options_(options), phase_(phase) {
   if (count < 1 || options.block < 1 || options.lanes < 1 || options.window < 1)
     throw std::logic_error("sample order: count, block, lanes and window must be positive");
 }

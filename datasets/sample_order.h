@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "core/share.h"
@@ -46,7 +47,9 @@ class SampleOrder {
   /// A set of at most 256 MiB is ordered as any other, for it fits a cache as a whole.
   static Options options_for(std::int64_t count, std::int64_t image_bytes, std::int64_t together = 1);
 
-  SampleOrder(std::int64_t count, std::uint64_t seed, const Options& options);
+  /// Orders of one seed are told apart by `phase`, a literal.
+  SampleOrder(std::int64_t count, std::uint64_t seed, const Options& options,
+              std::string_view phase = "order");
 
   /// Where a position lies: sample `index` of `lane` in `epoch`.
   struct Place {
@@ -75,6 +78,7 @@ class SampleOrder {
   std::int64_t count_;
   std::uint64_t seed_;
   Options options_;
+  std::string_view phase_;
 };
 
 }  // namespace ganymede

@@ -21,7 +21,8 @@ ValueRange range_of(ElementType type, std::span<const std::byte> values) {
     float low = std::numeric_limits<float>::infinity();
     float high = -low;
     bool finite = true;
-    for (const float value : values_in<decltype(stored)>(values)) {
+    for (const auto each : values_in<decltype(stored)>(values)) {
+      const auto value = static_cast<float>(each);
       finite &= std::isfinite(value);
       low = std::min(low, value);
       high = std::max(high, value);

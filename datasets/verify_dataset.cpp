@@ -1,5 +1,7 @@
 #include "datasets/verify_dataset.h"
 
+#include <algorithm>
+#include <list>
 #include <map>
 #include <mutex>
 #include <string>
@@ -52,17 +54,20 @@ class Findings {
 
 VerifiedDataset verify_dataset(const std::vector<std::filesystem::path>& files, int threads,
                                const std::function<void(std::int64_t, std::int64_t)>& progress) {
-  std::vector<ImageDataset> sets;
-  sets.push_back(ImageDataset::attach(ImageDataset::inspect(files)));
-  for (const std::int64_t side : std::vector(sets.front().levels()))
-    sets.push_back(ImageDataset::attach(ImageDataset::inspect(files, side)));
+  const ImageDataset dataset = ImageDataset::attach(ImageDataset::inspect(files));
+  std::list<ImageDataset> levels;
+  std::vector<const ImageDataset*> sets{&dataset};
+  for (const std::int64_t side : dataset.levels())
+    sets.push_back(&levels.emplace_back(ImageDataset::attach(ImageDataset::inspect(files, side))));
+  for (const ImageDataset* companion : {dataset.sources(), dataset.embeddings()})
+    if (companion) sets.push_back(companion);
   std::vector<Block> blocks;
   std::int64_t total = 0, done = 0;
-  for (const ImageDataset& set : sets) {
-    for (const DatasetFile& file : set.files())
+  for (const ImageDataset* set : sets) {
+    for (const DatasetFile& file : set->files())
       for (std::int64_t block = 0; block < file.layout().images.blocks(); ++block)
-        blocks.push_back({set, file, block});
-    total += set.size() * set.image_bytes();
+        blocks.push_back({*set, file, block});
+    total += set->size() * set->image_bytes();
   }
   Findings findings;
   std::mutex mutex;
@@ -81,7 +86,8 @@ VerifiedDataset verify_dataset(const std::vector<std::filesystem::path>& files, 
     if (progress) progress(done, total);
   });
   findings.report();
-  return {sets.front().size(), total, static_cast<std::int64_t>(blocks.size()), sets.front().has_digests()};
+  return {dataset.size(), total, static_cast<std::int64_t>(blocks.size()),
+          std::ranges::all_of(sets, &ImageDataset::has_digests)};
 }
 
 }  // namespace ganymede

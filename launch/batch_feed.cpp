@@ -8,6 +8,15 @@
 #include "core/trace_range.h"
 
 namespace ganymede {
+namespace {
+
+std::vector<at::Tensor*> companions_of(Batch& batch) {
+  std::vector<at::Tensor*> all{&batch.sources, &batch.embeddings, &batch.other_embeddings};
+  std::erase_if(all, [](const at::Tensor* each) { return !each->defined(); });
+  return all;
+}
+
+}  // namespace
 
 BatchFeed::BatchFeed(Loader& loader, at::Device device, at::ScalarType dtype)
     : loader_(loader), device_(device), dtype_(dtype) {
@@ -24,6 +33,7 @@ Batch BatchFeed::next() {
   // The memory belongs to the copies' stream: it may be used again only after the current stream's work.
   staged.batch.images.record_stream(current);
   staged.batch.labels.record_stream(current);
+  for (const at::Tensor* each : companions_of(staged.batch)) each->record_stream(current);
   return std::move(staged.batch);
 }
 
@@ -38,6 +48,7 @@ void BatchFeed::stage() {
   const c10::StreamGuard guard(*stream_);
   batch.images = to_device(batch.images, device_);
   batch.labels = to_device(batch.labels, device_);
+  for (at::Tensor* each : companions_of(batch)) *each = to_device(*each, device_);
   if (batch.flips.defined()) {
     batch.images = cuda::images_of_bytes(batch.images, to_device(batch.flips, device_), dtype_);
     batch.flips.reset();

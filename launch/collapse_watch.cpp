@@ -2,6 +2,7 @@
 
 #include "core/spectrum.h"
 #include "datasets/loader.h"
+#include "launch/conditions.h"
 #include "launch/draw.h"
 
 namespace ganymede {
@@ -27,7 +28,7 @@ double real_distance(const ImageDataset& dataset) {
 }  // namespace
 
 CollapseWatch::CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset)
-    : process_(process), options_(options), ranks_(process.world().duplicate("collapse")) {
+    : process_(process), options_(options), ranks_(process.world().duplicate("collapse")), dataset_(dataset) {
   process.together([&] {
     if (!process.is_root()) return;
     real_distance_ = real_distance(dataset);
@@ -46,7 +47,9 @@ bool CollapseWatch::is_due(std::int64_t step) const {
 
 double CollapseWatch::spread_of(Method& method) {
   const std::uint64_t seed = static_cast<std::uint64_t>(options_.train.seed);
-  const auto sampler = method.sampler({.ema = false, .seed = seed});
+  SampleOptions sampling{.ema = false, .seed = seed};
+  process_.together([&] { set_conditions(sampling, options_.method->images(), dataset_); });
+  const auto sampler = method.sampler(sampling);
   const Drawing drawing{looked_at, looked_at, seed, every_class(options_.method->images().classes)};
   at::Tensor spread = at::zeros({}, at::kDouble);
   draw(process_, *sampler, drawing, [&](std::int64_t, const at::Tensor& images, const at::Tensor&) {

@@ -27,7 +27,7 @@ class Collapsed : public AgreedError {
 /// spread, once above collapse.least_spread, has been below it collapse.patience times in a row.
 class CollapseWatch {
  public:
-  /// Reads the dataset's images. Collective.
+  /// Reads the dataset's images, which must outlive it. Collective.
   CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset);
 
   /// What looks found up to now; a run that goes on gives it back.
@@ -47,6 +47,7 @@ class CollapseWatch {
   Process& process_;
   const RunOptions& options_;
   std::unique_ptr<Communicator> ranks_;
+  const ImageDataset& dataset_;
   double real_distance_ = 0;  ///< rank 0's
   double spread_ = 0;
   CollapseMemory memory_;

@@ -18,6 +18,22 @@ MethodContext method_context(const RunOptions& options, Communicator& gradients,
           .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20))};
 }
 
+namespace {
+
+/// What a dataset must hold.
+std::string expected_data(const ImageSpec& spec) {
+  std::string text =
+      fmt::format("{:<16} images of {} x {} x {}", "data", spec.channels, spec.height, spec.width);
+  if (spec.classes > 1) text += fmt::format(", {} classes", spec.classes);
+  if (spec.sources != SourceImages::none)
+    text += fmt::format(", {} sources of {} channels",
+                        spec.sources == SourceImages::paired ? "paired" : "unpaired", spec.source_channels);
+  if (spec.embedding > 0) text += fmt::format(", embeddings of {} numbers", spec.embedding);
+  return text + "\n";
+}
+
+}  // namespace
+
 std::string dry_run_text(const RunOptions& options, int world_size) {
   const auto alone = make_single_communicator();
   MethodContext context = method_context(options, *alone, *alone);
@@ -25,6 +41,7 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
       options.method->stages(options.train.batch).back().first;  // networks that grow: the largest
   const auto method = options.method->build(context);
   std::string text = options.schema.to_recipe() + "\n";
+  text += expected_data(options.method->images());
   std::int64_t memory = 0;
   for (const Player* player : method->players()) {
     text +=

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "launch/conditions.h"
 #include "launch/device.h"
 
 namespace ganymede {
@@ -19,6 +20,7 @@ std::string check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
          "pack it with --channels, or set the network's image_channels");
   expect("rows", dataset.height(), spec.height, "pack it with --size, or set the network's resolution");
   expect("columns", dataset.width(), spec.width, "pack it with --size, or set the network's resolution");
+  check_companions(dataset, needs_of(spec));
   if (dataset.classes() > spec.classes)
     fail(ExitCode::dataset,
          "the dataset has {} classes, the networks expect at most {}: set the network's classes",

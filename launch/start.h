@@ -8,8 +8,8 @@ namespace ganymede {
 
 /// What a run begins with: whether dataset, checkpoint and options belong together.
 
-/// Throws Error(dataset) unless the images are what the networks expect: of their size, and each with one of
-/// their classes unless that is the only one. Returns a warning, or "".
+/// Throws Error(dataset) unless the images are what the networks expect: of their size, with what must come with
+/// them, and each with one of their classes unless that is the only one. Returns a warning, or "".
 std::string check_dataset(const ImageDataset& dataset, const ImageSpec& spec);
 
 /// Refuses to go on with what is another run: throws Error(checkpoint) that lists the differences from the

@@ -8,6 +8,7 @@
 #include "core/image_grid.h"
 #include "core/signals.h"
 #include "core/trace_range.h"
+#include "launch/conditions.h"
 #include "launch/device.h"
 #include "launch/draw.h"
 #include "launch/environment.h"
@@ -206,7 +207,8 @@ void Trainer::open_feed() {
       .shrink = level_ ? 1 : stage().shrink,
       .order = Loader::order_options(setting_.dataset),
       .dtype = options.dtype(),
-      .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8};
+      .raw = process.device().is_cuda() && setting_.dataset.type() == ElementType::uint8,
+      .companions = needs_of(setting_.options.method->images())};
   feed_ = std::make_unique<Feed>(level_ ? *level_ : setting_.dataset, loading, process.device());
 }
 
@@ -296,21 +298,27 @@ void Trainer::save() {
   if (saved_step_ == progress_.step) return;
   note("saving");
   snapshots_.save(setting_.method, progress_,
-                  {{"options", setting_.options.schema.to_recipe()}, {"dataset", setting_.dataset.digest()}});
+                  {{"options", setting_.options.schema.to_recipe()},
+                   {"dataset", setting_.dataset.digest()},
+                   {"data", paths_of(setting_.dataset)}});
   saved_step_ = progress_.step;
   saved_at_ = std::chrono::steady_clock::now();
 }
 
 void Trainer::write_samples() {
   note("sampling");
-  const SampleOptions options{.seed = static_cast<std::uint64_t>(setting_.options.train.seed)};
-  const std::int64_t classes = setting_.options.method->images().classes;
+  SampleOptions options{.seed = static_cast<std::uint64_t>(setting_.options.train.seed)};
+  const ImageSpec spec = setting_.options.method->images();
+  setting_.process.together([&] { set_conditions(options, spec, setting_.dataset); });
   const std::int64_t count = setting_.options.train.sample_count;
   const auto sampler = setting_.method.sampler(options);
-  const Drawing drawing{count, 64, options.seed, every_class(classes)};
+  const Drawing drawing{count, 64, options.seed, every_class(spec.classes)};
   std::vector<at::Tensor> images;
-  draw(setting_.process, *sampler, drawing,
-       [&](std::int64_t, const at::Tensor& part, const at::Tensor&) { images.push_back(part); });
+  draw(
+      setting_.process, *sampler, drawing,
+      [&](std::int64_t first, const at::Tensor& part, const at::Tensor&) {
+        images.push_back(options.sources ? beside_sources(part, options.sources(first, part.size(0))) : part);
+      });
   setting_.process.together([&] {
     if (!log_) return;
     const auto path = setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step);

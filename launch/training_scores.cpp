@@ -4,6 +4,7 @@
 #include "core/run_folder.h"
 #include "evaluation/dataset_images.h"
 #include "evaluation/statistics_file.h"
+#include "launch/conditions.h"
 
 namespace ganymede {
 namespace {
@@ -74,6 +75,7 @@ TrainingScores::TrainingScores(const Setting& setting)
   }
   sampling_.seed = scoring.seed;
   const ImageSpec spec = setting.options.method->images();
+  process.together([&] { set_conditions(sampling_, spec, setting.dataset); });
   drawing_ = {options.evaluate_count, scoring.batch, sampling_.seed, {}, spec.classes};
   const Drawn first = drawn(0);
   process.together([&] { evaluator_->check(*first.images, options.evaluate_count); });
@@ -86,6 +88,7 @@ TrainingScores::Drawn TrainingScores::drawn(std::int64_t step) const {
   nlohmann::json details = drawing_details(
       sampling_, drawing_, std::ranges::any_of(setting_.method.players(), &Player::has_average));
   details["step"] = step;
+  if (sampling_.sources || sampling_.embeddings) details["conditions"] = setting_.dataset.digest();
   setting_.process.together([&] {
     result.images = drawn_images(*result.sampler, drawing_, setting_.options.method->images(),
                                  setting_.out.lexically_normal().filename().string(), std::move(details));

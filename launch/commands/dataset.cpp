@@ -38,6 +38,16 @@ const std::vector<Flag> pack_flags{
     {"channels", "1|3", "grey or RGB [as the first image]"},
     {"range", "LOW,HIGH", "values of floating point data that stand for -1 and 1 [smallest, largest]"},
     {"pyramid", "", "copies at half the size, a quarter, ... 4 x 4 too: what networks that grow read faster"},
+    {"pairs", "colourise|superres|inpaint",
+     "a second image set made of the images, that a method translates"},
+    {"factor", "F", "of superres: F x F pixels become one, repeated [4]"},
+    {"hole", "PART",
+     "of inpaint: height and width of the hole over the image's, which has the mean around it [0.5]"},
+    {"hole-place", "center|random", "of inpaint [center]"},
+    {"sources", "SRC", "a second image set: of any images, or with --paired"},
+    {"paired", "", "the sources belong to the images of the same path, without its extension"},
+    {"embeddings", "FILE.npy",
+     "[N, E] or [N, K, E] floats of the N images, as packed: by class folder, then path"},
     {"force", "", "replace OUT.h5 if it exists"},
     {"help", "", "this text"},
 };
@@ -71,6 +81,25 @@ PackOptions pack_options(const CommandLine& line) {
   if (line.has("channels")) options.channels = channels == "1" ? 1 : 3;
   if (line.has("range")) options.range = parse_range(line.value("range"));
   options.pyramid = line.has("pyramid");
+  using Kind = PairOptions::Kind;
+  const std::map<std::string, Kind> kinds{
+      {"colourise", Kind::colourise}, {"superres", Kind::superres}, {"inpaint", Kind::inpaint}};
+  if (line.has("pairs"))
+    options.pairs.kind = kinds.at(choice("pairs", "inpaint", {"colourise", "superres", "inpaint"}));
+  if (line.has("factor") && options.pairs.kind != Kind::superres)
+    fail(ExitCode::options, "--factor is of --pairs superres: leave it out");
+  if ((line.has("hole") || line.has("hole-place")) && options.pairs.kind != Kind::inpaint)
+    fail(ExitCode::options, "--hole and --hole-place are of --pairs inpaint: leave them out");
+  options.pairs.factor = line.integer("factor", 4, {2, 16384});
+  if (line.has("hole")) {
+    OptionSchema schema;
+    schema.add("--hole", options.pairs.hole, "", {0, 1}, "");
+    schema.apply({{"--hole", {line.value("hole"), "command line"}}});
+  }
+  options.pairs.random_hole = choice("hole-place", "center", {"center", "random"}) == "random";
+  options.sources = line.value("sources");
+  options.paired = line.has("paired");
+  options.embeddings = line.value("embeddings");
   options.force = line.has("force");
   return options;
 }
@@ -104,6 +133,12 @@ int pack_command(const CommandLine& line) {
   fmt::print("{}: {} images, {} x {} x {} {} in [{}, {}]; {:.1f} s, {:.0f} images/s\n", options.out.string(),
              with_thousands(made.count), made.channels, made.height, made.width, name_of(made.type), made.low,
              made.high, report.seconds, static_cast<double>(made.count) / report.seconds);
+  if (made.sources.count > 0)
+    fmt::print("  {} {} sources, {} channels\n", with_thousands(made.sources.count),
+               made.sources.paired ? "paired" : "unpaired", made.sources.channels);
+  if (made.embeddings.numbers > 0)
+    fmt::print("  embeddings of {} numbers, {} an image\n", made.embeddings.numbers,
+               std::max<std::int64_t>(1, made.embeddings.captions));
   print_classes(report.labels, made.class_names);
   for (const auto& [reason, count] : report.skipped)
     fmt::print("  skipped {} {}\n", with_thousands(count), reason);
@@ -167,6 +202,15 @@ void print_info(const std::string& path) {
                              name_of(layout.type), layout.low, layout.high, byte_text(file.images.bytes)));
   if (!dataset.levels().empty())
     line("pyramid", fmt::format("copies of {} pixels", fmt::join(dataset.levels(), ", ")));
+  if (const ImageDataset* sources = dataset.sources())
+    line("sources", fmt::format("{} of {} x {} x {} uint8, {}{}", with_thousands(sources->size()),
+                                sources->channels(), sources->height(), sources->width(),
+                                dataset.has_paired_sources() ? "paired" : "unpaired",
+                                sources->has_digests() ? "" : ", no digests"));
+  if (const ImageDataset* embeddings = dataset.embeddings())
+    line("embeddings",
+         fmt::format("{} numbers {}, {} an image{}", embeddings->width(), name_of(embeddings->type()),
+                     embeddings->height(), embeddings->has_digests() ? "" : ", no digests"));
   line("file", byte_text(file.size));
   line("storage", storage_text(file));
   line("reading", reading_text(dataset));

@@ -5,6 +5,7 @@
 #include "core/strict_json.h"
 #include "evaluation/statistics_file.h"
 #include "launch/commands.h"
+#include "launch/conditions.h"
 #include "launch/flag_command.h"
 #include "launch/loaded_run.h"
 #include "launch/progress_line.h"
@@ -51,6 +52,8 @@ const std::vector<Flag> flags{
     {"cache", "DIR|none",
      "where statistics of references are kept [$XDG_CACHE_HOME/ganymede, ~/.cache/ganymede]"},
     {"classes", "all|3,7", "of a run: image i has the (i mod n)-th of these n classes [random classes]"},
+    {"conditions", "FILE.h5",
+     "of a run: dataset whose sources or embeddings are drawn from [the run's data]"},
     {"truncation", "T", "of a run: draw z from a normal truncated to +-T [not truncated]"},
     {"psi", "PSI", "of a run of networks with styles: w drawn towards its mean by this factor [1]"},
     {"ema", "true|false", "of a run: the moving average of the weights [true]"},
@@ -65,7 +68,7 @@ struct Request {
   std::vector<const Metric*> metrics;
   std::int64_t count = 0, repeats = 1;
   SampleOptions drawing;
-  std::string classes, device = "auto", lpips;
+  std::string classes, conditions, device = "auto", lpips;
   ExtractorOptions extractor;
   EvaluatorOptions evaluator;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
@@ -108,6 +111,7 @@ Request read_request(const CommandLine& line) {
   request.count = line.integer("count", 0, {1, 1e9});
   request.repeats = line.integer("repeats", 1, {1, 1000});
   request.classes = line.value("classes");
+  request.conditions = line.value("conditions");
   request.lpips = line.value("lpips");
   std::string precision = "fp32";
   read_choices(line, request, precision);
@@ -146,9 +150,12 @@ class Scored {
         drawing_.classes = read_classes(request.classes, spec_.classes);
         run_->options().method->check_sampling(request.drawing);
       });
+      open_conditions(process, options_, spec_, request.conditions, run_->checkpoint().manifest);
     } else {
       process.use_device(request.device, "--device", false);
       process.together([&] {
+        if (!request.conditions.empty())
+          fail(ExitCode::options, "--conditions is what a run draws from: leave it out for images");
         if (request.repeats > 1) fail(ExitCode::options, "--repeats draws anew: it needs a run, not images");
       });
       images_ = open_images(process, request.from);
@@ -163,6 +170,7 @@ class Scored {
     nlohmann::json details = drawing_details(
         options_, drawing_, std::ranges::any_of(run_->method().players(), &Player::has_average));
     details["step"] = run_->checkpoint().manifest.step;
+    if (!request_.conditions.empty()) details["conditions"] = request_.conditions;
     process_.together([&] {
       images_ = drawn_images(*sampler_, drawing_, spec_, request_.from.lexically_normal().filename().string(),
                              std::move(details));

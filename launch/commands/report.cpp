@@ -1,6 +1,7 @@
 #include "core/image_grid.h"
 #include "core/run_folder.h"
 #include "launch/commands.h"
+#include "launch/conditions.h"
 #include "launch/draw.h"
 #include "launch/flag_command.h"
 #include "launch/loaded_run.h"
@@ -83,7 +84,9 @@ void generate(Process& process, const Request& request, std::int64_t count, Comp
   LoadedRun run(process, request.compare, request.device);
   const ImageSpec spec = run.images();
   const Drawing drawing{count, 64, request.options.seed, {}, spec.classes};
-  const auto sampler = run.method().sampler(request.options);
+  SampleOptions options = request.options;
+  open_conditions(process, options, spec, "", run.checkpoint().manifest);
+  const auto sampler = run.method().sampler(options);
   std::vector<at::Tensor> images{at::empty({0, spec.channels, spec.height, spec.width}, at::kByte)};
   draw(process, *sampler, drawing,
        [&](std::int64_t, const at::Tensor& part, const at::Tensor&) { images.push_back(to_bytes(part)); });

@@ -1,4 +1,5 @@
 #include "launch/commands.h"
+#include "launch/conditions.h"
 #include "launch/flag_command.h"
 #include "launch/loaded_run.h"
 #include "launch/pictures/picture.h"
@@ -25,6 +26,7 @@ const std::vector<Flag> flags{
     {"count", "N", "images [64 in a grid, for other pictures see below]"},
     {"out", "X.png|X.h5|DIR", "one grid, one dataset, or a folder of PNG files; other pictures: X.png"},
     {"classes", "all|3,7", "image i has the (i mod n)-th of these n classes [random classes]"},
+    {"conditions", "FILE.h5", "dataset whose sources or embeddings images are drawn from [the run's data]"},
     {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
     {"psi", "PSI", "of networks with styles: w drawn towards its mean by this factor, -2 to 2 [1]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
@@ -58,7 +60,7 @@ struct Request {
   Settings sampler;  ///< options of the run's own that are to be others
   bool asks_for_average = false;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
-  std::string classes, device = "auto";
+  std::string classes, conditions, device = "auto";
 };
 
 Request read_request(const CommandLine& line) {
@@ -71,6 +73,7 @@ Request read_request(const CommandLine& line) {
   request.batch = line.integer("batch", request.picture->name == "grid" ? 64 : 16, {1, 1e6});
   request.options.seed = static_cast<std::uint64_t>(line.integer("seed", 0, {0, 9e15}));
   request.classes = line.value("classes");
+  request.conditions = line.value("conditions");
   OptionSchema schema;
   schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
   schema.add("--psi", request.options.psi, "", {-2, 2}, "");
@@ -87,7 +90,7 @@ Request read_request(const CommandLine& line) {
   return request;
 }
 
-ExitCode sample(Process& process, const Request& request) {
+ExitCode sample(Process& process, Request request) {
   process.watch(request.watchdog_seconds);
   set_threads(process, 0);
   LoadedRun run(process, request.from, request.device, request.sampler);
@@ -101,6 +104,15 @@ ExitCode sample(Process& process, const Request& request) {
   const ImageSpec spec = run.images();
   Drawing drawing{request.picture_options.count, request.batch, request.options.seed, {}, spec.classes};
   process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
+  open_conditions(process, request.options, spec, request.conditions, run.checkpoint().manifest);
+  process.together([&] {
+    if (needs_of(spec).any() && picture.name != "grid")
+      fail(ExitCode::options,
+           "--picture {}: this run's images are drawn from sources or embeddings, one each, not from latent "
+           "vectors "
+           "alone: leave it out",
+           picture.name);
+  });
   const auto sampler = run.method().sampler(request.options);
   process.together([&] {
     if (picture.name != "grid" && sampler->granularity() != 1)

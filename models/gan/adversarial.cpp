@@ -99,6 +99,14 @@ AdversarialMethod::Latents AdversarialMethod::draw_latents(const ImageDraws& dra
           draws.integers("label", networks_.images().classes)};
 }
 
+at::Tensor AdversarialMethod::as_condition(const at::Tensor& embeddings) const {
+  return to_device(embeddings, context_.device).to(context_.dtype);
+}
+
+at::Tensor AdversarialMethod::condition_of(const Batch& batch) const {
+  return follows_text() ? as_condition(batch.embeddings) : batch.labels.clamp_min(0);
+}
+
 std::int64_t AdversarialMethod::group() const {
   return options_.batch_norm_group > 0 ? options_.batch_norm_group : context_.micro_batch();
 }
@@ -138,15 +146,21 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   at::Tensor logit_sums;
   std::vector<Batch> penalised;
+  const bool matches = options_.text.matches(networks_.images());
+  texts_.clear();
   begin_update(discriminator_player_);
   if (options_.penalty.due(update)) ++losses.penalised;
   for (std::int64_t micro_step = 0; micro_step < context_.accumulate; ++micro_step) {
     const Batch batch = next();
     if (options_.penalty.due_apart(update)) penalised.push_back(batch);
     context_.note("discriminator update");
-    const at::Tensor labels = batch.labels.clamp_min(0);
+    const at::Tensor labels = condition_of(batch);
     const ImageDraws draws = draws_of(key, batch.share, micro_step);
-    const Latents latents = draw_latents(draws);
+    Latents latents = draw_latents(draws);
+    if (follows_text()) {
+      latents.labels = labels;
+      texts_.push_back({labels, as_condition(batch.other_embeddings)});
+    }
     const ForwardContext forward = forward_context(batch.share, draws);
     const at::Tensor real = augmented(batch.images, draws, "real");
     at::Tensor fake, changed_fake;
@@ -159,17 +173,23 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     }
     if (micro_step + 1 == context_.accumulate) discriminator_player_.reducer().arm();
     ForwardContext both = forward;
-    both.parts = 2;
+    std::vector<at::Tensor> shown{real, fake}, told{labels, latents.labels};
+    if (matches) {
+      shown.push_back(real);
+      told.push_back(texts_.back().other);
+    }
+    both.parts = std::ssize(shown);
     at::Tensor outputs;
     both.outputs = &outputs;
-    const at::Tensor logits =
-        discriminator_->forward(at::cat({real, fake}), at::cat({labels, latents.labels}), both);
+    const at::Tensor logits = discriminator_->forward(at::cat(shown), at::cat(told), both);
     const std::int64_t count = batch.share.count;
     const at::Tensor real_logits = logits.narrow(0, 0, count), fake_logits = logits.narrow(0, count, count);
-    at::Tensor loss =
-        loss_.discriminator({real_logits, fake_logits, {}, loss_state_, context_.batch_norm, forward.layout})
-            .sum() *
-        share_of_batch;
+    const auto against = [&](const at::Tensor& wrong) {
+      return loss_.discriminator({real_logits, wrong, {}, loss_state_, context_.batch_norm, forward.layout});
+    };
+    at::Tensor each = against(fake_logits);
+    if (matches) each = (each + against(logits.narrow(0, 2 * count, count))) / 2;
+    at::Tensor loss = each.sum() * share_of_batch;
     Losses::add(losses.discriminator, loss);
     Losses::add(losses.real_logit, real_logits.sum() * share_of_batch);
     Losses::add(losses.fake_logit, fake_logits.sum() * share_of_batch);
@@ -178,6 +198,7 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     show("discriminator.labels", labels);
     show("discriminator.z", latents.z);
     show("discriminator.fake_labels", latents.labels);
+    if (follows_text()) show("discriminator.other_labels", texts_.back().other);
     show("discriminator.fake", fake);
     show("discriminator.logits", logits);
     const JudgedImages judged{real, fake, labels, latents.labels, real_logits, fake_logits, batch.images};
@@ -222,7 +243,7 @@ at::Tensor AdversarialMethod::generate(const at::Tensor& z, const at::Tensor& la
 at::Tensor AdversarialMethod::judge_real(const Batch& batch, const ImageDraws& draws,
                                          const ForwardContext& forward) {
   const at::NoGradGuard no_grad;
-  return discriminator_->forward(augmented(batch.images, draws, "real"), batch.labels.clamp_min(0), forward);
+  return discriminator_->forward(augmented(batch.images, draws, "real"), condition_of(batch), forward);
 }
 
 void AdversarialMethod::follow_logits(std::int64_t update, at::Tensor sums) {
@@ -253,7 +274,8 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
     const std::optional<Batch> batch = generator_sees_real() ? std::optional(next()) : std::nullopt;
     context_.note("generator update");
     const ImageDraws draws = draws_of(key, share, micro_step);
-    const Latents latents = draw_latents(draws);
+    Latents latents = draw_latents(draws);
+    if (follows_text()) latents.labels = texts_[static_cast<std::size_t>(micro_step)].own;
     const ForwardContext forward = forward_context(share, draws);
     if (micro_step + 1 == context_.accumulate) generator_player_.reducer().arm();
     const at::Tensor fake = generate(latents.z, latents.labels, draws, forward);
@@ -274,6 +296,9 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
       each = each * top_k_weights(logits, options_.top_k.k(step, context_.micro_batch()), forward.layout,
                                   context_.batch_norm);
     at::Tensor loss = each.sum() * share_of_batch;
+    if (options_.text.interpolation > 0)
+      loss = loss + interpolated_loss(latents.z, texts_[static_cast<std::size_t>(micro_step)], real_logits,
+                                      draws, forward);
     Losses::add(losses.generator, loss);
     show("generator.z", latents.z);
     show("generator.labels", latents.labels);
@@ -296,6 +321,20 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
   generator_history_.add_gradient();
   finish_update(generator_player_);
   generator_history_.advance();
+}
+
+at::Tensor AdversarialMethod::interpolated_loss(const at::Tensor& z, const Texts& texts,
+                                                const at::Tensor& real_logits, const ImageDraws& draws,
+                                                const ForwardContext& forward) {
+  const at::Tensor between =
+      options_.text.interpolation * texts.own + (1 - options_.text.interpolation) * texts.other;
+  at::Tensor features;
+  ForwardContext judging = forward;
+  judging.features = &features;
+  const at::Tensor logits = discriminator_->forward(generate(z, between, draws, forward), between, judging);
+  const at::Tensor each =
+      loss_.generator({real_logits, logits, features, loss_state_, context_.batch_norm, forward.layout});
+  return each.sum() / static_cast<double>(context_.batch);
 }
 
 void AdversarialMethod::show_gradients(const Player& player) const {
@@ -331,7 +370,8 @@ std::unique_ptr<Sampler> AdversarialMethod::sampler(const SampleOptions& options
   return std::make_unique<GanSampler>(
       std::move(network), options,
       GanSampler::Setting{group(), options_.standing_passes, networks_.images().classes, context_.dtype,
-                          context_.device, context_.alive, auxiliary_.codes(), fade_, enlarge_},
+                          context_.device, context_.alive, auxiliary_.codes(), fade_, enlarge_,
+                          follows_text()},
       context_.batch_norm);
 }
 

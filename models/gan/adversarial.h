@@ -48,8 +48,13 @@ class AdversarialMethod final : public Method {
   void take_over(AdversarialMethod& before);
 
  private:
+  /// `labels` of networks that follow a text: its embeddings.
   struct Latents {
     at::Tensor z, labels;
+  };
+  /// Embeddings of a micro-batch's images, and of others: what images are drawn from in G's update.
+  struct Texts {
+    at::Tensor own, other;
   };
   using Losses = AdversarialLosses;
 
@@ -58,6 +63,14 @@ class AdversarialMethod final : public Method {
   }
   ImageDraws draws_of(const RandomKey& key, const Share& share, std::int64_t micro_step) const;
   Latents draw_latents(const ImageDraws& draws) const;
+  bool follows_text() const { return networks_.images().embedding > 0; }
+  /// What D is told of real images: labels, or the embeddings of their texts.
+  at::Tensor condition_of(const Batch& batch) const;
+  /// Embeddings as networks take them.
+  at::Tensor as_condition(const at::Tensor& embeddings) const;
+  /// The further term of G's loss where texts are interpolated, of a micro-batch.
+  at::Tensor interpolated_loss(const at::Tensor& z, const Texts& texts, const at::Tensor& real_logits,
+                               const ImageDraws& draws, const ForwardContext& forward);
   /// Images that share batch-norm statistics.
   std::int64_t group() const;
   ForwardContext forward_context(const Share& share, const ImageDraws& draws) const;
@@ -101,7 +114,8 @@ class AdversarialMethod final : public Method {
   const GanLoss& loss_;
   at::Tensor fade_;  // ForwardContext::fade; undefined where nothing is faded in
   std::int64_t enlarge_ = 1;
-  at::Tensor loss_state_;  // of the loss; undefined for nothing
+  std::vector<Texts> texts_;  // by micro-batch, of D's last update
+  at::Tensor loss_state_;     // of the loss; undefined for nothing
   AuxiliaryTerms auxiliary_;
   LeCam lecam_;
   AdaProbability ada_;

@@ -62,15 +62,18 @@ CollectiveCost AdversarialMethod::mixing_cost(int ranks) const {
   const auto of = [](bool wanted) { return std::int64_t{wanted}; };
   const std::int64_t d = context_.accumulate * options_.d_steps, g = context_.accumulate;
   // D's updates run G forward, G's own forward and backward.
-  const std::int64_t own = g * (1 + of(consistency.zcr_g > 0));
+  const std::int64_t interpolated = of(options_.text.interpolation > 0);
+  const std::int64_t own = g * (1 + of(consistency.zcr_g > 0) + interpolated);
   const auto every = [](bool wanted, std::int64_t micro_batches, std::int64_t period) {
     return wanted ? static_cast<double>(micro_batches) / static_cast<double>(period) : 0;
   };
   const double paths = every(options_.path_length.wanted(), g, options_.path_length.every);
   const Passes generator{d * (1 + of(consistency.zcr_d > 0)) + own, own, paths};
-  // D judges real images and fakes apart.
+  // D judges real images, fakes and real images with others' texts apart.
   const std::int64_t judged =
-      d * (2 + of(consistency.cr_real > 0) + of(consistency.cr_fake > 0) + of(consistency.zcr_d > 0)) + g;
+      d * (2 + of(options_.text.matches(networks_.images())) + of(consistency.cr_real > 0) +
+           of(consistency.cr_fake > 0) + of(consistency.zcr_d > 0)) +
+      g * (1 + interpolated);
   const Passes discriminator{judged + g * of(generator_sees_real()), judged,
                              every(options_.penalty.weight > 0, d, options_.penalty.every)};
   SpreadCost cost;
@@ -94,8 +97,10 @@ CollectiveCost AdversarialMethod::logits_cost() const {
     cost.bytes += often * static_cast<double>(bytes);
   };
   // Forward and backward.
-  add(needs.means, 2 * context_.accumulate * (options_.d_steps + 1), 2 * size);
-  add(needs.features, 2 * context_.accumulate, context_.micro_batch() * features * size);
+  const std::int64_t d_losses = options_.d_steps * (options_.text.matches(networks_.images()) ? 2 : 1);
+  const std::int64_t g_losses = options_.text.interpolation > 0 ? 2 : 1;
+  add(needs.means, 2 * context_.accumulate * (d_losses + g_losses), 2 * size);
+  add(needs.features, 2 * context_.accumulate * g_losses, context_.micro_batch() * features * size);
   add(options_.feature_matching > 0, 2 * context_.accumulate, 2 * features * size);
   add(options_.top_k.wanted(), context_.accumulate, context_.micro_batch() * size);
   add(lecam_.wanted() || loss_state_.defined() || options_.ada.adapts(), options_.d_steps,

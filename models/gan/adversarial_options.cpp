@@ -27,6 +27,7 @@ void AdversarialOptions::describe(OptionSchema& schema) {
   schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
              "batches averaged for standing statistics when sampling");
   ada.describe(schema);
+  text.describe(schema);
   generator.describe(schema, "generator");
   generator.describe_average(schema, "generator");
   discriminator.describe(schema, "discriminator");
@@ -88,6 +89,11 @@ void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& net
   generator.check("generator");
   discriminator.check("discriminator");
   check_regularisers(needs, networks, micro_batch);
+  text.check(networks.images(), micro_batch);
+  if (text.interpolation > 0 && (top_k.wanted() || feature_matching > 0))
+    fail(ExitCode::options,
+         "text.interpolation adds to G's loss, which gan.top_k and gan.feature_matching change: leave one of "
+         "them out");
   if (batch_norm_group > 0 && micro_batch % batch_norm_group != 0)
     fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
          batch_norm_group, micro_batch);

@@ -8,6 +8,7 @@
 #include "models/gan/regularisers/lecam.h"
 #include "models/gan/regularisers/path_length.h"
 #include "models/gan/regularisers/top_k.h"
+#include "models/gan/text_matching.h"
 #include "models/player.h"
 
 namespace ganymede {
@@ -25,6 +26,7 @@ struct AdversarialOptions {
   AdaOptions ada;
   PathLengthOptions path_length;
   TopKOptions top_k;
+  TextMatchingOptions text;
   double feature_matching = 0;  ///< weight of G's loss of regularisers/feature_matching.h; 0: the loss's own
   double historical_average = 0;  ///< of both players, see HistoricalAverage
   double orthogonal = 0;          ///< beta of G's regulariser, see add_orthogonal_gradient()

@@ -105,6 +105,10 @@ class AdversarialRecipe final : public MethodRecipe {
 
   void check_auxiliary() const {
     if (!auxiliary_) return;
+    if (networks_->images().embedding > 0)
+      fail(ExitCode::options,
+           "gan.auxiliary = {} is about labels or codes, and the networks follow a text: leave it out",
+           auxiliary_name_);
     if (networks_->feature_size() == 0)
       fail(ExitCode::options,
            "gan.auxiliary = {} needs the discriminator's features, and that of gan.network shows none: "

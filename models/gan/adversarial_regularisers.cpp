@@ -57,7 +57,7 @@ void AdversarialMethod::penalise_apart(RandomKey key, const std::vector<Batch>& 
     JudgedImages judged;
     judged.original = batch.images;
     if (!options_.ada.wanted()) judged.real = augmented(batch.images, draws, "real");
-    judged.real_labels = batch.labels.clamp_min(0);
+    judged.real_labels = condition_of(batch);
     discriminator_player_.backward(penalty_term(judged, draws, forward_context(batch.share, draws), losses));
   }
   discriminator_player_.finish_gradients();

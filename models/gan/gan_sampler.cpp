@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/device.h"
+#include "core/error.h"
 #include "core/metrics/path_length.h"
 #include "core/philox.h"
 
@@ -12,6 +13,9 @@ GanSampler::GanSampler(std::shared_ptr<Generator> network, const SampleOptions& 
                        const Setting& setting, Communicator& communicator)
     : network_(std::move(network)), options_(options), setting_(setting), alone_(make_single_communicator()) {
   const at::NoGradGuard no_grad;
+  if (setting_.text && !options_.embeddings)
+    fail(ExitCode::options,
+         "this run's images follow a text: name a dataset with embeddings by --conditions");
   network_->begin_phase(false);
   if (options_.batch_norm == "standing") gather_standing_statistics(communicator);
 }
@@ -40,7 +44,11 @@ at::Tensor GanSampler::forward(std::string_view phase, std::int64_t first, const
   ForwardContext context{*alone_, {0, count, group}, mode};
   context.fade = setting_.fade;
   context.noise = NoiseSource{{.seed = options_.seed, .phase = phase}, first};
-  return run(z, labels, context);
+  return run(z, condition(first, labels), context);
+}
+
+at::Tensor GanSampler::condition(std::int64_t first, const at::Tensor& labels) const {
+  return setting_.text ? options_.embeddings(first, labels.size(0)).to(setting_.dtype) : labels;
 }
 
 at::Tensor GanSampler::run(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) {
@@ -131,7 +139,7 @@ at::Tensor GanSampler::latents(std::int64_t first, std::int64_t count) const {
 
 at::Tensor GanSampler::images_of(const at::Tensor& latents, const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
-  return run(latents.to(setting_.dtype), labels, context_of(labels.size(0)));
+  return run(latents.to(setting_.dtype), condition(0, labels), context_of(labels.size(0)));
 }
 
 std::int64_t GanSampler::style_layers() {

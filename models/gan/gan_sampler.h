@@ -9,7 +9,8 @@
 
 namespace ganymede {
 
-/// Draws images from a generator that it owns: a StyleGenerator where options.psi is not 1.
+/// Draws images from a generator that it owns: a StyleGenerator where options.psi is not 1. Image i of one that follows
+/// a text is drawn from row i of options.embeddings; without these, Error(options).
 class GanSampler final : public Sampler, public LatentPaths, public LatentImages, public CodeTraversal {
  public:
   struct Setting {
@@ -22,6 +23,7 @@ class GanSampler final : public Sampler, public LatentPaths, public LatentImages
     LatentCodes codes = {};
     at::Tensor fade = {};      ///< ForwardContext's
     std::int64_t enlarge = 1;  ///< each pixel is repeated so many times along each axis
+    bool text = false;         ///< the network is told embeddings in the place of labels
   };
   /// Collective on `communicator` where options.batch_norm is "standing": the passes are divided among ranks.
   GanSampler(std::shared_ptr<Generator> network, const SampleOptions& options, const Setting& setting,
@@ -52,6 +54,8 @@ class GanSampler final : public Sampler, public LatentPaths, public LatentImages
   /// Images, and the styles that options.psi leaves, of z.
   at::Tensor run(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context);
   at::Tensor styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context);
+  /// What the network is told of images first, first + 1, ...: their labels, or embeddings.
+  at::Tensor condition(std::int64_t first, const at::Tensor& labels) const;
   /// A network's images at their full size, in float32.
   at::Tensor finished(const at::Tensor& images) const;
   /// Of images that share no statistics, without noise of their own.

@@ -24,7 +24,8 @@ class Network : public torch::nn::Module {
   void adopt_standing(const at::Tensor& sums, double passes);
 };
 
-/// z [N, latent_size()], labels int64 [N] -> images [N, C, H, W] in (-1, 1).
+/// z [N, latent_size()], labels int64 [N] -> images [N, C, H, W] in (-1, 1). Networks whose ImageSpec asks for an
+/// embedding are given that in the place of labels, [N, E] of the weights' type; discriminators too.
 class Generator : public Network {
  public:
   virtual at::Tensor forward(const at::Tensor& z, const at::Tensor& labels,

@@ -46,7 +46,7 @@ void read(const std::vector<std::filesystem::path>& paths) {
     for (const std::byte byte : image) text += fmt::format("{:02x}", static_cast<unsigned>(byte));
     digests.push_back(text);
   }
-  const nlohmann::json json = {
+  nlohmann::json json = {
       {"shape", {dataset.size(), dataset.channels(), dataset.height(), dataset.width()}},
       {"type", name_of(dataset.type())},
       {"range", {dataset.low(), dataset.high()}},
@@ -54,6 +54,17 @@ void read(const std::vector<std::filesystem::path>& paths) {
       {"class_names", dataset.class_names()},
       {"classes", dataset.classes()},
       {"images", digests}};
+  if (const ImageDataset* sources = dataset.sources()) {
+    const at::Tensor bytes =
+        ((read_sources(*sources, 0, sources->size()) + 1) * 127.5).round().to(at::kByte).contiguous();
+    json["sources"] =
+        std::vector(bytes.data_ptr<std::uint8_t>(), bytes.data_ptr<std::uint8_t>() + bytes.numel());
+    json["paired"] = dataset.has_paired_sources();
+  }
+  if (const ImageDataset* embeddings = dataset.embeddings()) {
+    const at::Tensor rows = read_embeddings(*embeddings, 0, embeddings->size() * embeddings->height());
+    json["embeddings"] = std::vector<float>(rows.data_ptr<float>(), rows.data_ptr<float>() + rows.numel());
+  }
   std::puts(json.dump().c_str());
 }
 

@@ -246,3 +246,45 @@ def test_survives_random_damage(tmp_path, make, images):
         result = subprocess.run([TOOL, "read", tmp_path / "damaged.h5"], capture_output=True, text=True, timeout=120)
         assert result.returncode in (0, 3), (trial, result.returncode, result.stderr)
         assert result.stderr.count("\n") == (1 if result.returncode else 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (3, 2, 8, 8)}, {"chunks": (4, 3, 8, 8), "compression": "gzip"}])
+def test_reads_a_second_image_set(make, images, options):
+    sources = np.random.default_rng(1).integers(0, 256, (20, 3, 8, 8), np.uint8)
+    found = read(make(images=images, sources=lambda file: file.create_dataset("sources", data=sources, **options)))
+    assert found["paired"] and np.array_equal(np.reshape(found["sources"], sources.shape), sources)
+    last = make("last.h5", images=images, sources=np.ascontiguousarray(sources[:7].transpose(0, 2, 3, 1)))
+    found = read(last)
+    assert not found["paired"] and np.array_equal(np.reshape(found["sources"], (7, 3, 8, 8)), sources[:7])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(20, 5), (20, 3, 5)])
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}])
+def test_reads_embeddings(make, images, dtype, shape, options):
+    values = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    found = read(make(images=images, embeddings=lambda file: file.create_dataset("embeddings", data=values, **options)))
+    # The first of each image's in the first round.
+    expected = values.reshape(20, -1, 5).transpose(1, 0, 2).astype(np.float32)
+    assert np.array_equal(np.asarray(found["embeddings"], np.float32), expected.ravel())
+
+
+def test_reads_what_a_script_adds_to_a_packed_file(tmp_path):
+    path = tmp_path / "a.h5"
+    subprocess.run([TOOL, "write", path, "uint8"], check=True)
+    with h5py.File(path, "a") as file:
+        file["embeddings"] = np.arange(22, dtype=np.float32).reshape(11, 2)
+    assert read(path)["embeddings"] == list(range(22))
+
+
+@pytest.mark.parametrize("arrays, expected", [
+    (dict(sources=np.zeros((20, 3, 8, 9), np.uint8)), "/sources has shape [20, 3, 8, 9]; expected [M, C, 8, 8]"),
+    (dict(sources=np.zeros((20, 3, 8, 8), np.float32)), "/sources holds float32; expected a second image set of uint8"),
+    (dict(sources=np.zeros((0, 3, 8, 8), np.uint8)), "/sources has shape [0, 3, 8, 8]: no images"),
+    (dict(embeddings=np.zeros((19, 5), np.float32)), "/embeddings has shape [19, 5]; expected [20, E] or [20, K, E]"),
+    (dict(embeddings=np.zeros((20,), np.float32)), "/embeddings has shape [20]; expected"),
+    (dict(embeddings=np.zeros((20, 0), np.float32)), "/embeddings has shape [20, 0]; expected 1 to"),
+    (dict(embeddings=np.zeros((20, 5), np.int32)), "/embeddings holds int32; expected"),
+])
+def test_refuses_what_does_not_go_with_the_images(make, images, arrays, expected):
+    assert expected in refusal(make(images=images, **arrays))

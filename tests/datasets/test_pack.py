@@ -477,3 +477,126 @@ def test_options(tmp_path):
     assert pack(source, out, "--force", "--size", 5)[0].shape[2:] == (5, 5)
     np.savez(tmp_path / "a.npz", images=np.zeros((1, 3, 3), np.uint8))
     assert "--subdir" in refused(2, "pack", tmp_path / "a.npz", tmp_path / "p.h5", "--subdir", "a")
+
+
+def sources_of(path):
+    with h5py.File(path) as file:
+        return file["sources"][:], bool(file["sources"].attrs["paired"])
+
+
+@pytest.fixture
+def rgb_folder(tmp_path):
+    pixels = np.random.default_rng(3).integers(0, 256, (9, 16, 24, 3), dtype=np.uint8)
+    files = {f"{'ab'[i % 2]}/{i}.png": encoded(Image.fromarray(image), "PNG") for i, image in enumerate(pixels)}
+    write_tree(tmp_path / "in", files)
+    return tmp_path / "in"
+
+
+def test_makes_grey_sources(tmp_path, rgb_folder):
+    images, *_ = pack(rgb_folder, tmp_path / "o.h5", "--pairs", "colourise")
+    sources, paired = sources_of(tmp_path / "o.h5")
+    assert paired and sources.shape == (9, 1, 16, 24) and sources.dtype == np.uint8
+    for image, source in zip(images, sources, strict=True):
+        assert np.array_equal(source[0], np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")))
+
+
+def test_makes_coarse_sources(tmp_path, rgb_folder):
+    images, *_ = pack(rgb_folder, tmp_path / "o.h5", "--pairs", "superres", "--factor", 8)
+    sources, paired = sources_of(tmp_path / "o.h5")
+    means = np.rint(images.reshape(9, 3, 2, 8, 3, 8).astype(np.float64).mean((3, 5)))
+    assert paired and np.array_equal(sources, means.astype(np.uint8).repeat(8, 2).repeat(8, 3))
+    assert "--factor 5 does not divide" in refused(
+        2, "pack", rgb_folder, tmp_path / "p.h5", "--pairs", "superres", "--factor", 5)
+
+
+@pytest.mark.parametrize("place", ["center", "random"])
+def test_makes_holes(tmp_path, rgb_folder, place):
+    files = []
+    for threads in ("1", "2"):
+        out = tmp_path / f"{threads}.h5"
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        result = subprocess.run([PROGRAM, "dataset", "pack", rgb_folder, out, "--pairs", "inpaint", "--hole", "0.25",
+                                 "--hole-place", place], env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        files.append(sources_of(out)[0])
+    assert np.array_equal(*files)
+    with h5py.File(tmp_path / "1.h5") as file:
+        images = file["images"][:]
+    places = set()
+    for image, source in zip(images, files[0], strict=True):
+        changed = (image != source).any(0)
+        top, left = (int(np.flatnonzero(changed.any(axis))[0]) for axis in (1, 0))
+        hole = np.zeros((16, 24), bool)
+        hole[top:top + 4, left:left + 6] = True
+        assert not (changed & ~hole).any()
+        for channel in range(3):
+            mean = np.floor(image[channel][~hole].mean() + .5)
+            assert (source[channel][hole] == mean).all()
+        places.add((top, left))
+    assert places == {(6, 9)} if place == "center" else len(places) > 4
+
+
+def test_pairs_a_second_folder_by_path(tmp_path, rgb_folder):
+    images, *_ = pack(rgb_folder, tmp_path / "o.h5")
+    grey = {}
+    for path in rgb_folder.rglob("*.png"):
+        pixels = np.asarray(Image.open(path).convert("L"))
+        grey[f"{path.parent.name}/{path.stem}.jpg" if path.stem == "3" else f"{path.parent.name}/{path.stem}.png"] = \
+            encoded(Image.fromarray(255 - pixels), "PNG")
+    write_tree(tmp_path / "second", grey)
+    pack(rgb_folder, tmp_path / "p.h5", "--sources", tmp_path / "second", "--paired")
+    sources, paired = sources_of(tmp_path / "p.h5")
+    assert paired
+    for image, source in zip(images, sources, strict=True):
+        assert np.array_equal(255 - source[0], np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")))
+    (tmp_path / "second/a/0.png").rename(tmp_path / "second/a/10.png")
+    line = refused(3, "pack", rgb_folder, tmp_path / "q.h5", "--sources", tmp_path / "second", "--paired")
+    assert "has no image called a/10 to pair" in line
+    (tmp_path / "second/a/10.png").unlink()
+    line = refused(3, "pack", rgb_folder, tmp_path / "q.h5", "--sources", tmp_path / "second", "--paired")
+    assert "holds 9 images and" in line and "holds 8" in line
+    assert not (tmp_path / "q.h5").exists() and not (tmp_path / "q.h5.partial").exists()
+    pack(rgb_folder, tmp_path / "q.h5", "--sources", tmp_path / "second")
+    sources, paired = sources_of(tmp_path / "q.h5")
+    assert not paired and len(sources) == 8
+    assert "8 of 1 x 16 x 24 uint8, unpaired" in run("info", tmp_path / "q.h5").stdout
+    assert "every digest right" in run("verify", tmp_path / "q.h5").stdout
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(9, 5), (9, 2, 5)])
+def test_packs_embeddings(tmp_path, rgb_folder, dtype, shape):
+    values = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    np.save(tmp_path / "e.npy", values)
+    pack(rgb_folder, tmp_path / "o.h5", "--embeddings", tmp_path / "e.npy")
+    with h5py.File(tmp_path / "o.h5") as file:
+        assert file["embeddings"].dtype == np.float32
+        assert np.array_equal(file["embeddings"][:], values.astype(np.float32))
+        assert len(file["integrity/embeddings"]) == 1
+    assert f"5 numbers float32, {1 if len(shape) == 2 else 2} an image" in run("info", tmp_path / "o.h5").stdout
+
+
+def test_refuses_embeddings_of_other_images(tmp_path, rgb_folder):
+    def line(values):
+        np.save(tmp_path / "e.npy", values)
+        return refused(3, "pack", rgb_folder, tmp_path / "o.h5", "--embeddings", tmp_path / "e.npy")
+
+    assert "holds 8 rows for 9 images" in line(np.zeros((8, 5), np.float32))
+    assert "save array.astype('float32')" in line(np.zeros((9, 5), np.int64))
+    assert "expected [N, E] or [N, K, E]" in line(np.zeros((9,), np.float32))
+    bad = np.zeros((9, 5))
+    bad[4, 2] = 1e300
+    assert "row 4 holds a number that is not finite" in line(bad)
+    (tmp_path / "e.npy").write_bytes((tmp_path / "e.npy").read_bytes()[:-1])
+    assert "save it again" in refused(3, "pack", rgb_folder, tmp_path / "o.h5", "--embeddings", tmp_path / "e.npy")
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_refuses_choices_that_exclude_each_other(tmp_path, rgb_folder):
+    for options, part in ((["--pairs", "colourise", "--sources", rgb_folder], "give one of them"),
+                          (["--paired"], "--sources belong"),
+                          (["--hole", "0.5"], "are of --pairs inpaint"),
+                          (["--factor", "2"], "is of --pairs superres"),
+                          (["--pairs", "inpaint", "--hole", "1"], "leaves nothing"),
+                          (["--pairs", "colourise", "--channels", "1"], "takes RGB")):
+        assert part in refused(2, "pack", rgb_folder, tmp_path / "o.h5", *options)

@@ -138,6 +138,12 @@ Batch SmallGan::next() {
   if (const std::int64_t shrink = stage().shrink; shrink > 1) images = at::avg_pool2d(images, shrink);
   Batch batch{images.contiguous(at::MemoryFormat::ChannelsLast),
               labels.integers(first, share.count, spec.classes), taken_, share};
+  if (spec.embedding > 0) {
+    const RandomStream texts({.seed = 6, .phase = "data", .stream = "text"});
+    const at::Tensor all = texts.normal(taken_, micro_batch, spec.embedding, at::kFloat);
+    batch.embeddings = all.narrow(0, share.first, share.count).to(device_);
+    batch.other_embeddings = all.roll(-micro_batch / 2, 0).narrow(0, share.first, share.count).to(device_);
+  }
   taken_ += micro_batch;
   batch.images = batch.images.to(device_, dtype_);
   batch.labels = batch.labels.to(device_);

@@ -78,6 +78,23 @@ std::vector<Variant> variants() {
        1,
        "dcgan"},
       {"dcgan_classes_in_g", {{"dcgan.conditioning", "generator"}, {"dcgan.classes", "5"}}, 1, "dcgan"},
+      {"dcgan_text",
+       {{"dcgan.conditioning", "text"}, {"text.embedding", "7"}, {"text.compressed", "3"}},
+       2,
+       "dcgan"},
+      {"dcgan_text_between",
+       {{"dcgan.conditioning", "text"},
+        {"text.embedding", "7"},
+        {"text.compressed", "3"},
+        {"text.interpolation", "0.5"},
+        {"gan.loss", "logistic"},
+        {"gan.d_steps", "2"}},
+       2,
+       "dcgan"},
+      {"dcgan_text_plain",
+       {{"dcgan.conditioning", "text"}, {"text.embedding", "7"}, {"text.matching_aware", "false"}},
+       1,
+       "dcgan"},
       {"ebgan_alone",
        {{"gan.loss", "ebgan"}, {"ebgan.margin", "0.01"}, {"ebgan.pull_away", "0"}},
        1,
@@ -306,6 +323,18 @@ TEST(ZooOptions, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses({{"logistic.real_target", "0.9"}}, "logistic.real_target"));  // the loss is hinge
   EXPECT_TRUE(refuses({{"gan.auxiliary", "acgan"}}, "is told the class"));
   EXPECT_TRUE(refuses({{"gan.auxiliary", "acgan"}, {"sngan.conditioning", "none"}}, "not told", "sngan"));
+  const Options text{{"dcgan.conditioning", "text"}};
+  const auto with = [&](const std::string& key, const std::string& value) {
+    Options options = text;
+    options[key] = value;
+    return options;
+  };
+  EXPECT_TRUE(refuses({{"text.interpolation", "0.5"}}, "dcgan.conditioning = text"));
+  EXPECT_TRUE(refuses(with("gan.auxiliary", "infogan"), "follow a text", "dcgan"));
+  EXPECT_TRUE(refuses(with("dcgan.generator_norm", "virtual"), "has no texts", "dcgan"));
+  Options ranked = with("text.interpolation", "0.5");
+  ranked["gan.top_k"] = "0.5";
+  EXPECT_TRUE(refuses(ranked, "gan.top_k", "dcgan"));
   for (const std::string& network : gan_network_names())
     for (const std::string loss : {"began", "ebgan"})
       EXPECT_EQ(refuses({{"gan.loss", loss}}, "autoencod", network), network != "autoencoding")

@@ -162,6 +162,9 @@ class Step:
         self.batch, self.accumulate = train.getint("batch"), train.getint("accumulate", 1)
         self.d_steps, self.orthogonal = gan.getint("d_steps", 1), gan.getfloat("orthogonal", 0)
         self.task = auxiliary_of(recipe)
+        follows_text = recipe.has_section("dcgan") and recipe["dcgan"].get("conditioning") == "text"
+        self.matches = follows_text and recipe["text"].getboolean("matching_aware")
+        self.between = recipe["text"].getfloat("interpolation") if follows_text else 0
         self.penalty, self.kind = gan.getfloat("gradient_penalty", 0), gan["gradient_penalty_kind"]
         self.penalty_every, self.apart = gan.getint("gradient_penalty_every"), gan.getboolean("gradient_penalty_apart")
         self.path_length, self.path_every = gan.getfloat("path_length"), gan.getint("path_length_every")
@@ -219,7 +222,11 @@ class Step:
             real_view = View(d.outputs, labels) if self.task else None
             fake_logits = d(fake, fake_labels)
             fake_view = View(d.outputs, fake_labels, z) if self.task else None
-            loss = (self.real_loss(real_logits).sum() + self.fake_loss(fake_logits).sum()) / self.batch
+            judged, fake_loss = [real_logits, fake_logits], self.fake_loss(fake_logits).sum()
+            if self.matches:  # Reed et al., arXiv 1605.05396, algorithm 1, line 9
+                judged.append(d(real, self.input("discriminator.other_labels", k)))
+                fake_loss = (fake_loss + self.fake_loss(judged[2]).sum()) / 2
+            loss = (self.real_loss(real_logits).sum() + fake_loss) / self.batch
             self.report["loss_d"] += loss.detach() / self.d_steps
             self.report["real_logit"] += real_logits.detach().sum() / self.batch / self.d_steps
             self.report["fake_logit"] += fake_logits.detach().sum() / self.batch / self.d_steps
@@ -232,7 +239,7 @@ class Step:
                     self.report[name] += figure.detach().sum() / self.batch / self.d_steps
                 loss = loss + part
             self.show("discriminator.fake", k, fake)
-            self.show("discriminator.logits", k, torch.cat([real_logits, fake_logits]))
+            self.show("discriminator.logits", k, torch.cat(judged))
             self.show("discriminator.loss", k, loss)
             loss.backward()
         self.show_gradients(self.discriminator, update)
@@ -309,6 +316,10 @@ class Step:
                 fake = self.augmented("generator", "fake", fake)
             logits = d(fake, labels)
             loss = self.generator_loss(logits).sum() / self.batch
+            if self.between > 0:  # there, equation 5
+                other = self.input("discriminator.other_labels", (self.d_steps - 1) * self.accumulate + k)
+                text = self.between * labels + (1 - self.between) * other
+                loss = loss + self.generator_loss(d(g(z, text), text)).sum() / self.batch
             self.report["loss_g"] += loss.detach()
             each = self.task and self.task.generator(View(d.outputs, labels, z))
             if each is not None:

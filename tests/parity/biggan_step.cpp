@@ -64,6 +64,11 @@ class Images {
             .to(context_.dtype)
             .contiguous(at::MemoryFormat::ChannelsLast);
     batch.labels = labels.integers(position_, count, spec_.classes);
+    if (spec_.embedding > 0) {
+      const RandomStream texts({.seed = context_.seed, .phase = "images", .stream = "text"});
+      batch.embeddings = texts.normal(position_, count, spec_.embedding, at::kFloat);
+      batch.other_embeddings = batch.embeddings.roll(1, 0);
+    }
     batch.position = position_;
     batch.share = {0, count};
     position_ += count;

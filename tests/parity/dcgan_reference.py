@@ -1,7 +1,7 @@
 """DCGAN in plain PyTorch: the yardstick for the C++ program.
 
 "paper": Radford et al., arXiv 1511.06434, section 3 and figure 1. "counted": the networks that PyTorch-StudioGAN
-calls DCGAN, as its published parameter counts and description give them.
+calls DCGAN, as its published parameter counts and description give them. "text": Reed et al., arXiv 1605.05396, section 4.1.
 """
 
 import torch
@@ -25,6 +25,9 @@ class Settings:
         self.layers = Layers(False, 1e-6)
         told = ["generator", "concatenation"] if network == "generator" else ["concatenation"]
         self.classes = options.getint("classes", 1) if options.get("conditioning", "none") in told else 0
+        self.text = options.get("conditioning") == "text"
+        if self.text:
+            self.text_sizes = recipe["text"].getint("embedding"), recipe["text"].getint("compressed")
         self.halvings = (self.resolution // 4).bit_length() - 1
 
     def generator_norm(self, channels):
@@ -83,7 +86,9 @@ class Generator(nn.Module):
         self.reference = ReferenceBatch(s.references, s.latent) if s.references else None
         steps = s.halvings if s.counted else s.halvings - 1
         widths = [s.ch << (steps - i) for i in range(steps + 1)]
-        self.linear = s.layers.linear(s.latent + s.classes, widths[0] * 16, bias=s.counted)
+        self.text = s.layers.linear(*s.text_sizes) if s.text else None
+        told = s.text_sizes[1] if s.text else s.classes
+        self.linear = s.layers.linear(s.latent + told, widths[0] * 16, bias=s.counted)
         self.norm = None if s.counted else s.generator_norm(widths[0])
         self.stages = []
         for i, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
@@ -101,7 +106,11 @@ class Generator(nn.Module):
             labels = torch.cat([torch.arange(count) % max(self.settings.classes, 1), labels])
         if self.settings.uniform:
             z = torch.erf(z / 2**0.5)
-        h = self.linear(beside(z, labels, self.settings.classes)).unflatten(1, (-1, 4, 4))
+        if self.text:
+            told = torch.cat([z, F.leaky_relu(self.text(labels), 0.2)], dim=1)
+        else:
+            told = beside(z, labels, self.settings.classes)
+        h = self.linear(told).unflatten(1, (-1, 4, 4))
         if self.norm:
             h = torch.relu(self.norm(h))
         for conv, norm in self.stages:
@@ -133,15 +142,24 @@ class Discriminator(nn.Module):
             inputs = outputs
         if s.counted:
             add("_last", s.layers.conv(inputs, inputs * 2, 3), s.norm(inputs * 2))
-        features, kernels = inputs * 2 if s.counted else inputs * 16, s.minibatch[0]
+        inputs = inputs * 2 if s.counted else inputs
+        features, kernels = inputs if s.counted else inputs * 16, s.minibatch[0]
+        self.text = s.layers.linear(*s.text_sizes) if s.text else None
+        if s.text:
+            width = inputs + s.text_sizes[1]
+            self.conv_text = s.layers.conv(width, inputs, 1, bias=s.counted)
+            self.norm_text = s.norm(inputs)
         self.minibatch = MinibatchDiscrimination(features, *s.minibatch, s.layers) if kernels else None
         self.linear = s.layers.linear(features + kernels, 1)
 
     def forward(self, x, labels):
-        x = beside(x, labels, self.settings.classes)
+        activation = torch.relu if self.settings.counted else lambda h: F.leaky_relu(h, 0.2)
+        x = x if self.text else beside(x, labels, self.settings.classes)
         for conv, norm in self.stages:
             x = conv(x)
-            x = norm(x) if norm else x
-            x = torch.relu(x) if self.settings.counted else F.leaky_relu(x, 0.2)
+            x = activation(norm(x) if norm else x)
+        if self.text:
+            text = F.leaky_relu(self.text(labels), 0.2)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+            x = activation(self.norm_text(self.conv_text(torch.cat([x, text], dim=1))))
         x = x.sum(dim=(2, 3)) if self.settings.counted else x.flatten(1)
         return self.linear(self.minibatch(x) if self.minibatch else x).squeeze(1)

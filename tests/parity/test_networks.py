@@ -17,6 +17,7 @@ WGAN_GP = "gan.loss=wasserstein gan.gradient_penalty=10 gan.gradient_penalty_kin
 R1 = "gan.loss=logistic gan.gradient_penalty=2 gan.gradient_penalty_kind=r1"
 SNGAN = f"{STEP} sngan.generator_channels=8 sngan.discriminator_channels=8 sngan.latent=12"
 DCGAN = "dcgan.generator_channels=4 dcgan.discriminator_channels=4 dcgan.latent=9"
+TEXT = "text.embedding=7 text.compressed=3"
 DEEP = ("gan.orthogonal=0 biggan_deep.generator_channels=4 biggan_deep.discriminator_channels=4 biggan_deep.classes=7 "
         "biggan_deep.latent=6 biggan_deep.shared=5")
 POINTS = ("fully_connected.image_channels=2 fully_connected.height=1 fully_connected.width=1 "
@@ -48,6 +49,11 @@ CASES = {
                           "dcgan.reference_batch=5 dcgan.conditioning=generator dcgan.classes=3",
     "dcgan-virtual-norm-counted": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.generator_norm=virtual dcgan.reference_batch=3 "
                                   "dcgan.minibatch_kernels=4 gan.d_steps=2 train.batch=16 train.accumulate=2",
+    "dcgan-text": f"dcgan-text-birds {STEP} {DCGAN} {TEXT} dcgan.resolution=16",
+    "dcgan-text-between": f"dcgan-text-birds {STEP} {DCGAN} {TEXT} dcgan.resolution=16 text.interpolation=0.3 gan.d_steps=2 "
+                          "train.batch=16 train.accumulate=2",
+    "dcgan-text-r1": f"dcgan-text-birds {STEP} {DCGAN} {TEXT} dcgan.resolution=16 {R1}",
+    "dcgan-text-counted": f"dcgan-cifar10 {STEP} {DCGAN} {TEXT} dcgan.conditioning=text text.matching_aware=false {WGAN_GP}",
     "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
     "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
     "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",

@@ -20,6 +20,10 @@ at::Tensor joined(const at::Tensor& x, const at::Tensor& labels, std::int64_t co
   return at::cat({x, label}, 1);
 }
 
+at::Tensor compressed(Linear& text, const at::Tensor& embeddings) {
+  return at::leaky_relu(text.forward(embeddings), 0.2);
+}
+
 }  // namespace
 
 std::int64_t DcganOptions::doublings() const {
@@ -45,6 +49,9 @@ DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) 
   const WeightOptions weights{.bias = counted};
   const std::int64_t steps = options.doublings() - (counted ? 0 : 1);
   std::int64_t width = options.generator_channels << steps;
+  if (options.text())
+    text_ = register_module(
+        "text", std::make_shared<Linear>(options.embedding, options.text_compressed, WeightOptions{}));
   if (options.virtual_norm())
     reference_ = register_module("reference",
                                  std::make_shared<ReferenceBatch>(options.reference_batch, options.latent));
@@ -66,16 +73,18 @@ DcganGenerator::DcganGenerator(const DcganOptions& options) : options_(options) 
         std::make_shared<TransposedConv2d>(width, options.image_channels, options.kernel, WeightOptions{}));
 }
 
+at::Tensor DcganGenerator::told(const at::Tensor& z, const at::Tensor& labels) const {
+  const at::Tensor latent = options_.latent_distribution == "uniform" ? uniform_of_normal(z) : z;
+  return text_ ? at::cat({latent, compressed(*text_, labels)}, 1)
+               : joined(latent, labels, options_.generator_condition());
+}
+
 at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& labels,
                                    const ForwardContext& context) {
-  const auto input = [&](const at::Tensor& of, const at::Tensor& classes) {
-    return joined(options_.latent_distribution == "uniform" ? uniform_of_normal(of) : of, classes,
-                  options_.generator_condition());
-  };
-  at::Tensor latent = input(z, labels);
+  at::Tensor latent = told(z, labels);
   if (reference_)  // its images have all classes in turn
     latent = at::cat(
-        {input(reference_->z(), at::arange(references(), labels.options()) % options_.classes), latent});
+        {told(reference_->z(), at::arange(references(), labels.options()) % options_.classes), latent});
   at::Tensor h = context.as_map(linear_->forward(latent).view({latent.size(0), -1, 4, 4}));
   h = normalised(norm_, h, context);
   for (std::size_t i = 0; i < convs_.size(); ++i) h = normalised(norms_[i], convs_[i]->forward(h), context);
@@ -84,7 +93,8 @@ at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& labels
   return at::tanh(h.to(z.scalar_type()));
 }
 
-void DcganDiscriminator::add(const std::string& name, Stage stage, std::int64_t channels, bool norm) {
+DcganDiscriminator::Stage DcganDiscriminator::made(const std::string& name, Stage stage,
+                                                   std::int64_t channels, bool norm) {
   if (stage.plain) register_module("conv" + name, stage.plain);
   if (stage.strided) register_module("conv" + name, stage.strided);
   if (norm) {
@@ -92,7 +102,7 @@ void DcganDiscriminator::add(const std::string& name, Stage stage, std::int64_t 
     stage.norm = register_module("norm" + name,
                                  std::make_shared<AffineBatchNorm>(channels, norm_of(options_, activation)));
   }
-  stages_.push_back(std::move(stage));
+  return stage;
 }
 
 DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(options) {
@@ -102,18 +112,32 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
   for (std::int64_t i = 0; i < options.doublings(); ++i) {
     const std::int64_t out = options.discriminator_channels << i;
     if (counted) {
-      add(fmt::format("{}a", i), {.plain = std::make_shared<Conv2d>(in, out, 3, WeightOptions{})}, out, true);
-      add(fmt::format("{}b", i),
-          {.strided = std::make_shared<StridedConv2d>(out, out, kernel, WeightOptions{})}, out, true);
+      stages_.push_back(made(fmt::format("{}a", i),
+                             {.plain = std::make_shared<Conv2d>(in, out, 3, WeightOptions{})}, out, true));
+      stages_.push_back(made(fmt::format("{}b", i),
+                             {.strided = std::make_shared<StridedConv2d>(out, out, kernel, WeightOptions{})},
+                             out, true));
     } else {
-      add(fmt::format("{}", i),
-          {.strided = std::make_shared<StridedConv2d>(in, out, kernel, WeightOptions{.bias = i == 0})}, out,
-          i > 0);
+      stages_.push_back(
+          made(fmt::format("{}", i),
+               {.strided = std::make_shared<StridedConv2d>(in, out, kernel, WeightOptions{.bias = i == 0})},
+               out, i > 0));
     }
     in = out;
   }
-  if (counted)
-    add("_last", {.plain = std::make_shared<Conv2d>(in, in * 2, 3, WeightOptions{})}, in * 2, true);
+  if (counted) {
+    stages_.push_back(
+        made("_last", {.plain = std::make_shared<Conv2d>(in, in * 2, 3, WeightOptions{})}, in * 2, true));
+    in *= 2;
+  }
+  if (options.text()) {
+    text_ = register_module(
+        "text", std::make_shared<Linear>(options.embedding, options.text_compressed, WeightOptions{}));
+    text_stage_ = made("_text",
+                       {.plain = std::make_shared<Conv2d>(in + options.text_compressed, in, 1,
+                                                          WeightOptions{.bias = counted})},
+                       in, true);
+  }
   if (options.minibatch_kernels > 0)
     minibatch_ = register_module("minibatch", std::make_shared<MinibatchDiscrimination>(
                                                   options.last_map(), options.minibatch_kernels,
@@ -121,13 +145,21 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
   linear_ = register_module("linear", std::make_shared<Linear>(options.features(), 1, WeightOptions{}));
 }
 
+at::Tensor DcganDiscriminator::run(const Stage& stage, const at::Tensor& x,
+                                   const ForwardContext& context) const {
+  at::Tensor h = stage.plain ? stage.plain->forward(x) : stage.strided->forward(x);
+  if (stage.norm) h = stage.norm->forward(h, context);
+  return options_.counted() ? h : at::leaky_relu(h, 0.2);
+}
+
 at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
                                        const ForwardContext& context) {
   at::Tensor h = context.as_map(joined(x, labels, options_.discriminator_condition()));
-  for (const Stage& stage : stages_) {
-    h = stage.plain ? stage.plain->forward(h) : stage.strided->forward(h);
-    if (stage.norm) h = stage.norm->forward(h, context);
-    if (!options_.counted()) h = at::leaky_relu(h, 0.2);
+  for (const Stage& stage : stages_) h = run(stage, h, context);
+  if (text_) {
+    const at::Tensor text = compressed(*text_, labels).to(h.scalar_type());
+    h = at::cat({h, text.view({h.size(0), -1, 1, 1}).expand({-1, -1, h.size(2), h.size(3)})}, 1);
+    h = run(text_stage_, h.contiguous(at::MemoryFormat::ChannelsLast), context);
   }
   const at::ScalarType type = linear_->weight().scalar_type();
   h = options_.counted() ? h.sum({2, 3}, /*keepdim=*/false, type) : h.to(type).contiguous().flatten(1);
@@ -158,9 +190,12 @@ void DcganOptions::describe(OptionSchema& schema) {
   schema.add("dcgan.image_channels", image_channels, "", {1, 64}, "channels of an image");
   schema.add("dcgan.classes", classes, "", {1, 1e6}, "number of classes; 1 for an unlabelled dataset");
   schema.add(
-      "dcgan.conditioning", conditioning, {"none", "concatenation", "generator"},
+      "dcgan.conditioning", conditioning, {"none", "concatenation", "generator", "text"},
       "none: labels are not looked at; concatenation: one-hot beside z and, as maps, beside D's image; "
-      "generator: beside z alone");
+      "generator: beside z alone; text: the dataset's embeddings beside z and D's last map");
+  schema.add("text.embedding", embedding, "", {1, 1 << 20}, "numbers of an embedding");
+  schema.add("text.compressed", text_compressed, "", {1, 1 << 16},
+             "numbers that each network makes of an embedding by a linear map");
   schema.add("dcgan.generator_channels", generator_channels, "", {1, 4096},
              "channels of G's largest map; each half as large one has twice as many");
   schema.add("dcgan.discriminator_channels", discriminator_channels, "", {1, 4096},
@@ -190,6 +225,7 @@ class Dcgan final : public GanNetworks {
   void check() const override {
     if (!std::has_single_bit(static_cast<std::uint64_t>(options_.resolution)))
       fail(ExitCode::options, "dcgan.resolution = {}: give a power of two", options_.resolution);
+    check_text();
   }
   void check_batch(std::int64_t micro_batch) const override {
     if (options_.minibatch_kernels > 0 && options_.minibatch_group > 0 &&
@@ -204,17 +240,28 @@ class Dcgan final : public GanNetworks {
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override { return options_.features(); }
   GanConditioning conditioning() const override {
-    return {options_.generator_condition() > 0, options_.discriminator_condition() > 0};
+    return {!options_.text() && options_.generator_condition() > 0, options_.discriminator_condition() > 0};
   }
   std::string setting_for_plain_latent() const override {
-    if (options_.generator_norm == "virtual") return "dcgan.generator_norm = batch";  // its reference z is normal
+    if (options_.generator_norm == "virtual")
+      return "dcgan.generator_norm = batch";  // its reference z is normal
     return options_.latent_distribution == "normal" ? "" : "dcgan.latent_distribution = normal";
   }
   ImageSpec images() const override {
-    return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
+    ImageSpec spec{options_.image_channels, options_.resolution, options_.resolution, options_.classes};
+    if (options_.text()) spec.embedding = options_.embedding;
+    return spec;
   }
 
  private:
+  void check_text() const {
+    if (options_.text() && options_.generator_norm == "virtual")
+      fail(ExitCode::options,
+           "dcgan.generator_norm = virtual with dcgan.conditioning = text: its reference batch has no texts; "
+           "leave "
+           "one of them out");
+  }
+
   DcganOptions options_;
 };
 

@@ -16,13 +16,17 @@ namespace ganymede {
 ///            D's end
 ///
 /// With conditioning (Mirza and Osindero, arXiv 1411.1784) the label stands as a one-hot vector beside z, and in D as
-/// constant maps beside the image, or beside z alone.
+/// constant maps beside the image, or beside z alone. With text (Reed et al., arXiv 1605.05396, section 4.1) an embedding
+/// of E numbers goes through a linear map of each network to fewer ones and a leaky ReLU: beside z; and repeated over
+/// D's last map, 4x4, which a 1x1 convolution with batch norm then mixes before the verdict.
 struct DcganOptions {
   std::string variant = "paper";
   std::int64_t resolution = 64;
   std::int64_t image_channels = 3;
   std::int64_t classes = 1;
   std::string conditioning = "none";
+  std::int64_t embedding = 1024;          ///< E
+  std::int64_t text_compressed = 128;     ///< numbers that it becomes
   std::int64_t generator_channels = 128;  ///< of G's largest map; twice as many at half its size, and so on
   std::int64_t discriminator_channels = 128;  ///< of D's first block
   std::int64_t latent = 100;
@@ -37,8 +41,11 @@ struct DcganOptions {
   std::int64_t minibatch_group = 0;
 
   bool counted() const { return variant == "counted"; }
-  /// Width of the one-hot label beside z and beside D's input, 0 without.
-  std::int64_t generator_condition() const { return conditioning == "none" ? 0 : classes; }
+  bool text() const { return conditioning == "text"; }
+  /// Width of the one-hot label, or the text, beside z, and of the label beside D's input, 0 without.
+  std::int64_t generator_condition() const {
+    return text() ? text_compressed : conditioning == "none" ? 0 : classes;
+  }
   std::int64_t discriminator_condition() const { return conditioning == "concatenation" ? classes : 0; }
   std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
   /// Doublings from 4x4 to the image.
@@ -69,7 +76,11 @@ class DcganGenerator final : public Generator {
   /// Images of the reference batch, which stand before the others.
   std::int64_t references() const { return reference_ ? reference_->z().size(0) : 0; }
 
+  /// z as the networks want it, with what they are told.
+  at::Tensor told(const at::Tensor& z, const at::Tensor& labels) const;
+
   DcganOptions options_;
+  std::shared_ptr<Linear> text_;               // null without
   std::shared_ptr<ReferenceBatch> reference_;  // null without virtual batch norm
   std::shared_ptr<Linear> linear_;
   Norm norm_;  // of the first map; none if counted
@@ -92,10 +103,13 @@ class DcganDiscriminator final : public Discriminator {
     std::shared_ptr<StridedConv2d> strided = nullptr;
     std::shared_ptr<AffineBatchNorm> norm = nullptr;
   };
-  void add(const std::string& name, Stage stage, std::int64_t channels, bool norm);
+  Stage made(const std::string& name, Stage stage, std::int64_t channels, bool norm);
+  at::Tensor run(const Stage& stage, const at::Tensor& h, const ForwardContext& context) const;
 
   DcganOptions options_;
   std::vector<Stage> stages_;
+  std::shared_ptr<Linear> text_;                        // null without
+  Stage text_stage_;                                    // after the others
   std::shared_ptr<MinibatchDiscrimination> minibatch_;  // null without
   std::shared_ptr<Linear> linear_;
 };
