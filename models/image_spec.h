@@ -4,10 +4,16 @@
 
 namespace ganymede {
 
-/// What the images must be for a method's networks.
+/// A second image set of a dataset: none is asked for; row i belongs to image i; or rows belong to no image.
+enum class SourceImages { none, paired, unpaired };
+
+/// What the images must be for a method's networks, and what must come with them.
 struct ImageSpec {
   std::int64_t channels = 0, height = 0, width = 0;
   std::int64_t classes = 0;  ///< labels are 0 .. classes - 1; 1 also takes images without a label
+  SourceImages sources = SourceImages::none;
+  std::int64_t source_channels = 0;  ///< of the second image set, as high and wide as the images
+  std::int64_t embedding = 0;        ///< numbers of an image's embedding; 0 = not asked for
 };
 
 }  // namespace ganymede
