@@ -5,7 +5,7 @@
 #include "evaluation/dataset_images.h"
 #include "evaluation/sampled_images.h"
 #include "evaluation/shared_error.h"
-#include "evaluation/source_images.h"
+#include "evaluation/stored_images.h"
 
 namespace ganymede {
 namespace fs = std::filesystem;
@@ -20,7 +20,7 @@ std::unique_ptr<ImageSet> open_images(Process& process, const fs::path& path) {
           ImageDataset::attach(layout, ImageDataset::default_cache(neighbours))));
     });
   } else {
-    process.together([&] { images = std::make_unique<SourceImages>(path); });
+    process.together([&] { images = std::make_unique<StoredImages>(path); });
   }
   return images;
 }

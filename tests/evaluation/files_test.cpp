@@ -7,8 +7,8 @@
 #include "core/metrics/gaussian.h"
 #include "evaluation/npz_file.h"
 #include "evaluation/sampled_images.h"
-#include "evaluation/source_images.h"
 #include "evaluation/statistics_file.h"
+#include "evaluation/stored_images.h"
 #include "tests/core/temporary_folder.h"
 
 namespace ganymede {
@@ -108,14 +108,14 @@ std::vector<std::uint8_t> ramp(std::int64_t count) {
   return values;
 }
 
-TEST(SourceImages, ReadsWhatIsWantedOfAFolder) {
+TEST(StoredImages, ReadsWhatIsWantedOfAFolder) {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "a");
   std::filesystem::create_directories(folder / "b");
   write_png(folder / "a/0.png", ramp(4 * 5), 5, 4, 1);
   write_png(folder / "a/1.png", ramp(4 * 5 * 3), 5, 4, 3);
   write_png(folder / "b/0.png", ramp(4 * 5 * 3), 5, 4, 3);
-  SourceImages set(folder.path());
+  StoredImages set(folder.path());
   EXPECT_EQ(set.size(), 3);
   EXPECT_EQ(set.description().channels, 3) << "grey is repeated";
   EXPECT_TRUE(at::equal(set.labels(), at::tensor({0, 0, 1}, at::kLong)));
@@ -131,11 +131,11 @@ TEST(SourceImages, ReadsWhatIsWantedOfAFolder) {
   EXPECT_EQ(places, std::vector<std::int64_t>({0, 1}));
 }
 
-TEST(SourceImages, NamesImagesOfAnotherSize) {
+TEST(StoredImages, NamesImagesOfAnotherSize) {
   const TemporaryFolder folder;
   write_png(folder / "0.png", ramp(4 * 5), 5, 4, 1);
   write_png(folder / "1.png", ramp(4 * 4), 4, 4, 1);
-  SourceImages set(folder.path());
+  StoredImages set(folder.path());
   const std::string message = expect_error(ExitCode::dataset, [&] {
     set.read({0, 1}, 8, [](const auto&, const at::Tensor&) {});
   });

@@ -1,4 +1,4 @@
-#include "evaluation/source_images.h"
+#include "evaluation/stored_images.h"
 
 #include <sys/stat.h>
 
@@ -43,7 +43,7 @@ std::string key_of(const fs::path& path, const ImageSource& source) {
 
 }  // namespace
 
-SourceImages::SourceImages(const fs::path& path) : source_(open_image_source(path, "")) {
+StoredImages::StoredImages(const fs::path& path) : source_(open_image_source(path, "")) {
   shape_ = decode(0, source_->first());
   shape_.values.clear();
   if (const auto range = source_->scan_range()) range_ = *range;
@@ -60,12 +60,12 @@ SourceImages::SourceImages(const fs::path& path) : source_(open_image_source(pat
   check_channels(description_);
 }
 
-Picture SourceImages::decode(std::int64_t index, std::span<const std::byte> stored) const {
+Picture StoredImages::decode(std::int64_t index, std::span<const std::byte> stored) const {
   // Images that have names are files with one or three channels each; arrays keep what they have.
   return source_->decode(index, stored, source_->contents().names.empty() ? 0 : 3);
 }
 
-void SourceImages::check_size(std::int64_t index, const Picture& picture) const {
+void StoredImages::check_size(std::int64_t index, const Picture& picture) const {
   if (picture.width != shape_.width || picture.height != shape_.height)
     fail(ExitCode::dataset,
          "{} has {} x {} pixels, {} has {} x {}: make them alike, with ganymede dataset pack --size for one",
@@ -73,7 +73,7 @@ void SourceImages::check_size(std::int64_t index, const Picture& picture) const 
          shape_.width, shape_.height);
 }
 
-void SourceImages::read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) {
+void StoredImages::read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) {
   const PixelBytes bytes(shape_, range_);
   std::vector<std::byte> planes(static_cast<std::size_t>(shape_.bytes()));
   std::vector<std::int64_t> places;

@@ -9,10 +9,10 @@ namespace ganymede {
 
 /// The images of a folder, a zip or tar archive, or an .npz, in the source's sorted order. JPEG and PNG files
 /// become RGB. All must have the size of the first.
-class SourceImages final : public ImageSet {
+class StoredImages final : public ImageSet {
  public:
   /// Throws Error(dataset) where there is no image, or the first cannot be read.
-  explicit SourceImages(const std::filesystem::path& path);
+  explicit StoredImages(const std::filesystem::path& path);
 
   void read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) override;
 
