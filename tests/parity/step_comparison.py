@@ -27,7 +27,8 @@ torch.set_num_threads(1)
 # A pre-activation that rounding carries over zero changes a ReLU's gradient by a finite step; what follows inherits it.
 SINGLE_BOUNDS = {"fake": 1e-5, "buffer": 1e-5, "ema_buffer": 1e-5, "gradient": 5e-2, "adam_m": 5e-2, "adam_v": 5e-2}
 INPUTS = {"real", "labels", "z", "fake_labels", "penalty_noise", "path_z", "path_labels", "path_noise", "path_mean",
-          "ada_image_real", "ada_uniform_real", "ada_normal_real", "ada_uniform_fake", "ada_normal_fake"}
+          "ada_image_real", "ada_uniform_real", "ada_normal_real", "ada_uniform_fake", "ada_normal_fake",
+          "source", "pooled_image", "pooled_source"}
 
 
 def run_ours(case, precision, folder):
@@ -93,9 +94,10 @@ def assert_telling(outputs):
         assert moving >= len(gradients) / 2, f"{player}: {moving} of {len(gradients)} gradients are not zero"
 
 
-def assert_double_precision(name, case, folder):
+def assert_double_precision(name, case, folder, step=Step):
+    """`step` is the reference: called as adversarial_reference.Step."""
     record, recipe, updates = run_ours(case, "fp64", folder)
-    theirs = Step(recipe, record, updates, torch.float64).run()
+    theirs = step(recipe, record, updates, torch.float64).run()
     theirs = outputs_of(theirs | {name: value for name, value in record.items() if name.startswith("before/")})
     assert_telling(theirs)
     worst = relative_errors(outputs_of(record), theirs, negligible=1e-10)
