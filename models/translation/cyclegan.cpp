@@ -20,6 +20,7 @@ void CycleGanOptions::describe(OptionSchema& schema) {
              "weight, over lambda, of how a generator changes what is of its own kind already; 0 for none");
   schema.add("cyclegan.pool", pool, "images", {0, 1e5},
              "generated images of the past that discriminators see, of each kind; 0 for none");
+  shared.describe_players(schema);
   schema.add(
       "sampler.direction", direction, {"images", "sources"},
       "what samples are: images made of sources, or sources made of images, which then are given in the "

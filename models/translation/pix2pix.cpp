@@ -20,6 +20,7 @@ void Pix2PixOptions::describe(OptionSchema& schema) {
   schema.add("pix2pix.l1", l1, "", {0, 1e6}, "weight of the mean absolute difference from the image");
   schema.add("pix2pix.batch_norm_group", batch_norm_group, "images", {0, 1e9},
              "consecutive images of a micro-batch that share batch-norm statistics, 0 for all");
+  shared.describe_players(schema);
   schema.add("sampler.dropout", sampler_dropout, "dropout is drawn in samples too, as in the paper",
              OnResume::free);
 }

@@ -16,6 +16,9 @@ void TranslationOptions::describe(OptionSchema& schema) {
   schema.add(s + "discriminator_factor", discriminator_factor, "", {1e-6, 1e6},
              "of the discriminator's loss: the papers halve it");
   patches.describe(schema, section);
+}
+
+void TranslationOptions::describe_players(OptionSchema& schema) {
   generator.describe(schema, "generator");
   generator.describe_average(schema, "generator");
   discriminator.describe(schema, "discriminator");

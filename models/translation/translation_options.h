@@ -18,7 +18,9 @@ struct TranslationOptions {
   OptimizerOptions generator{.lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .eps = 1e-8};
   OptimizerOptions discriminator{.lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .eps = 1e-8};
 
+  /// Adds gan.loss and the section's options; the players' come after all of the section.
   void describe(OptionSchema& schema);
+  void describe_players(OptionSchema& schema);
   /// Throws Error(options) where options do not fit together.
   void check(const GanLoss& made) const;
   /// Throws Error(options) for what belongs to a z, or to `norm` = batch where that is another.

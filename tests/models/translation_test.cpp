@@ -178,12 +178,12 @@ TEST(TranslationMethods, LearnAFewImagesByHeart) {
     SmallTranslationOptions pairs{
         .batch = 4, .options = rates, .dtype = at::kFloat, .activations = activations, .few_images = true};
     pairs.options.insert({{"pix2pix.dropout", "0"}, {"pix2pix.generator_channels", "12"}});
-    EXPECT_LT(progress(pairs, "l1", 150), 0.5);
+    EXPECT_LT(progress(pairs, "l1", 80), 0.5);
     SmallTranslationOptions sets = pairs;
     sets.method = "cyclegan";
     sets.options = rates;
     sets.options["cyclegan.generator_channels"] = "12";
-    EXPECT_LT(progress(sets, "cycle", 100), 0.7);
+    EXPECT_LT(progress(sets, "cycle", 50), 0.7);
   }
 }
 

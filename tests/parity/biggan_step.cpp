@@ -31,7 +31,7 @@ struct Arguments {
   std::string out;
   double perturb = 0;
   std::int64_t updates = 0;
-  std::vector<std::string> dropouts;
+  std::vector<std::string> dropouts = {};
 };
 
 Arguments parse(std::span<char*> words) {
