@@ -1,5 +1,8 @@
 #include "tests/models/small_translation.h"
 
+#include <gtest/gtest.h>
+
+#include "core/error.h"
 #include "core/philox.h"
 
 namespace ganymede::test {
@@ -121,6 +124,16 @@ void SmallTranslation::continue_from(SmallTranslation& other) {
   }
   taken_ = other.taken_;
   step_ = other.step_;
+}
+
+void expect_refused(const std::string& what, const std::function<void()>& act) {
+  try {
+    act();
+    ADD_FAILURE() << what << " was not refused";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::options);
+    EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace ganymede::test

@@ -46,4 +46,7 @@ class SmallTranslation {
   std::int64_t step_ = 0, taken_ = 0;
 };
 
+/// Expects Error(options) whose message says `what`.
+void expect_refused(const std::string& what, const std::function<void()>& act);
+
 }  // namespace ganymede::test
