@@ -70,9 +70,9 @@ class Images {
             .to(context_.dtype)
             .contiguous(at::MemoryFormat::ChannelsLast);
     batch.labels = labels.integers(position_, count, spec_.classes);
-    if (spec_.sources != SourceImages::none) batch.sources = sources(count);
     batch.position = position_;
     batch.share = {0, count};
+    if (spec_.sources != SourceImages::none) batch.sources = sources(count);
     position_ += count;
     return batch;
   }
