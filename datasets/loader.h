@@ -48,8 +48,8 @@ struct Batch {
   std::int64_t position = 0;  ///< global position of the micro-batch's first image
   Share share;                ///< this rank's rows within the micro-batch; n = share.count, which may be 0
   at::Tensor flips = {};      ///< raw: [n] bool, which images are yet to be mirrored left to right
-  at::Tensor sources =
-      {};  ///< [n, C', H, W] in [-1, 1]; paired: mirrored together with the image; unpaired: an order and flips of their own
+  /// [n, C', H, W] in [-1, 1]; paired: mirrored together with the image; unpaired: an order and flips of their own.
+  at::Tensor sources = {};
   at::Tensor embeddings = {};        ///< [n, E] float32
   at::Tensor other_embeddings = {};  ///< [n, E] of another image of the micro-batch each
 };

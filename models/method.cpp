@@ -5,6 +5,8 @@
 #include "core/error.h"
 #include "models/diffusion/denoising.h"
 #include "models/gan/adversarial_recipe.h"
+#include "models/translation/cyclegan.h"
+#include "models/translation/pix2pix.h"
 
 namespace ganymede {
 namespace {
@@ -17,7 +19,9 @@ struct Entry {
 // One line a method.
 constexpr Entry table[] = {
     {"adversarial", make_adversarial_recipe},
+    {"cyclegan", make_cyclegan_recipe},
     {"denoising", make_denoising_recipe},
+    {"pix2pix", make_pix2pix_recipe},
 };
 
 }  // namespace

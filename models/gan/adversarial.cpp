@@ -3,6 +3,7 @@
 #include "core/device.h"
 #include "core/trace_range.h"
 #include "models/gan/adversarial_losses.h"
+#include "models/gan/frozen.h"
 #include "models/gan/gan_sampler.h"
 #include "models/gan/headed_discriminator.h"
 #include "models/gan/regularisers/feature_matching.h"
@@ -10,25 +11,6 @@
 #include "models/layers/initialise.h"
 
 namespace ganymede {
-
-namespace {
-
-/// D does not learn in G's phase: its weights' gradients are not computed.
-class Frozen {
- public:
-  explicit Frozen(torch::nn::Module& network) : network_(network) { set(false); }
-  ~Frozen() { set(true); }
-  Frozen(const Frozen&) = delete;
-  Frozen& operator=(const Frozen&) = delete;
-
- private:
-  void set(bool learns) {
-    for (auto& parameter : network_.parameters()) parameter.requires_grad_(learns);
-  }
-  torch::nn::Module& network_;
-};
-
-}  // namespace
 
 AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const GanLoss& loss,
                                      const GanAuxiliary* auxiliary, const AdversarialOptions& options,

@@ -6,7 +6,8 @@
 // (the K-th time that Method::observe showed NAME; the step's report is "observed/method.report/FIGURE"), and
 // the resolved recipe as metadata "recipe". `perturb` adds normal noise to the whole initial state, so that
 // no tensor is at a special value (gamma of an attention is 0 at first, and hides it); `updates` is the
-// number of updates that the players believe they have had. Batch, precision and seed are the recipe's
+// number of updates that the players believe they have had. `dropout=LAYER:P:C:H:W` also writes down what the generator's
+// dropout of that name multiplies each image's map by, as "dropout/LAYER" [batch, C, H, W]. Batch, precision and seed are the recipe's
 // train.batch, train.precision and train.seed.
 
 #include <ATen/Parallel.h>
@@ -14,11 +15,13 @@
 #include <cstdio>
 #include <map>
 #include <span>
+#include <sstream>
 
 #include "core/error.h"
 #include "core/philox.h"
 #include "core/safetensors.h"
 #include "launch/recipe.h"
+#include "models/layers/dropout.h"
 
 namespace ganymede {
 namespace {
@@ -28,6 +31,7 @@ struct Arguments {
   std::string out;
   double perturb = 0;
   std::int64_t updates = 0;
+  std::vector<std::string> dropouts = {};
 };
 
 Arguments parse(std::span<char*> words) {
@@ -42,6 +46,8 @@ Arguments parse(std::span<char*> words) {
       arguments.perturb = parse_number(key, setting);
     else if (key == "updates")
       arguments.updates = parse_integer(key, setting);
+    else if (key == "dropout")
+      arguments.dropouts.push_back(setting.value);
     else
       arguments.overrides[key] = setting;
   }
@@ -71,11 +77,22 @@ class Images {
     }
     batch.position = position_;
     batch.share = {0, count};
+    if (spec_.sources != SourceImages::none) batch.sources = sources(count);
     position_ += count;
     return batch;
   }
 
  private:
+  at::Tensor sources(std::int64_t count) const {
+    const RandomStream pixels({.seed = context_.seed, .phase = "images", .stream = "source"});
+    return (pixels.uniform(position_, count, spec_.source_channels * spec_.height * spec_.width,
+                           at::kDouble) *
+                2 -
+            1)
+        .view({count, spec_.source_channels, spec_.height, spec_.width})
+        .to(at::kFloat);
+  }
+
   ImageSpec spec_;
   const MethodContext& context_;
   std::int64_t position_ = 0;
@@ -101,6 +118,18 @@ void add_state(NamedTensors& record, const std::string& when, Method& method) {
   for (Player* player : method.players())
     for (const auto& [name, tensor] : player->state())
       record.emplace_back(when + "/" + name, tensor.detach().clone());
+}
+
+/// Of the step that is recorded.
+at::Tensor dropout_mask(const std::string& wanted, const MethodContext& context, std::string& layer) {
+  std::istringstream words(wanted);
+  std::vector<double> numbers;
+  std::getline(words, layer, ':');
+  for (std::string word; std::getline(words, word, ':');) numbers.push_back(std::stod(word));
+  std::vector<std::int64_t> shape{context.batch};
+  for (std::size_t i = 1; i < numbers.size(); ++i) shape.push_back(static_cast<std::int64_t>(numbers[i]));
+  const LayerDraws draws{{.seed = context.seed, .phase = "generator", .step = 1}, 0};
+  return Dropout(numbers.at(0), layer).forward(at::ones(shape, context.dtype), &draws);
 }
 
 void run(const Arguments& arguments) {
@@ -131,6 +160,11 @@ void run(const Arguments& arguments) {
   for (const auto& [name, figure] : figures_of(method->step(1, [&] { return images.next(); })))
     record.emplace_back("observed/method.report/" + name, at::scalar_tensor(figure, at::kDouble));
   add_state(record, "after", *method);
+  for (const std::string& wanted : arguments.dropouts) {
+    std::string layer;
+    const at::Tensor mask = dropout_mask(wanted, context, layer);
+    record.emplace_back("dropout/" + layer, mask);
+  }
   write_safetensors(arguments.out, record, {{"recipe", options.schema.to_recipe()}});
 }
 

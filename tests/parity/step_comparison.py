@@ -29,6 +29,8 @@ SINGLE_BOUNDS = {"fake": 1e-5, "buffer": 1e-5, "ema_buffer": 1e-5, "gradient": 5
 INPUTS = {"real", "labels", "z", "fake_labels", "other_labels", "penalty_noise", "path_z", "path_labels", "path_noise", "path_mean",
           "ada_image_real", "ada_uniform_real", "ada_normal_real", "ada_uniform_fake", "ada_normal_fake"}
 
+INPUTS |= {"source", "pooled_image", "pooled_source"}  # of translation
+
 
 def run_ours(case, precision, folder):
     """(record, recipe, updates before) of one step in the program."""
@@ -93,9 +95,10 @@ def assert_telling(outputs):
         assert moving >= len(gradients) / 2, f"{player}: {moving} of {len(gradients)} gradients are not zero"
 
 
-def assert_double_precision(name, case, folder):
+def assert_double_precision(name, case, folder, step=Step):
+    """`step` is the reference: called as adversarial_reference.Step."""
     record, recipe, updates = run_ours(case, "fp64", folder)
-    theirs = Step(recipe, record, updates, torch.float64).run()
+    theirs = step(recipe, record, updates, torch.float64).run()
     theirs = outputs_of(theirs | {name: value for name, value in record.items() if name.startswith("before/")})
     assert_telling(theirs)
     worst = relative_errors(outputs_of(record), theirs, negligible=1e-10)
