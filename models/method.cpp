@@ -4,6 +4,10 @@
 
 #include "core/error.h"
 #include "models/diffusion/denoising.h"
+#include "models/encoders/adversarial_autoencoder.h"
+#include "models/encoders/bigan.h"
+#include "models/encoders/projection_networks.h"
+#include "models/encoders/vae_gan.h"
 #include "models/gan/adversarial_recipe.h"
 
 namespace ganymede {
@@ -17,10 +21,17 @@ struct Entry {
 // One line a method.
 constexpr Entry table[] = {
     {"adversarial", make_adversarial_recipe},
+    {"adversarial_autoencoder", make_adversarial_autoencoder_recipe},
+    {"bigan", make_bigan_recipe},
     {"denoising", make_denoising_recipe},
+    {"vae_gan", make_vae_gan_recipe},
 };
 
 }  // namespace
+
+std::unique_ptr<ProjectionNetworks> Method::projection(const SampleOptions& /*options*/) {
+  return nullptr;
+}
 
 Figures figures_of(const StepReport& report) {
   Figures figures;
