@@ -14,6 +14,8 @@ constexpr Command table[] = {
     {"evaluate", "score images: FID, KID, IS, precision, recall and others", evaluate_command},
     {"export", "write a run's networks as safetensors", export_command},
     {"models", "list the recipes with their networks' parameter counts", models_command},
+    {"project", "find the latents whose images are like given ones, and how unlike they stay",
+     project_command},
     {"report", "show a run, or have a person judge its images, in an HTML page", report_command},
     {"sample", "draw images from a run or checkpoint", sample_command},
     {"train", "train by a recipe, or go on with a run", train_command},

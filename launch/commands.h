@@ -21,6 +21,7 @@ int dataset_command(std::span<const std::string> arguments);
 int evaluate_command(std::span<const std::string> arguments);
 int export_command(std::span<const std::string> arguments);
 int models_command(std::span<const std::string> arguments);
+int project_command(std::span<const std::string> arguments);
 int report_command(std::span<const std::string> arguments);
 int sample_command(std::span<const std::string> arguments);
 int train_command(std::span<const std::string> arguments);

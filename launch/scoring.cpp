@@ -75,6 +75,15 @@ std::vector<const Metric*> read_metrics(const std::string& text) {
   return chosen;
 }
 
+Lpips read_lpips(const std::string& files, at::Device device) {
+  const std::size_t comma = files.find(',');
+  const std::string trunk = files.substr(0, comma);
+  const std::string heads = comma == files.npos ? trunk : files.substr(comma + 1);
+  FrozenPlace place;
+  place.device = device;
+  return Lpips::load(trunk, heads, place);
+}
+
 std::string score_table(const Evaluation& evaluation) {
   std::string text;
   for (const Score& score : evaluation.scores)

@@ -3,6 +3,7 @@
 #include "evaluation/evaluator.h"
 #include "launch/draw.h"
 #include "launch/process.h"
+#include "models/features/lpips.h"
 #include "models/method.h"
 
 namespace ganymede {
@@ -28,6 +29,9 @@ void score_together(const std::function<void()>& work, bool is_root);
 
 /// "fid, kid" as a list of metrics. Throws Error(options) for one that there is not, or that is named twice.
 std::vector<const Metric*> read_metrics(const std::string& text);
+
+/// LPIPS from "vgg16.pth,heads.pth", or one file with both. Throws Error(checkpoint).
+Lpips read_lpips(const std::string& files, at::Device device);
 
 /// One line a score: name, value, error.
 std::string score_table(const Evaluation& evaluation);

@@ -4,6 +4,10 @@
 
 #include "core/error.h"
 #include "models/diffusion/denoising.h"
+#include "models/encoders/adversarial_autoencoder.h"
+#include "models/encoders/bigan.h"
+#include "models/encoders/projection_networks.h"
+#include "models/encoders/vae_gan.h"
 #include "models/gan/adversarial_recipe.h"
 #include "models/translation/cyclegan.h"
 #include "models/translation/pix2pix.h"
@@ -19,12 +23,19 @@ struct Entry {
 // One line a method.
 constexpr Entry table[] = {
     {"adversarial", make_adversarial_recipe},
+    {"adversarial_autoencoder", make_adversarial_autoencoder_recipe},
+    {"bigan", make_bigan_recipe},
     {"cyclegan", make_cyclegan_recipe},
     {"denoising", make_denoising_recipe},
     {"pix2pix", make_pix2pix_recipe},
+    {"vae_gan", make_vae_gan_recipe},
 };
 
 }  // namespace
+
+std::unique_ptr<ProjectionNetworks> Method::projection(const SampleOptions& /*options*/) {
+  return nullptr;
+}
 
 Figures figures_of(const StepReport& report) {
   Figures figures;

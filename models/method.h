@@ -75,6 +75,8 @@ class Sampler {
   virtual at::Tensor images(std::int64_t first, const at::Tensor& labels) = 0;
 };
 
+class ProjectionNetworks;  // models/encoders/projection_networks.h
+
 /// How one step of training goes, for a family of networks. The trainer knows methods through this interface
 /// only.
 class Method {
@@ -97,6 +99,9 @@ class Method {
   virtual StepReport step(std::int64_t step, const NextBatch& next) = 0;
   /// Collective where options.batch_norm is "standing". Changes no state of the method.
   virtual std::unique_ptr<Sampler> sampler(const SampleOptions& options) = 0;
+  /// Copies of the networks, by which given images are projected into the latent space; null where a method has none
+  /// such. Of the options those of the weights count. Changes no state of the method.
+  virtual std::unique_ptr<ProjectionNetworks> projection(const SampleOptions& options);
 
   /// Shows tensors of a step by name to whoever set it ("discriminator.fake", ...): for parity tests.
   std::function<void(std::string_view name, const at::Tensor& tensor)> observe;

@@ -142,8 +142,16 @@ double Player::learning_rate() const {
   return options_.lr * schedule_.factor(std::max<std::int64_t>(updates_, 1));
 }
 
+at::Tensor Player::scaled(const at::Tensor& loss) const {
+  return scale_ ? loss * scale_->scale().to(loss.scalar_type()) : loss;
+}
+
 void Player::backward(const at::Tensor& loss) {
-  (scale_ ? loss * scale_->scale().to(loss.scalar_type()) : loss).backward();
+  scaled(loss).backward();
+}
+
+void Player::backward_alone(const at::Tensor& loss) {
+  scaled(loss).backward({}, /*retain_graph=*/true, /*create_graph=*/false, parameters_);
 }
 
 void Player::finish_gradients() {

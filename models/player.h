@@ -60,6 +60,9 @@ class Player {
   const GradientReducer& reducer() const { return *reducer_; }
   /// Adds the gradients of `loss`, a scalar: times the loss scale, if there is one.
   void backward(const at::Tensor& loss);
+  /// The same of this player's own weights, whatever else the loss depends on, whose graph stays: for a loss of several
+  /// players, each of whom has another of the same networks' outputs.
+  void backward_alone(const at::Tensor& loss);
   /// After the last backward, for which the reducer was armed: the gradients become the sums over ranks,
   /// without the loss scale. Collective.
   void finish_gradients();
@@ -115,6 +118,8 @@ class Player {
   double gradient_norm() const { return gradient_norm_.defined() ? gradient_norm_.item<double>() : 0; }
 
  private:
+  /// Times the loss scale, if there is one.
+  at::Tensor scaled(const at::Tensor& loss) const;
   /// The next update is the first: those that the loss scale has skipped are no part of Adam's t.
   void count_from_zero();
   /// The gradient's norm, and what the loss scale makes of it. Returns what to clip by.

@@ -226,16 +226,6 @@ void print_result(const Evaluation& evaluation) {
   for (const std::string& warning : evaluation.warnings) print_error("warning: " + warning);
 }
 
-/// "vgg16.pth,heads.pth", or one file with both.
-std::shared_ptr<const Lpips> read_lpips(const std::string& files, at::Device device) {
-  const std::size_t comma = files.find(',');
-  const std::string trunk = files.substr(0, comma);
-  const std::string heads = comma == files.npos ? trunk : files.substr(comma + 1);
-  FrozenPlace place;
-  place.device = device;
-  return std::make_shared<Lpips>(Lpips::load(trunk, heads, place));
-}
-
 ExitCode evaluate(Process& process, Request request) {
   process.watch(request.watchdog_seconds);
   set_threads(process, 0);
@@ -265,7 +255,7 @@ ExitCode evaluate(Process& process, Request request) {
   process.together([&] {
     extractor = make_feature_extractor(request.extractor);
     if (request.lpips.empty()) return;
-    lpips = read_lpips(request.lpips, process.device());
+    lpips = std::make_shared<Lpips>(read_lpips(request.lpips, process.device()));
     options.metric.lpips = lpips.get();
   });
   Evaluator evaluator(process.world(), *extractor, options);

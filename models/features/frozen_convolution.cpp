@@ -35,7 +35,7 @@ FrozenConvolution::FrozenConvolution(const at::Tensor& weight, const at::Tensor&
 }
 
 at::Tensor FrozenConvolution::operator()(const at::Tensor& x) const {
-  if (fuses_) return fused(x);
+  if (fuses_ && !(at::GradMode::is_enabled() && x.requires_grad())) return fused(x);
   const at::Tensor y = at::conv2d(x, weight_, bias_, shape_.stride, shape_.padding);
   return shape_.relu ? y.relu_() : y;
 }

@@ -21,7 +21,8 @@ struct ConvolutionShape {
 /// y = max(0, W * x + b) in one pass, or without the maximum. On the CPU the weights are packed once for
 /// oneDNN, the first time an image size is seen; the maximum is part of the convolution's own store.
 ///
-/// x is [N, in, H, W], channels_last, of the place's dtype on its device; so is y. No gradients.
+/// x is [N, in, H, W], channels_last, of the place's dtype on its device; so is y. The weights have no gradients; an x
+/// that has one takes libtorch's plain convolution.
 class FrozenConvolution {
  public:
   FrozenConvolution() = default;

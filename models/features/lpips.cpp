@@ -19,7 +19,7 @@ constexpr Layer layers[] = {{0, 64, 0},   {2, 64, 0},   {5, 128, 1},  {7, 128, 1
 constexpr std::int64_t level_width[Lpips::levels] = {64, 128, 256, 512, 512};
 
 constexpr std::array<double, 3> image_mean{-0.030, -0.088, -0.188}, image_deviation{0.458, 0.448, 0.450};
-constexpr double unit_eps = 1e-10;
+constexpr double unit_eps = 1e-10, least_square = 1e-24;
 
 std::vector<ExpectedTensor> trunk_tensors(bool of_lpips) {
   std::vector<ExpectedTensor> tensors;
@@ -100,7 +100,8 @@ std::array<at::Tensor, Lpips::levels> Lpips::unit_features(const at::Tensor& ima
   }
   for (at::Tensor& f : features) {
     f = f.to(at::kFloat);
-    f = f / (f.square().sum(1, /*keepdim=*/true).sqrt() + unit_eps);
+    // Where all is zero the root has no gradient, and the quotient is zero whatever it is divided by.
+    f = f / (f.square().sum(1, /*keepdim=*/true).clamp_min(least_square).sqrt() + unit_eps);
   }
   return features;
 }
@@ -108,11 +109,10 @@ std::array<at::Tensor, Lpips::levels> Lpips::unit_features(const at::Tensor& ima
 at::Tensor Lpips::distance(const at::Tensor& a, const at::Tensor& b) const {
   TORCH_CHECK(a.sizes() == b.sizes() && a.dim() == 4 && a.size(1) == 3 && a.size(2) >= 16 && a.size(3) >= 16,
               "LPIPS of ", a.sizes(), " and ", b.sizes());
-  const at::NoGradGuard no_grad;
   const auto first = unit_features(a), second = unit_features(b);
   at::Tensor sum = at::zeros({a.size(0)}, at::TensorOptions(at::kFloat).device(place_.device));
   for (std::size_t level = 0; level < levels; ++level)
-    sum += ((first[level] - second[level]).square() * heads_[level]).sum(1).mean({1, 2});
+    sum = sum + ((first[level] - second[level]).square() * heads_[level]).sum(1).mean({1, 2});
   return sum;
 }
 

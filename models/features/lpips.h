@@ -31,7 +31,7 @@ class Lpips {
   Lpips(const WeightsSource& trunk, const WeightsSource& heads, const FrozenPlace& place);
 
   /// a, b: [N, 3, H, W] float in [-1, 1], in host memory or on the place's device; at least 16x16. Returns
-  /// [N] float32 on the place's device.
+  /// [N] float32 on the place's device. Differentiable with respect to both.
   at::Tensor distance(const at::Tensor& a, const at::Tensor& b) const;
 
   /// XXH3-64 of trunk and heads in 16 digits, the same in any layout and file.

@@ -41,6 +41,7 @@ class AdversarialMethod final : public Method {
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
+  std::unique_ptr<ProjectionNetworks> projection(const SampleOptions& options) override;
 
   /// Of what follows, until the next call.
   void set_growth(const GrowthState& growth);

@@ -12,6 +12,8 @@ class AuxiliaryTerms {
   /// `auxiliary` may be null, else it must outlive this; `batch`: images of the global batch.
   AuxiliaryTerms(const GanAuxiliary* auxiliary, std::int64_t batch) : auxiliary_(auxiliary), batch_(batch) {}
 
+  /// Null without one.
+  const GanAuxiliary* task() const { return auxiliary_; }
   LatentCodes codes() const { return auxiliary_ ? auxiliary_->codes() : LatentCodes{}; }
   /// A micro-batch's part of D's loss with the task's added. outputs [2 N, K]: of real images, then of fakes.
   at::Tensor discriminator(const at::Tensor& loss, const at::Tensor& outputs, const at::Tensor& real_labels,

@@ -1,5 +1,7 @@
 #include "models/gan/growing.h"
 
+#include "models/encoders/projection_networks.h"
+
 namespace ganymede {
 
 GrowingMethod::GrowingMethod(const GanNetworks& networks, const GanLoss& loss, const GanAuxiliary* auxiliary,
@@ -34,6 +36,10 @@ std::unique_ptr<GrowingMethod::Grown> GrowingMethod::grown_to(const Stage& stage
 
 void GrowingMethod::tell_growth() {
   stage_->method.set_growth({alpha_, stages_[index_].shrink});
+}
+
+std::unique_ptr<ProjectionNetworks> GrowingMethod::projection(const SampleOptions& options) {
+  return stage_->method.projection(options);
 }
 
 void GrowingMethod::move_to(std::int64_t position) {

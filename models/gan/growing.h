@@ -32,6 +32,7 @@ class GrowingMethod final : public Method {
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override {
     return stage_->method.sampler(options);
   }
+  std::unique_ptr<ProjectionNetworks> projection(const SampleOptions& options) override;
 
  private:
   /// What is made anew.

@@ -5,7 +5,7 @@
 namespace ganymede::test {
 namespace {
 
-std::unique_ptr<MethodRecipe> recipe_of(const std::string& network,
+std::unique_ptr<MethodRecipe> recipe_of(const std::string& method, const std::string& network,
                                         const std::map<std::string, std::string>& options) {
   Settings settings;
   const auto set = [&](const std::string& key, const std::string& value) { settings[key] = {value, "test"}; };
@@ -18,7 +18,7 @@ std::unique_ptr<MethodRecipe> recipe_of(const std::string& network,
   set("discriminator.lr", "4e-4");
   set("discriminator.beta1", "0.5");
   for (const auto& [key, value] : options) set(key, value);
-  auto recipe = make_method_recipe("adversarial", settings);
+  auto recipe = make_method_recipe(method, settings);
   OptionSchema schema;
   recipe->describe(schema);
   schema.apply(settings);
@@ -97,7 +97,7 @@ const std::map<std::string, std::string>& narrow_options(const std::string& netw
 }
 
 SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Communicator& batch_norm)
-    : recipe_(recipe_of(options.network, options.options)),
+    : recipe_(recipe_of(options.method, options.network, options.options)),
       stages_(recipe_->stages(options.batch)),
       accumulate_(options.accumulate),
       rank_(gradients.rank()),

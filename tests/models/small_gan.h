@@ -20,6 +20,8 @@ struct SmallGanOptions {
   at::ScalarType dtype = at::kDouble;
   std::optional<at::ScalarType> activations = std::nullopt;
   std::function<void(std::string_view)> alive = {};
+  std::string method =
+      "adversarial";  ///< another one has its narrow networks beside the generator in `options`
 };
 
 class SmallGan {
