@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from reference_layers import Layers, networks_of
+from reference_layers import Equalised, Layers, networks_of
 
 STEP = "train.batch=8 train.accumulate=1 gan.d_steps=1 generator.ema=0.9 generator.ema_start=0 perturb=0.1 updates=6"
 ARGUMENTS = {
@@ -51,7 +51,9 @@ class Headed(nn.Module):
         self.body, self.task = networks_of(recipe).Discriminator(recipe), task
         self.body.linear.register_forward_pre_hook(self.keep)
         features = self.body.linear.weight.shape[1]
-        self.head = Layers(False, 1e-6).linear(features, task.outputs(recipe))
+        equalised = recipe["gan"]["network"] in ("progressive", "stylegan", "stylegan2")
+        outputs = task.outputs(recipe)
+        self.head = Equalised((outputs, features), 1) if equalised else Layers(False, 1e-6).linear(features, outputs)
 
     def keep(self, _, inputs):
         (self.features,) = inputs

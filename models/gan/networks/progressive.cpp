@@ -186,6 +186,7 @@ class Progressive final : public GanNetworks {
   }
   /// All layers are equalised, which have their own.
   std::string initialisation() const override { return "n02"; }
+  bool equalised() const override { return true; }
   std::int64_t feature_size() const override { return options_.width(2); }
   std::unique_ptr<GanNetworks> grown_to(std::int64_t resolution) const override {
     auto networks = std::make_unique<Progressive>(*this);

@@ -199,6 +199,7 @@ class StyleGan2 final : public GanNetworks {
   }
   /// All layers are equalised, which have their own.
   std::string initialisation() const override { return "n02"; }
+  bool equalised() const override { return true; }
   std::int64_t feature_size() const override { return options_.width(4); }
   GanConditioning conditioning() const override {
     return {options_.condition() > 0, options_.condition() > 0};
