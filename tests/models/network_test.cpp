@@ -48,6 +48,9 @@ TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
       {"sngan", {{"resolution", "48"}}, "sngan.resolution = 48"},
       {"sngan", {{"attention", "24"}}, "sngan.attention = 24"},
       {"sngan", {{"attention", "16"}}, "sngan.attention = 16"},  // 4 channels
+      {"stylegan", {{"resolution", "24"}}, "stylegan.resolution = 24"},
+      {"stylegan", {{"stage", "32"}}, "stylegan.stage = 32"},
+      {"stylegan", {{"deviation_group", "5"}}, "stylegan.deviation_group = 5"},
       {"stylegan2", {{"resolution", "24"}}, "stylegan2.resolution = 24"},
       {"stylegan2", {{"channel_base", "15"}}, "stylegan2.channel_base = 15"},
       {"stylegan2", {{"deviation_group", "5"}}, "stylegan2.deviation_group = 5"},

@@ -48,7 +48,7 @@ Options with_auxiliary(const std::string& auxiliary, const std::string& network)
   options[network == "biggan" ? "biggan.chunk" : network + ".latent"] = "20";
   if (network == "dcgan" || network == "fully_connected")
     options[network + ".latent_distribution"] = "normal";
-  if (network == "stylegan2") options["stylegan2.style_mixing"] = "0";
+  if (make_gan_networks(network)->has_styles()) options[network + ".style_mixing"] = "0";
   const auto task = make_gan_auxiliary(auxiliary);
   return chooses || task->codes().width() > 0 ? options : Options{};
 }

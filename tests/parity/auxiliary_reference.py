@@ -18,6 +18,8 @@ ARGUMENTS = {
     "dcgan": f"{STEP} dcgan.generator_channels=4 dcgan.discriminator_channels=4 dcgan.latent=15",
     "progressive": f"{STEP} progressive.channel_base=64 progressive.most_channels=12 progressive.latent=15"
                   " growth.from=0 gan.drift=0 gan.gradient_penalty_target=1",
+    "stylegan": f"{STEP} stylegan.channel_base=64 stylegan.most_channels=12 stylegan.latent=15 stylegan.style=9"
+                " stylegan.noise=fixed stylegan.style_mixing=0 stylegan.deviation_group=4 growth.from=0",
 }
 
 
