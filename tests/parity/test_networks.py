@@ -37,6 +37,9 @@ CASES = {
     "sngan": f"sngan-cifar10 {SNGAN}",
     "sngan-classes": f"cgan-pd-cifar10 {SNGAN}",
     "sngan-wgan-gp": f"cgan-pd-cifar10 {SNGAN} sngan.discriminator_spectral_norm=false {WGAN_GP}",
+    "sngan-layer-norm": f"sngan-cifar10 {SNGAN} sngan.discriminator_norm=layer sngan.discriminator_spectral_norm=false {WGAN_GP}",
+    "sngan-group-norm": f"cgan-pd-cifar10 {SNGAN} sngan.discriminator_norm=group sngan.norm_groups=4 "
+                        f"sngan.discriminator_spectral_norm=false {R1}",
     "sngan-nearest": f"biggan-cifar10-ch64 {SNGAN} {R1}",
     "sagan-64": f"cgan-pd-cifar10 {SNGAN} sngan.resolution=64 sngan.attention=32 sngan.generator_spectral_norm=true "
                 "sngan.generator_channels=4 train.batch=4",
@@ -50,6 +53,10 @@ CASES = {
                           "dcgan.reference_batch=5 dcgan.conditioning=generator dcgan.classes=3",
     "dcgan-virtual-norm-counted": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.generator_norm=virtual dcgan.reference_batch=3 "
                                   "dcgan.minibatch_kernels=4 gan.d_steps=2 train.batch=16 train.accumulate=2",
+    "dcgan-layer-norm": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.discriminator_norm=layer {WGAN_GP}",
+    "dcgan-instance-norm": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.discriminator_norm=instance {WGAN_GP}",
+    "dcgan-group-norm": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.discriminator_norm=group dcgan.norm_groups=2 {WGAN_GP}",
+    "dcgan-no-norm": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.discriminator_norm=none {WGAN_GP}",
     "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
     "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
     "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",

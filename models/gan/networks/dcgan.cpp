@@ -87,16 +87,29 @@ at::Tensor DcganGenerator::forward(const at::Tensor& z, const at::Tensor& labels
 void DcganDiscriminator::add(const std::string& name, Stage stage, std::int64_t channels, bool norm) {
   if (stage.plain) register_module("conv" + name, stage.plain);
   if (stage.strided) register_module("conv" + name, stage.strided);
-  if (norm) {
+  if (norm && options_.discriminator_norm == "batch") {
     const Activation activation = options_.counted() ? Activation::relu : Activation::none;
-    stage.norm = register_module("norm" + name,
-                                 std::make_shared<AffineBatchNorm>(channels, norm_of(options_, activation)));
+    stage.of_batch = register_module(
+        "norm" + name, std::make_shared<AffineBatchNorm>(channels, norm_of(options_, activation)));
+  } else if (norm) {
+    stage.of_image = make_image_norm(channels, options_.image_norm());
+    if (stage.of_image) register_module("norm" + name, stage.of_image);
   }
   stages_.push_back(std::move(stage));
 }
 
+at::Tensor DcganDiscriminator::run(const Stage& stage, const at::Tensor& x,
+                                   const ForwardContext& context) const {
+  at::Tensor h = stage.plain ? stage.plain->forward(x) : stage.strided->forward(x);
+  if (stage.of_batch) h = stage.of_batch->forward(h, context);
+  if (stage.of_image) h = stage.of_image->forward(h);
+  if (!options_.counted()) return at::leaky_relu(h, 0.2);
+  return stage.of_batch ? h : at::relu(h);  // batch norm has it
+}
+
 DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(options) {
   const bool counted = options.counted();
+  const bool unnormalised = options.discriminator_norm == "none";
   const std::int64_t kernel = options.strided_kernel();
   std::int64_t in = options.image_channels + options.discriminator_condition();
   for (std::int64_t i = 0; i < options.doublings(); ++i) {
@@ -107,8 +120,9 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
           {.strided = std::make_shared<StridedConv2d>(out, out, kernel, WeightOptions{})}, out, true);
     } else {
       add(fmt::format("{}", i),
-          {.strided = std::make_shared<StridedConv2d>(in, out, kernel, WeightOptions{.bias = i == 0})}, out,
-          i > 0);
+          {.strided = std::make_shared<StridedConv2d>(in, out, kernel,
+                                                      WeightOptions{.bias = i == 0 || unnormalised})},
+          out, i > 0);
     }
     in = out;
   }
@@ -124,11 +138,7 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
 at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
                                        const ForwardContext& context) {
   at::Tensor h = context.as_map(joined(x, labels, options_.discriminator_condition()));
-  for (const Stage& stage : stages_) {
-    h = stage.plain ? stage.plain->forward(h) : stage.strided->forward(h);
-    if (stage.norm) h = stage.norm->forward(h, context);
-    if (!options_.counted()) h = at::leaky_relu(h, 0.2);
-  }
+  for (const Stage& stage : stages_) h = run(stage, h, context);
   const at::ScalarType type = linear_->weight().scalar_type();
   h = options_.counted() ? h.sum({2, 3}, /*keepdim=*/false, type) : h.to(type).contiguous().flatten(1);
   if (minibatch_) h = minibatch_->forward(h, context);
@@ -173,6 +183,9 @@ void DcganOptions::describe(OptionSchema& schema) {
   schema.add("dcgan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
   schema.add("dcgan.generator_norm", generator_norm, {"batch", "virtual"},
              "G's norm: by the batch's statistics, or by those of a reference batch that is drawn once");
+  schema.add("dcgan.discriminator_norm", discriminator_norm, {"batch", "layer", "instance", "group", "none"},
+             "D's norm: batch ties the images of a batch together, the others look at one image each");
+  schema.add("dcgan.norm_groups", norm_groups, "", {1, 4096}, "groups of channels of D's group norm");
   schema.add("dcgan.reference_batch", reference_batch, "images", {1, 1e6},
              "reference batch of the virtual norm");
   schema.add("dcgan.minibatch_kernels", minibatch_kernels, "", {0, 1e4},
@@ -190,6 +203,9 @@ class Dcgan final : public GanNetworks {
   void check() const override {
     if (!std::has_single_bit(static_cast<std::uint64_t>(options_.resolution)))
       fail(ExitCode::options, "dcgan.resolution = {}: give a power of two", options_.resolution);
+    // That of the first map that has it; the others have a multiple.
+    check_image_norm(options_.discriminator_channels * (options_.counted() ? 1 : 2), options_.image_norm(),
+                     "dcgan.norm_groups");
   }
   void check_batch(std::int64_t micro_batch) const override {
     if (options_.minibatch_kernels > 0 && options_.minibatch_group > 0 &&
@@ -203,11 +219,15 @@ class Dcgan final : public GanNetworks {
   }
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override { return options_.features(); }
+  std::string setting_without_batch_norm() const override {
+    return options_.discriminator_norm == "batch" ? "dcgan.discriminator_norm = layer" : "";
+  }
   GanConditioning conditioning() const override {
     return {options_.generator_condition() > 0, options_.discriminator_condition() > 0};
   }
   std::string setting_for_plain_latent() const override {
-    if (options_.generator_norm == "virtual") return "dcgan.generator_norm = batch";  // its reference z is normal
+    if (options_.generator_norm == "virtual")
+      return "dcgan.generator_norm = batch";  // its reference z is normal
     return options_.latent_distribution == "normal" ? "" : "dcgan.latent_distribution = normal";
   }
   ImageSpec images() const override {
