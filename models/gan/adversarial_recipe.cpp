@@ -105,9 +105,10 @@ class AdversarialRecipe final : public MethodRecipe {
            "is set");
     for (const auto& [section, player] :
          {std::pair{"generator", &options_.generator}, {"discriminator", &options_.discriminator}})
-      if (player->decay != "constant" || player->ema_start > 0 || player->warmup > 0)
+      if (player->decay != "constant" || player->ema_start > 0 || player->ema_ramp > 0 || player->warmup > 0)
         fail(ExitCode::options,
-             "{0}.decay, {0}.ema_start and {0}.warmup count updates, which begin anew at each resolution: "
+             "{0}.decay, {0}.ema_start, {0}.ema_ramp and {0}.warmup count updates, which begin anew at each "
+             "resolution: "
              "leave them as "
              "they are where growth.from is set, and give growth.lr",
              section);

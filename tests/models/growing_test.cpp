@@ -216,6 +216,7 @@ TEST(Growing, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses("growth.batch", "8:7", "deviation_group"));
   EXPECT_TRUE(refuses("growth.lr", "8:0", "above 0"));
   EXPECT_TRUE(refuses("generator.ema_start", "3", "ema_start"));
+  EXPECT_TRUE(refuses("generator.ema_ramp", "0.05", "ema_ramp"));
   EXPECT_TRUE(refuses("gan.network", "biggan", "growth"));
   EXPECT_TRUE(refuses("progressive.alpha", "0.5", "progressive.alpha"));
   EXPECT_TRUE(refuses("gan.historical_average", "0.1", "historical_average"));

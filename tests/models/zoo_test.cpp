@@ -152,6 +152,7 @@ std::vector<Variant> variants() {
         {"gan.gradient_penalty", "10"}},
        2,
        "sngan"},
+      {"ema_ramp", {{"generator.ema_ramp", "0.5"}, {"generator.ema_start", "0"}, {"gan.loss", "logistic"}}},
       // Here, and not where gradients of zero are told apart: its convolutions have biases in front of batch norms.
       {"counted_dcgan", {{"dcgan.variant", "counted"}, {"gan.loss", "logistic"}}, 2, "dcgan"},
       {"counted_dcgan_wgan_gp",
