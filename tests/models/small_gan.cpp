@@ -132,6 +132,9 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
   for (Player* player : method_->players()) {
     for (const auto& [name, tensor] : player->weights(false))
       if (name.ends_with(".gamma")) at::Tensor(tensor.detach()).fill_(options.attention);
+    // StyleGAN's first map is flat while its noise is nothing: AdaIN then divides by epsilon, rounding errors too.
+    for (const auto& [name, tensor] : player->weights(false))
+      if (name.ends_with(".noise_scale")) at::Tensor(tensor.detach()).fill_(0.1);
     player->reset_average();
   }
 }
