@@ -27,6 +27,8 @@ void OptimizerOptions::describe_average(OptionSchema& schema, const std::string&
   schema.add(s + "ema", ema, "", {0, 0.9999999},
              "decay of the moving average of weights and buffers, 0 for none");
   schema.add(s + "ema_start", ema_start, "updates", {0, 1e9}, "updates during which the average is a copy");
+  schema.add(s + "ema_ramp", ema_ramp, "", {0, 1e6},
+             "the average's half-life over the updates so far, at most; 0 for no such bound");
 }
 
 void OptimizerOptions::check(const std::string& section) const {
@@ -53,7 +55,17 @@ OptimizerOptions OptimizerOptions::with_extra_updates(std::int64_t every) const 
   options.lr *= c;
   options.beta1 = std::pow(beta1, c);
   options.beta2 = std::pow(beta2, c);
+  options.extra_every = every;
   return options;
+}
+
+double OptimizerOptions::average_decay(std::int64_t update) const {
+  if (update <= ema_start) return 0;
+  if (ema_ramp == 0) return ema;
+  std::int64_t past = update - 1;
+  // The first extra update is behind the first of the others.
+  if (extra_every > 0) past -= (past + extra_every) / (extra_every + 1);
+  return past == 0 ? 0 : std::min(ema, std::exp2(-1 / (ema_ramp * static_cast<double>(past))));
 }
 
 NamedTensors parameters_of(const torch::nn::Module& network) {
@@ -202,7 +214,7 @@ void Player::update(bool follow) {
   }
   std::vector<EmaTarget> averages;
   if (has_average() && follow) {
-    const double decay = updates_ <= options_.ema_start ? 0 : options_.ema;
+    const double decay = options_.average_decay(updates_);
     averages.push_back({ema_, decay});
     if (scale_)
       ema_buffer_.copy_(at::where(scale_->is_skipped(), ema_buffer_, ema_buffer_.lerp(buffer_, 1 - decay)));

@@ -28,14 +28,21 @@ struct OptimizerOptions {
   double clip = 0;             ///< largest global norm of the gradient; 0 = no clipping
   double ema = 0;              ///< decay of the weights' moving average; 0 = none
   std::int64_t ema_start = 0;  ///< updates during which the average is a copy
+  /// The average's half-life is at most this times the updates before: while a network is young it forgets sooner
+  /// (Karras et al., arXiv 2006.06676: 0.05, there in images); 0 = it is always that of `ema`. Not counted are updates
+  /// that averages do not follow.
+  double ema_ramp = 0;
+  std::int64_t extra_every = 0;  ///< of with_extra_updates(), 0 = none: no option
 
   /// Adds "<section>.lr" and so on.
   void describe(OptionSchema& schema, const std::string& section);
-  /// Adds "<section>.ema" and "<section>.ema_start", for players whose average someone reads.
+  /// Adds "<section>.ema", "<section>.ema_start" and "<section>.ema_ramp", for players whose average someone reads.
   void describe_average(OptionSchema& schema, const std::string& section);
   /// Lazy regularisation (Karras et al., arXiv 1912.04958, appendix B): a regulariser with an update of its own after
   /// each `every` updates makes k + 1 updates of k, k = every. With c = k / (k + 1): lr c, beta1^c and beta2^c.
   OptimizerOptions with_extra_updates(std::int64_t every) const;
+  /// The average's decay in an update, the first of which is 1.
+  double average_decay(std::int64_t update) const;
   /// Throws Error(options) where a decay ends before it begins, or rmsprop is given a first moment.
   void check(const std::string& section) const;
   /// A sentence where a run of so many updates outlasts its learning rate, else "".

@@ -47,6 +47,13 @@ const std::vector<PictureKind> picture_table{
      0,
      {"images", "reference", "features", "neighbours"},
      write_neighbours},
+    {"codes",
+     "of InfoGAN: rows are images [8], columns the values of --code, or of each code, one under another",
+     8,
+     1,
+     10,
+     {"images", "frames", "code"},
+     write_codes},
     {"mixing",
      "images [8] of StyleGAN: half of them in rows, with layers of the other half, in columns",
      8,
@@ -60,13 +67,14 @@ const std::vector<Flag> flag_table{
     {"picture", "NAME", "what is made of the images, see below [grid]"},
     {"images", "3,17,5", "the images that a picture is made of, by index [the first --count]"},
     {"path", "slerp|lerp|w", "between latents: on a great circle, a line, or a line between styles [slerp]"},
-    {"frames", "N", "from one image to the next [8 in a row, 24 of a film]"},
+    {"frames", "N", "from one image to the next [8 in a row, 24 of a film]; of a code that is a number [10]"},
     {"fps", "N", "frames a second of an animated PNG [24]"},
     {"terms", "A-B+C", "lists of images by index: sum of the means of their latents"},
     {"spread", "S", "of uniform noise that is added to the sum [0.25]"},
     {"reference", "IMAGES", "where neighbours are looked for: .h5, folder, zip or tar archive, .npz"},
     {"features", "pixels|FILE|random", "what is compared: pixels, or what a network says of them [pixels]"},
     {"neighbours", "K", "[5]"},
+    {"code", "K", "which code varies, from 0 [all, one after another]"},
     {"layers", "A-B", "layers that follow the column's styles, from 0 [0-3]"},
 };
 
@@ -170,6 +178,7 @@ PictureOptions read_picture_options(const CommandLine& line, const PictureKind& 
     options.reference = line.required("reference", "where neighbours are looked for: the training data");
   options.features = line.value("features", options.features);
   options.neighbours = line.integer("neighbours", options.neighbours, {1, 100});
+  options.code = line.integer("code", options.code, {line.has("code") ? 0.0 : -1.0, 1e6});
   if (line.has("layers")) read_layers(line.value("layers"), options);
   return options;
 }

@@ -14,14 +14,15 @@ struct PictureOptions {
   std::int64_t count = 0;                 ///< of the run's images that it is made of
   std::vector<std::int64_t> images = {};  ///< --images: which; empty: the first `count`
   std::string path = "slerp";             ///< slerp, lerp, w
-  std::int64_t frames = 0;                ///< from one image to the next
-  std::int64_t per_second = 24;           ///< frames of a film
+  std::int64_t frames = 0;       ///< from one image to the next, or from one end of a code to the other
+  std::int64_t per_second = 24;  ///< frames of a film
   std::vector<LatentTerm> terms = {};
   double spread = 0.25;
   std::filesystem::path reference = {};
   std::string features = "pixels";
   std::int64_t neighbours = 5;
   std::int64_t first_layer = 0, last_layer = 3;
+  std::int64_t code = -1;  ///< -1: all of them
 
   /// The images by index.
   std::vector<std::int64_t> indices() const;

@@ -78,7 +78,7 @@ void AdversarialOptions::check_regularisers(const GanLossNeeds& needs, const Gan
   if (!networks.has_styles())
     fail(ExitCode::options,
          "gan.path_length is a length in the space of styles, and gan.network has none: set gan.network = "
-         "stylegan2, or gan.path_length = 0");
+         "stylegan or stylegan2, or gan.path_length = 0");
   if (micro_batch % path_length.shrink != 0)
     fail(ExitCode::options, "gan.path_length_shrink = {} does not divide the micro-batch of {} images",
          path_length.shrink, micro_batch);

@@ -54,6 +54,7 @@ class AdversarialRecipe final : public MethodRecipe {
     std::vector<std::string> all{
         options_.generator.warning("generator", options_.generator_updates(steps)),
         options_.discriminator.warning("discriminator", options_.discriminator_updates(steps))};
+    all.push_back(batch_norm_warning());
     std::erase(all, "");
     return all;
   }
@@ -84,6 +85,16 @@ class AdversarialRecipe final : public MethodRecipe {
   }
 
  private:
+  /// A sentence where D's penalty, of each image's own gradient, meets batch norm, else "".
+  std::string batch_norm_warning() const {
+    const std::string setting = networks_->setting_without_batch_norm();
+    if (options_.penalty.weight <= 0 || setting.empty()) return "";
+    return fmt::format(
+        "gan.gradient_penalty is of each image's own gradient, and batch norm in the discriminator makes it "
+        "depend on "
+        "the other images: set {}",
+        setting);
+  }
   void check_growth() const {
     growth_.check(networks_->images().height);
     if (!growth_.wanted()) return;
@@ -94,9 +105,10 @@ class AdversarialRecipe final : public MethodRecipe {
            "is set");
     for (const auto& [section, player] :
          {std::pair{"generator", &options_.generator}, {"discriminator", &options_.discriminator}})
-      if (player->decay != "constant" || player->ema_start > 0 || player->warmup > 0)
+      if (player->decay != "constant" || player->ema_start > 0 || player->ema_ramp > 0 || player->warmup > 0)
         fail(ExitCode::options,
-             "{0}.decay, {0}.ema_start and {0}.warmup count updates, which begin anew at each resolution: "
+             "{0}.decay, {0}.ema_start, {0}.ema_ramp and {0}.warmup count updates, which begin anew at each "
+             "resolution: "
              "leave them as "
              "they are where growth.from is set, and give growth.lr",
              section);

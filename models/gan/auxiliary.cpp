@@ -27,7 +27,7 @@ void check_class_head(const std::string& name, const GanNetworks& networks) {
     fail(ExitCode::options,
          "gan.auxiliary = {}: the discriminator is told the class that it should find out: set the network's "
          "conditioning to generator, "
-         "or choose a network that has it (dcgan, fully_connected, progressive, sngan)",
+         "or choose a network that has it (dcgan, fully_connected, progressive, sngan, stylegan)",
          name);
 }
 

@@ -4,8 +4,9 @@ namespace ganymede {
 
 HeadedDiscriminator::HeadedDiscriminator(const GanNetworks& networks, const GanAuxiliary& auxiliary)
     : auxiliary_(auxiliary), body_(register_module("body", networks.discriminator())) {
-  head_ = register_module("head", std::make_shared<Linear>(networks.feature_size(),
-                                                           auxiliary.outputs(networks), WeightOptions{}));
+  head_ =
+      register_module("head", std::make_shared<Linear>(networks.feature_size(), auxiliary.outputs(networks),
+                                                       WeightOptions{.equalised = networks.equalised()}));
 }
 
 at::Tensor HeadedDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,

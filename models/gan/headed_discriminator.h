@@ -5,7 +5,7 @@
 
 namespace ganymede {
 
-/// A discriminator "body" with a linear "head" on its features, whose outputs [N, K] it leaves in
+/// A discriminator "body" with a linear "head", equalised where its other layers are, on its features, whose outputs [N, K] it leaves in
 /// ForwardContext::outputs. Its logits are the auxiliary task's verdict.
 class HeadedDiscriminator final : public Discriminator {
  public:

@@ -10,6 +10,7 @@
 #include "models/gan/networks/fully_connected.h"
 #include "models/gan/networks/progressive.h"
 #include "models/gan/networks/sngan.h"
+#include "models/gan/networks/stylegan.h"
 #include "models/gan/networks/stylegan2.h"
 #include "models/layers/batch_norm.h"
 #include "models/layers/weighted.h"
@@ -61,6 +62,7 @@ constexpr Entry table[] = {
     {"fully_connected", make_fully_connected},
     {"progressive", make_progressive},
     {"sngan", make_sngan},
+    {"stylegan", make_stylegan},
     {"stylegan2", make_stylegan2},
 };
 

@@ -62,6 +62,10 @@ class GanNetworks {
   virtual GanConditioning conditioning() const { return {images().classes > 1, images().classes > 1}; }
   /// What to set so that G sees all of z as it is drawn; empty where it does.
   virtual std::string setting_for_plain_latent() const { return ""; }
+  /// What to set so that D has no batch norm; empty where it has none.
+  virtual std::string setting_without_batch_norm() const { return ""; }
+  /// Whether all layers are equalised: a head's is then too.
+  virtual bool equalised() const { return false; }
   /// F, where D leaves features [N, F] in ForwardContext::features; 0 where it does not.
   virtual std::int64_t feature_size() const { return 0; }
   /// Of networks that grow: the same as they are at a resolution, before which its layers are not there. Null for all

@@ -1,15 +1,17 @@
 #pragma once
 
+#include "models/layers/image_norm.h"
 #include "models/layers/weighted.h"
 
 namespace ganymede {
 
 /// The residual block of SNGAN's and BigGAN's discriminators (Miyato et al., arXiv 1802.05957, appendix B.4):
 ///
-///     conv2(relu(conv1(relu(x)))) + shortcut(x)
+///     conv2(relu(norm2(conv1(relu(norm1(x)))))) + shortcut(x)
 ///
 /// with 3x3 convolutions, then average pooling by 2 if it halves. The shortcut is a 1x1 convolution where the block
-/// changes width or halves, else x itself.
+/// changes width or halves, else x itself. There are norms in WGAN-GP's alone (Gulrajani et al., arXiv 1704.00028,
+/// appendix C), and not in a first block.
 class DiscriminatorBlock final : public torch::nn::Module {
  public:
   struct Options {
@@ -18,6 +20,7 @@ class DiscriminatorBlock final : public torch::nn::Module {
     bool halve;                    ///< the resolution
     WeightOptions inner;           ///< of the two convolutions
     WeightOptions shortcut;
+    ImageNormOptions norm = {};
   };
   explicit DiscriminatorBlock(const Options& options);
   /// x [N, in, H, W] -> [N, out, H, W], or [N, out, H / 2, W / 2].
@@ -26,6 +29,7 @@ class DiscriminatorBlock final : public torch::nn::Module {
  private:
   bool first_, halve_;
   std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
+  std::shared_ptr<GroupNorm> norm1_, norm2_;  // null without
 };
 
 }  // namespace ganymede

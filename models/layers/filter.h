@@ -28,4 +28,9 @@ inline at::Tensor filtered_down(const at::Tensor& x) {
   return filtered(x, {.up = 1, .down = 2, .before = 1, .after = 1});
 }
 
+/// Each channel of x [N, C, H, W] smoothed by (1, 2, 1) / 4 along both axes, zeros around it: what StyleGAN has behind
+/// each upsampling and in front of each downsampling (Karras et al., arXiv 1812.04948, appendix C). Differentiable to
+/// any order.
+at::Tensor binomial_filtered(const at::Tensor& x);
+
 }  // namespace ganymede

@@ -40,17 +40,17 @@ void initialise(torch::nn::Module& network, const std::string& kind, std::uint64
       const RandomStream random({.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "z"});
       reference->z().copy_(random.normal(0, reference->z().size(0), reference->z().size(1), at::kDouble));
     }
+    const auto buffers = item.value()->named_buffers(/*recurse=*/false);
+    if (const at::Tensor* noise = buffers.find("noise")) {
+      const RandomStream random(
+          {.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "noise"});
+      noise->copy_(random.normal(0, 1, noise->numel(), at::kDouble).view(noise->sizes()));
+    }
     auto* layer = dynamic_cast<Weighted*>(item.value().get());
     if (!layer) continue;
     const RandomKey key{.seed = seed, .phase = "initialise", .layer = item.key(), .stream = "weight"};
     layer->weight().copy_(draw(kind, RandomStream(key), *layer).view(layer->weight().sizes()));
     if (layer->bias().defined()) layer->bias().fill_(layer->options().bias_start);
-    const auto buffers = layer->named_buffers(/*recurse=*/false);
-    if (const at::Tensor* noise = buffers.find("noise")) {
-      RandomKey buffer_key = key;
-      buffer_key.stream = "noise";
-      noise->copy_(RandomStream(buffer_key).normal(0, 1, noise->numel(), at::kDouble).view(noise->sizes()));
-    }
     if (const at::Tensor* u = buffers.find("u")) {
       RandomKey buffer_key = key;
       buffer_key.stream = "u";

@@ -21,6 +21,8 @@ TEST(PictureOptions, HaveDefaultsOfEachPicture) {
   EXPECT_EQ(options_of("grid", {}).count, 64);
   EXPECT_EQ(options_of("interpolation", {}).frames, 8);
   EXPECT_EQ(options_of("film", {}).frames, 24);
+  EXPECT_EQ(options_of("codes", {}).code, -1);
+  EXPECT_EQ(options_of("codes", {{"code", "2"}}).code, 2);
   EXPECT_EQ(options_of("classes", {{"count", "3"}}).indices(), std::vector<std::int64_t>({0, 1, 2}));
   EXPECT_EQ(options_of("film", {{"images", "7,3,7"}}).indices(), std::vector<std::int64_t>({7, 3, 7}));
 }
@@ -36,7 +38,8 @@ TEST(PictureOptions, NameLayersByTheFirstAndTheLast) {
 
 TEST(PictureOptions, OfAnotherPictureAreRefused) {
   EXPECT_EQ(refusal_of("grid", {{"frames", "3"}}),
-            "--frames is for --picture interpolation, film, not grid: leave it out");
+            "--frames is for --picture interpolation, film, codes, not grid: leave it out");
+  EXPECT_NE(refusal_of("classes", {{"code", "1"}}).find("--code"), std::string::npos);
   EXPECT_NE(refusal_of("interpolation", {{"fps", "3"}}).find("--fps"), std::string::npos);
   EXPECT_NE(refusal_of("classes", {{"path", "lerp"}}).find("--path"), std::string::npos);
   EXPECT_NE(refusal_of("arithmetic", {{"terms", "1-2"}, {"count", "3"}}).find("--count"), std::string::npos);
@@ -47,6 +50,7 @@ TEST(PictureOptions, OfAnotherPictureAreRefused) {
 TEST(PictureOptions, OutOfRangeOrMissingAreRefused) {
   EXPECT_NE(refusal_of("film", {{"images", "1"}}).find("needs 2 images"), std::string::npos);
   EXPECT_NE(refusal_of("interpolation", {{"count", "1"}}).find("out of range"), std::string::npos);
+  EXPECT_NE(refusal_of("codes", {{"code", "-1"}}).find("out of range"), std::string::npos);
   EXPECT_NE(refusal_of("interpolation", {{"frames", "1"}}).find("out of range"), std::string::npos);
   EXPECT_NE(refusal_of("film", {{"path", "straight"}}).find("slerp"), std::string::npos);
   EXPECT_NE(refusal_of("arithmetic", {}).find("--terms is missing"), std::string::npos);

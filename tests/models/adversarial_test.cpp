@@ -56,6 +56,7 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
                     {"dcgan.generator_norm", "virtual"},
                     {"dcgan.minibatch_kernels", "2"},
                     {"dcgan.minibatch_group", "2"}}},
+        SmallGanOptions{.network = "stylegan", .batch = 6, .options = {{"gan.d_steps", "2"}}},
         SmallGanOptions{.network = "stylegan2", .batch = 6, .options = {{"gan.d_steps", "2"}}},
         SmallGanOptions{.network = "stylegan2",
         .batch = 12,

@@ -66,6 +66,27 @@ TEST(Filter, IsDifferentiableTwice) {
     EXPECT_LT(test::gradient_error(part, {x}), 1e-7);
     EXPECT_LT(test::second_gradient_error(part, {x}), 1e-6);
   }
+  const auto smoothed = [&](const std::vector<at::Tensor>& inputs) {
+    const at::Tensor y = binomial_filtered(inputs[0]);
+    return (y.pow(3) * draw("weights", y.sizes())).sum();
+  };
+  const at::Tensor x = draw("x", {2, 2, 4, 6}).set_requires_grad(true);
+  EXPECT_LT(test::gradient_error(smoothed, {x}), 1e-7);
+  EXPECT_LT(test::second_gradient_error(smoothed, {x}), 1e-6);
+}
+
+TEST(Filter, OfTheSecondBinomialOrderIsItsDefinition) {
+  const at::Tensor taps = at::tensor({1.0, 2.0, 1.0}, at::kDouble) / 4;
+  const at::Tensor kernel = at::outer(taps, taps).expand({5, 1, 3, 3});
+  const std::int64_t one[] = {1, 1};
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16, at::kHalf}) {
+    const at::Tensor x = draw("x", {2, 5, 8, 6}).to(type);
+    const at::Tensor expected = at::conv2d(x.to(at::kDouble), kernel, {}, one, one, one, 5);
+    const at::Tensor y = binomial_filtered(x);
+    EXPECT_EQ(y.scalar_type(), type);
+    const double bound = type == at::kDouble ? 1e-14 : type == at::kFloat ? 1e-6 : 1e-2;
+    EXPECT_LT(((y.to(at::kDouble) - expected).norm() / expected.norm()).item<double>(), bound);
+  }
 }
 
 }  // namespace

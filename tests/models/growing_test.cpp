@@ -17,15 +17,16 @@ using test::world;
 
 // From 4 over 8 to 16 pixels in nine steps: two at 4, two that fade 8 in, one at 8, two that fade 16 in, two at 16.
 const std::map<std::string, std::string> growth{
-    {"gan.loss", "wasserstein"},  {"gan.gradient_penalty", "10"},  {"gan.drift", "0.001"},
-    {"growth.from", "4"},         {"growth.stable_kimg", "0.018"}, {"growth.fade_kimg", "0.012"},
-    {"growth.batch", "4:9,8:9"},  {"growth.lr", "8:2e-4"},         {"progressive.alpha", "1"},
-    {"generator.ema_start", "0"}, {"generator.eps", "1e-3"},       {"discriminator.eps", "1e-3"}};
+    {"gan.loss", "wasserstein"}, {"gan.gradient_penalty", "10"},  {"gan.drift", "0.001"},
+    {"growth.from", "4"},        {"growth.stable_kimg", "0.018"}, {"growth.fade_kimg", "0.012"},
+    {"growth.batch", "4:9,8:9"}, {"growth.lr", "8:2e-4"},         {"generator.ema_start", "0"},
+    {"generator.eps", "1e-3"},   {"discriminator.eps", "1e-3"}};
 constexpr std::int64_t whole_run = 9;
 
-SmallGanOptions growing(std::int64_t accumulate = 1) {
-  SmallGanOptions options{.network = "progressive", .batch = 6 * accumulate, .accumulate = accumulate};
+SmallGanOptions growing(std::int64_t accumulate = 1, const std::string& network = "progressive") {
+  SmallGanOptions options{.network = network, .batch = 6 * accumulate, .accumulate = accumulate};
   options.options = growth;
+  options.options[network + ".alpha"] = "1";
   if (accumulate == 2) options.options["growth.batch"] = "4:12";
   return options;
 }
@@ -61,8 +62,8 @@ TEST(Growing, FollowsItsSchedule) {
 }
 
 TEST(Growing, TrainsTheSameOnAnyNumberOfRanks) {
-  for (const std::int64_t accumulate : {1, 2}) {
-    SmallGan run(growing(accumulate), world(), world());
+  for (const SmallGanOptions& options : {growing(), growing(2), growing(1, "stylegan")}) {
+    SmallGan run(options, world(), world());
     run.train(whole_run);
     const NamedTensors state = run.state();
     for (const auto& [name, tensor] : state) EXPECT_TRUE(test::equal_on_all_ranks(tensor)) << name;
@@ -70,7 +71,7 @@ TEST(Growing, TrainsTheSameOnAnyNumberOfRanks) {
     std::string where;
     if (world().rank() == 0 && world().size() > 1) {
       const auto one = make_single_communicator();
-      SmallGan reference(growing(accumulate), *one, *one);
+      SmallGan reference(options, *one, *one);
       reference.train(whole_run);
       const NamedTensors expected = reference.state();
       for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -79,44 +80,50 @@ TEST(Growing, TrainsTheSameOnAnyNumberOfRanks) {
         if (!(off <= worst)) worst = off, where = expected[i].first;
       }
     }
-    EXPECT_TRUE(test::everywhere(worst <= 1e-9)) << where << " is off by " << worst;
+    EXPECT_TRUE(test::everywhere(worst <= 1e-9))
+        << options.network << ": " << where << " is off by " << worst;
   }
 }
 
 TEST(Growing, GoesOnBitForBitFromEveryStep) {
-  SmallGan run(growing(), world(), world());
-  std::vector<std::unique_ptr<SmallGan>> continued;
-  for (std::int64_t step = 1; step < whole_run; ++step) {
+  for (const SmallGanOptions& options : {growing(), growing(1, "stylegan")}) {
+    SmallGan run(options, world(), world());
+    std::vector<std::unique_ptr<SmallGan>> continued;
+    for (std::int64_t step = 1; step < whole_run; ++step) {
+      run.train(1);
+      continued.push_back(std::make_unique<SmallGan>(options, world(), world()));
+      continued.back()->continue_from(run);
+    }
     run.train(1);
-    continued.push_back(std::make_unique<SmallGan>(growing(), world(), world()));
-    continued.back()->continue_from(run);
-  }
-  run.train(1);
-  const NamedTensors expected = run.state();
-  for (std::size_t i = 0; i < continued.size(); ++i) {
-    continued[i]->train(whole_run - 1 - static_cast<std::int64_t>(i));
-    EXPECT_TRUE(test::everywhere(same(continued[i]->state(), expected))) << "after step " << i + 1;
+    const NamedTensors expected = run.state();
+    for (std::size_t i = 0; i < continued.size(); ++i) {
+      continued[i]->train(whole_run - 1 - static_cast<std::int64_t>(i));
+      EXPECT_TRUE(test::everywhere(same(continued[i]->state(), expected)))
+          << options.network << " after step " << i + 1;
+    }
   }
 }
 
 /// The same run, which has not grown yet.
-SmallGan without_growth() {
-  SmallGanOptions options = growing();
+SmallGan without_growth(const std::string& network = "progressive") {
+  SmallGanOptions options = growing(1, network);
   options.options["growth.stable_kimg"] = "1";
   return SmallGan(options, world(), world());
 }
 
 TEST(Growing, ChangesNoImageWhereAResolutionIsNew) {
-  SmallGan grown(growing(), world(), world()), small = without_growth();
-  grown.train(2);
-  small.train(2);
-  for (const bool ema : {true, false}) {
-    const auto draw = [&](SmallGan& run) {
-      return run.method().sampler({.ema = ema, .seed = 3})->images(0, at::arange(4, at::kLong));
-    };
-    const at::Tensor images = draw(grown);
-    EXPECT_EQ(images.sizes(), at::IntArrayRef({4, 3, 16, 16}));
-    EXPECT_TRUE(at::equal(images, draw(small)));
+  for (const std::string network : {"progressive", "stylegan"}) {
+    SmallGan grown(growing(1, network), world(), world()), small = without_growth(network);
+    grown.train(2);
+    small.train(2);
+    for (const bool ema : {true, false}) {
+      const auto draw = [&](SmallGan& run) {
+        return run.method().sampler({.ema = ema, .seed = 3})->images(0, at::arange(4, at::kLong));
+      };
+      const at::Tensor images = draw(grown);
+      EXPECT_EQ(images.sizes(), at::IntArrayRef({4, 3, 16, 16}));
+      EXPECT_TRUE(at::equal(images, draw(small))) << network;
+    }
   }
 }
 
@@ -209,6 +216,7 @@ TEST(Growing, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses("growth.batch", "8:7", "deviation_group"));
   EXPECT_TRUE(refuses("growth.lr", "8:0", "above 0"));
   EXPECT_TRUE(refuses("generator.ema_start", "3", "ema_start"));
+  EXPECT_TRUE(refuses("generator.ema_ramp", "0.05", "ema_ramp"));
   EXPECT_TRUE(refuses("gan.network", "biggan", "growth"));
   EXPECT_TRUE(refuses("progressive.alpha", "0.5", "progressive.alpha"));
   EXPECT_TRUE(refuses("gan.historical_average", "0.1", "historical_average"));

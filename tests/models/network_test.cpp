@@ -30,6 +30,24 @@ TEST(NetworkOptions, OfTheNarrowVersionsAreTaken) {
   for (const std::string& network : gan_network_names()) EXPECT_NO_THROW(check(network, {}, 12)) << network;
 }
 
+// Facts of a published critic that has it (PyTorch-StudioGAN's WGAN-GP) are no example.
+TEST(NetworkOptions, WarnOfBatchNormInACriticWithAPenalty) {
+  const auto warnings = [](const std::string& penalty, const std::string& norm) {
+    Settings settings{{"gan.network", {"dcgan", "test"}},
+                      {"gan.gradient_penalty", {penalty, "test"}},
+                      {"dcgan.discriminator_norm", {norm, "test"}}};
+    const auto recipe = make_method_recipe("adversarial", settings);
+    OptionSchema schema;
+    recipe->describe(schema);
+    schema.apply(settings);
+    return recipe->warnings(1);
+  };
+  ASSERT_EQ(warnings("10", "batch").size(), 1u);
+  EXPECT_NE(warnings("10", "batch")[0].find("set dcgan.discriminator_norm = layer"), std::string::npos);
+  EXPECT_TRUE(warnings("0", "batch").empty());
+  EXPECT_TRUE(warnings("10", "layer").empty());
+}
+
 TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
   const struct {
     std::string network;
@@ -41,6 +59,11 @@ TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
       {"biggan_deep", {{"attention", "32"}}, "biggan_deep.attention = 32"},
       {"dcgan", {{"resolution", "24"}}, "dcgan.resolution = 24"},
       {"dcgan", {{"minibatch_kernels", "2"}, {"minibatch_group", "5"}}, "dcgan.minibatch_group = 5"},
+      {"dcgan", {{"discriminator_norm", "group"}, {"norm_groups", "3"}}, "dcgan.norm_groups = 3"},
+      {"sngan", {{"discriminator_norm", "layer"}}, "discriminator_spectral_norm"},
+      {"sngan",
+       {{"discriminator_norm", "group"}, {"norm_groups", "3"}, {"discriminator_spectral_norm", "false"}},
+       "sngan.norm_groups = 3"},
       {"progressive", {{"resolution", "24"}}, "progressive.resolution = 24"},
       {"progressive", {{"stage", "32"}}, "progressive.stage = 32"},
       {"progressive", {{"channel_base", "7"}}, "progressive.channel_base = 7"},
@@ -48,6 +71,9 @@ TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
       {"sngan", {{"resolution", "48"}}, "sngan.resolution = 48"},
       {"sngan", {{"attention", "24"}}, "sngan.attention = 24"},
       {"sngan", {{"attention", "16"}}, "sngan.attention = 16"},  // 4 channels
+      {"stylegan", {{"resolution", "24"}}, "stylegan.resolution = 24"},
+      {"stylegan", {{"stage", "32"}}, "stylegan.stage = 32"},
+      {"stylegan", {{"deviation_group", "5"}}, "stylegan.deviation_group = 5"},
       {"stylegan2", {{"resolution", "24"}}, "stylegan2.resolution = 24"},
       {"stylegan2", {{"channel_base", "15"}}, "stylegan2.channel_base = 15"},
       {"stylegan2", {{"deviation_group", "5"}}, "stylegan2.deviation_group = 5"},
@@ -79,6 +105,33 @@ TEST(Networks, TrainInHalfPrecision) {
     for (const auto& [name, tensor] : half_run.state())
       EXPECT_TRUE(at::isfinite(tensor).all().item<bool>()) << network << ": " << name;
   }
+}
+
+// A penalty is a gradient of a gradient of rounded, normalised maps.
+TEST(Networks, TrainCriticsWithNormsInHalfPrecision) {
+  for (const std::string norm : {"layer", "instance", "group"})
+    for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+      test::SmallGanOptions options{.network = "dcgan",
+                                    .batch = 6,
+                                    .options = {{"gan.loss", "wasserstein"},
+                                                {"gan.gradient_penalty", "10"},
+                                                {"dcgan.discriminator_norm", norm},
+                                                {"dcgan.norm_groups", "2"}},
+                                    .dtype = at::kFloat};
+      const auto penalty = [&](std::optional<at::ScalarType> activations) {
+        options.activations = activations;
+        test::SmallGan run(options, test::world(), test::world());
+        for (const Player* player : run.method().players())
+          for (const auto& [name, tensor] : player->state())
+            if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
+        for (const auto& [name, figure] : run.train(1))
+          if (name == "penalty") return figure;
+        return 0.0;
+      };
+      const double full = penalty(std::nullopt), rounded = penalty(type);
+      EXPECT_NE(full, rounded) << norm << ": narrow maps were not used";
+      EXPECT_NEAR(full, rounded, 0.1 * std::abs(full)) << norm;
+    }
 }
 
 // A head's costs are of features that rounded maps made; they are figures of float32 themselves.

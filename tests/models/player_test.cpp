@@ -211,6 +211,29 @@ TEST(Player, TheAverageStartsAsACopy) {
   EXPECT_TRUE(at::equal(setup.tensor("net/ema_buffer/statistic"), setup.net->statistic));
 }
 
+TEST(Player, TheAveragesHalfLifeGrowsWithTheUpdatesBefore) {
+  Fixture setup({.lr = 0.1, .ema = 0.9, .ema_ramp = 0.5});
+  setup.update(1);
+  EXPECT_TRUE(at::equal(setup.tensor("net/ema/kernel"), setup.net->kernel));
+  setup.update(1);
+  const at::Tensor average = setup.tensor("net/ema/kernel").detach().clone();
+  setup.update(1);  // after two: a half-life of one update
+  EXPECT_LT((setup.tensor("net/ema/kernel") - (average + setup.net->kernel) / 2).abs().max().item<double>(),
+            1e-15);
+}
+
+TEST(OptimizerOptions, OfAnAverageRampUpToItsOwnDecay) {
+  const OptimizerOptions options{.ema = 0.9, .ema_ramp = 0.05};
+  EXPECT_EQ(options.average_decay(1), 0);
+  EXPECT_NEAR(options.average_decay(101), std::pow(0.5, 1.0 / 5), 1e-15);
+  EXPECT_EQ(options.average_decay(1000), 0.9);  // a half-life of 6.6 updates
+  EXPECT_EQ((OptimizerOptions{.ema = 0.9}.average_decay(1)), 0.9);
+  // Of these 1 + 1, 1, 1, 1, 1 + 1, ... updates the averages do not follow the second, the seventh, ...
+  const OptimizerOptions lazy = options.with_extra_updates(4);
+  for (const auto& [update, own] : {std::pair{1, 0}, {3, 1}, {6, 4}, {8, 5}, {101, 80}})
+    EXPECT_EQ(lazy.average_decay(update), options.average_decay(own + 1)) << update;
+}
+
 TEST(Player, BroadcastsEverythingThatTheStateHolds) {
   Fixture setup({.ema = 0.9});
   const int root = world().size() - 1;

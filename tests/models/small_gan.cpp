@@ -79,6 +79,18 @@ const std::map<std::string, std::string>& narrow_options(const std::string& netw
         {"generator_channels", "4"},
         {"discriminator_channels", "4"},
         {"latent", "6"}}},
+      {"stylegan",
+       {{"resolution", "16"},
+        {"alpha", "0.6"},
+        {"classes", "5"},
+        {"conditioning", "projection"},
+        {"channel_base", "64"},
+        {"most_channels", "12"},
+        {"latent", "6"},
+        {"style", "7"},
+        {"mapping_layers", "2"},
+        {"style_mixing", "0.5"},
+        {"deviation_group", "3"}}},
       {"stylegan2",
        {{"resolution", "16"},
         {"classes", "5"},
@@ -120,6 +132,9 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
   for (Player* player : method_->players()) {
     for (const auto& [name, tensor] : player->weights(false))
       if (name.ends_with(".gamma")) at::Tensor(tensor.detach()).fill_(options.attention);
+    // StyleGAN's first map is flat while its noise is nothing: AdaIN then divides by epsilon, rounding errors too.
+    for (const auto& [name, tensor] : player->weights(false))
+      if (name.ends_with(".noise_scale")) at::Tensor(tensor.detach()).fill_(0.1);
     player->reset_average();
   }
 }

@@ -48,7 +48,7 @@ Options with_auxiliary(const std::string& auxiliary, const std::string& network)
   options[network == "biggan" ? "biggan.chunk" : network + ".latent"] = "20";
   if (network == "dcgan" || network == "fully_connected")
     options[network + ".latent_distribution"] = "normal";
-  if (network == "stylegan2") options["stylegan2.style_mixing"] = "0";
+  if (make_gan_networks(network)->has_styles()) options[network + ".style_mixing"] = "0";
   const auto task = make_gan_auxiliary(auxiliary);
   return chooses || task->codes().width() > 0 ? options : Options{};
 }
@@ -151,6 +151,25 @@ std::vector<Variant> variants() {
         {"gan.gradient_penalty_kind", "r1"}},
        2,
        "stylegan2"},
+      {"layer_norm",
+       {{"dcgan.discriminator_norm", "layer"}, {"gan.loss", "wasserstein"}, {"gan.gradient_penalty", "10"}},
+       1,
+       "dcgan"},
+      {"instance_norm",
+       {{"dcgan.discriminator_norm", "instance"},
+        {"gan.loss", "wasserstein"},
+        {"gan.gradient_penalty", "10"}},
+       1,
+       "dcgan"},
+      {"group_norm",
+       {{"sngan.discriminator_norm", "group"},
+        {"sngan.norm_groups", "2"},
+        {"sngan.discriminator_spectral_norm", "false"},
+        {"gan.loss", "wasserstein"},
+        {"gan.gradient_penalty", "10"}},
+       2,
+       "sngan"},
+      {"ema_ramp", {{"generator.ema_ramp", "0.5"}, {"generator.ema_start", "0"}, {"gan.loss", "logistic"}}},
       // Here, and not where gradients of zero are told apart: its convolutions have biases in front of batch norms.
       {"counted_dcgan", {{"dcgan.variant", "counted"}, {"gan.loss", "logistic"}}, 2, "dcgan"},
       {"counted_dcgan_wgan_gp",

@@ -34,6 +34,7 @@ def lazily(options, every):
     options["lr"] = repr(options.getfloat("lr") * c)
     for beta in ("beta1", "beta2"):
         options[beta] = repr(options.getfloat(beta) ** c)
+    options["extra_every"] = str(every)
 
 
 def gradient_penalty(kind, weight, discriminator, real, fake, labels, fake_labels, noise):
@@ -77,6 +78,16 @@ def learning_rate(options, t):
     return lr * (final + (1 - final) * remaining)
 
 
+def average_decay(options, past):
+    """After so many updates: StyleGAN2 with ADA ramps the half-life up with the images seen."""
+    if past < options.getint("ema_start", 0):
+        return 0
+    every = options.getint("extra_every", 0)
+    own = past - math.ceil(past / (every + 1)) if every else past  # 1 extra, every own, 1 extra, ...
+    ramp, ema = options.getfloat("ema_ramp", 0), options.getfloat("ema", 0)
+    return min(ema, 0.5 ** (1 / max(ramp * own, 1e-8))) if ramp else ema
+
+
 class Player:
     """A network with Adam and a moving average of its weights and buffers."""
 
@@ -117,7 +128,7 @@ class Player:
     def update(self):
         self.updates += 1
         self.step_adam()
-        decay = self.options.getfloat("ema", 0) if self.updates > self.options.getint("ema_start", 0) else 0
+        decay = average_decay(self.options, self.updates - 1)
         for kind, current in (("ema", self.weights), ("ema_buffer", self.buffers)):
             for key, average in self.ema[kind].items():
                 average.copy_(decay * average + (1 - decay) * current[key])

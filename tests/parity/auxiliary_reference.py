@@ -11,13 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from reference_layers import Layers, networks_of
+from reference_layers import Equalised, Layers, networks_of
 
 STEP = "train.batch=8 train.accumulate=1 gan.d_steps=1 generator.ema=0.9 generator.ema_start=0 perturb=0.1 updates=6"
 ARGUMENTS = {
     "dcgan": f"{STEP} dcgan.generator_channels=4 dcgan.discriminator_channels=4 dcgan.latent=15",
     "progressive": f"{STEP} progressive.channel_base=64 progressive.most_channels=12 progressive.latent=15"
                   " growth.from=0 gan.drift=0 gan.gradient_penalty_target=1",
+    "stylegan": f"{STEP} stylegan.channel_base=64 stylegan.most_channels=12 stylegan.latent=15 stylegan.style=9"
+                " stylegan.noise=fixed stylegan.style_mixing=0 stylegan.deviation_group=4 growth.from=0",
 }
 
 
@@ -51,7 +53,9 @@ class Headed(nn.Module):
         self.body, self.task = networks_of(recipe).Discriminator(recipe), task
         self.body.linear.register_forward_pre_hook(self.keep)
         features = self.body.linear.weight.shape[1]
-        self.head = Layers(False, 1e-6).linear(features, task.outputs(recipe))
+        equalised = recipe["gan"]["network"] in ("progressive", "stylegan", "stylegan2")
+        outputs = task.outputs(recipe)
+        self.head = Equalised((outputs, features), 1) if equalised else Layers(False, 1e-6).linear(features, outputs)
 
     def keep(self, _, inputs):
         (self.features,) = inputs

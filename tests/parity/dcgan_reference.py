@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reference_layers import AffineBatchNorm, Layers
+from reference_layers import AffineBatchNorm, ImageNorm, Layers
 
 
 class Settings:
@@ -21,6 +21,7 @@ class Settings:
         self.kernel = 4 if self.counted else options.getint("kernel", 5)
         self.eps, self.group = options.getfloat("batch_norm_eps", 1e-5), recipe["gan"].getint("batch_norm_group", 0)
         self.references = options.getint("reference_batch", 64) if options.get("generator_norm") == "virtual" else 0
+        self.judge_norm, self.runs = options.get("discriminator_norm", "batch"), options.getint("norm_groups", 32)
         self.minibatch = [options.getint(f"minibatch_{what}", 0) for what in ("kernels", "width", "group")]
         self.layers = Layers(False, 1e-6)
         told = ["generator", "concatenation"] if network == "generator" else ["concatenation"]
@@ -35,6 +36,11 @@ class Settings:
 
     def norm(self, channels):
         return AffineBatchNorm(channels, self.eps, self.group)
+
+    def discriminator_norm(self, channels):
+        if self.judge_norm in ("batch", "none"):
+            return self.norm(channels) if self.judge_norm == "batch" else None
+        return ImageNorm(self.judge_norm, channels, self.runs, self.eps)
 
 
 class VirtualBatchNorm(nn.Module):
@@ -134,21 +140,21 @@ class Discriminator(nn.Module):
         for i in range(s.halvings):
             outputs = s.ch << i
             if s.counted:
-                add(f"{i}a", s.layers.conv(inputs, outputs, 3), s.norm(outputs))
-                add(f"{i}b", s.layers.halving(outputs, outputs, s.kernel), s.norm(outputs))
+                add(f"{i}a", s.layers.conv(inputs, outputs, 3), s.discriminator_norm(outputs))
+                add(f"{i}b", s.layers.halving(outputs, outputs, s.kernel), s.discriminator_norm(outputs))
             else:
-                norm = s.norm(outputs) if i > 0 else None
-                add(str(i), s.layers.halving(inputs, outputs, s.kernel, bias=i == 0), norm)
+                norm = s.discriminator_norm(outputs) if i > 0 else None
+                add(str(i), s.layers.halving(inputs, outputs, s.kernel, bias=i == 0 or s.judge_norm == "none"), norm)
             inputs = outputs
         if s.counted:
-            add("_last", s.layers.conv(inputs, inputs * 2, 3), s.norm(inputs * 2))
+            add("_last", s.layers.conv(inputs, inputs * 2, 3), s.discriminator_norm(inputs * 2))
         inputs = inputs * 2 if s.counted else inputs
         features, kernels = inputs if s.counted else inputs * 16, s.minibatch[0]
         self.text = s.layers.linear(*s.text_sizes) if s.text else None
         if s.text:
             width = inputs + s.text_sizes[1]
-            self.conv_text = s.layers.conv(width, inputs, 1, bias=s.counted)
-            self.norm_text = s.norm(inputs)
+            self.conv_text = s.layers.conv(width, inputs, 1, bias=s.counted or s.judge_norm == "none")
+            self.norm_text = s.discriminator_norm(inputs)
         self.minibatch = MinibatchDiscrimination(features, *s.minibatch, s.layers) if kernels else None
         self.linear = s.layers.linear(features + kernels, 1)
 
@@ -160,6 +166,7 @@ class Discriminator(nn.Module):
             x = activation(norm(x) if norm else x)
         if self.text:
             text = F.leaky_relu(self.text(labels), 0.2)[:, :, None, None].expand(-1, -1, *x.shape[2:])
-            x = activation(self.norm_text(self.conv_text(torch.cat([x, text], dim=1))))
+            x = self.conv_text(torch.cat([x, text], dim=1))
+            x = activation(self.norm_text(x) if self.norm_text else x)
         x = x.sum(dim=(2, 3)) if self.settings.counted else x.flatten(1)
         return self.linear(self.minibatch(x) if self.minibatch else x).squeeze(1)

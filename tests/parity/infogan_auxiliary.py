@@ -57,6 +57,7 @@ CASES = {
     "categorical": f"{DCGAN} infogan.categorical=2,2 infogan.continuous=0",
     "progressive": f"progressive-cifar10 {ARGUMENTS['progressive']} gan.auxiliary=infogan gan.loss=wasserstein "
                    "gan.gradient_penalty=10 gan.gradient_penalty_kind=wgan-gp",
+    "stylegan": f"stylegan-cifar-small {ARGUMENTS['stylegan']} stylegan.conditioning=none gan.auxiliary=infogan",
 }
 REFUSED = {
     "no codes": (f"{DCGAN} infogan.categorical= infogan.continuous=0", "without codes"),

@@ -201,5 +201,20 @@ class ClassBatchNorm(BatchNorm):
         return self.normalise(x) * self.gain[labels][..., None, None] + self.bias[labels][..., None, None]
 
 
+class ImageNorm(nn.Module):
+    """Each image by itself: all of it ("layer"), each channel ("instance"), or runs of channels ("group")."""
+
+    def __init__(self, kind, channels, groups, eps):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.runs, self.eps = {"layer": 1, "instance": channels, "group": groups}[kind], eps
+
+    def forward(self, x):
+        runs = x.reshape(len(x), self.runs, -1)
+        away = runs - runs.mean(dim=2, keepdim=True)
+        y = (away / (away.square().mean(dim=2, keepdim=True) + self.eps).sqrt()).view_as(x)
+        return y * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 def double(x):
     return F.interpolate(x, scale_factor=2, mode="nearest")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from reference_layers import AffineBatchNorm, Attention, ClassBatchNorm, Layers, attention_resolutions
+from reference_layers import AffineBatchNorm, Attention, ClassBatchNorm, ImageNorm, Layers, attention_resolutions
 
 GENERATOR_PLAN = {32: [1, 1, 1, 1], 64: [16, 8, 4, 2, 1], 128: [16, 16, 8, 4, 2, 1]}
 DISCRIMINATOR_PLAN = {
@@ -30,6 +30,11 @@ class Settings:
         self.layers = Layers(options.getboolean(f"{network}_spectral_norm", network == "discriminator"),
                              options.getfloat("spectral_norm_eps", 1e-6))
         self.eps, self.group = options.getfloat("batch_norm_eps", 1e-5), recipe["gan"].getint("batch_norm_group", 0)
+
+        self.judge_norm, self.runs = options.get("discriminator_norm", "none"), options.getint("norm_groups", 32)
+
+    def discriminator_norm(self, channels):
+        return nn.Identity() if self.judge_norm == "none" else ImageNorm(self.judge_norm, channels, self.runs, 1e-5)
 
     def norm(self, channels):
         if self.classes:
@@ -88,16 +93,17 @@ class Generator(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """As wide inside as what comes in, but the first: it is as wide as what goes out and sees the image itself."""
 
-    def __init__(self, inputs, outputs, first, halve, layers):
+    def __init__(self, inputs, outputs, first, halve, settings):
         super().__init__()
         self.first, self.halve = first, halve
-        hidden = outputs if first else inputs
+        hidden, layers = outputs if first else inputs, settings.layers
+        self.norm1, self.norm2 = (nn.Identity() if first else settings.discriminator_norm(c) for c in (inputs, hidden))
         self.conv1, self.conv2 = layers.conv(inputs, hidden, 3), layers.conv(hidden, outputs, 3)
         self.shortcut = layers.conv(inputs, outputs, 1) if halve or inputs != outputs else nn.Identity()
 
     def forward(self, x):
         pool = (lambda t: F.avg_pool2d(t, 2)) if self.halve else (lambda t: t)
-        h = pool(self.conv2(torch.relu(self.conv1(x if self.first else torch.relu(x)))))
+        h = pool(self.conv2(torch.relu(self.norm2(self.conv1(x if self.first else torch.relu(self.norm1(x)))))))
         return h + (self.shortcut(pool(x)) if self.first else pool(self.shortcut(x)))
 
 
@@ -109,7 +115,7 @@ class Discriminator(nn.Module):
         self.stages = []
         for i, (factor, halve) in enumerate(zip(*DISCRIMINATOR_PLAN[resolution], strict=True)):
             outputs = factor * settings.ch
-            block = DiscriminatorBlock(inputs, outputs, i == 0, halve, settings.layers)
+            block = DiscriminatorBlock(inputs, outputs, i == 0, halve, settings)
             self.add_module(f"block{i}", block)
             self.stages.append(block)
             inputs, resolution = outputs, resolution // 2 if halve else resolution

@@ -27,6 +27,8 @@ PROGRESSIVE = "progressive.channel_base=64 progressive.most_channels=12 progress
     " growth.from=0 gan.drift=0 gan.gradient_penalty_target=1"
 STYLE = ("stylegan2.noise=fixed stylegan2.channel_base=128 stylegan2.most_channels=12 stylegan2.latent=10 "
          "stylegan2.style=9 stylegan2.style_mixing=0")
+STYLEGAN = ("stylegan.noise=fixed stylegan.channel_base=64 stylegan.most_channels=12 stylegan.latent=10 stylegan.style=9 "
+            "stylegan.style_mixing=0 stylegan.mapping_layers=3 stylegan.deviation_group=4 growth.from=0")
 PLAIN = "ada.blitting=false ada.geometry=false ada.color=false"
 NO_ADA = f"{PLAIN} gan.gradient_penalty_apart=false"
 ADA = "ada.p=0.7 ada.every=1 ada.kimg=0.1 stylegan2.resolution=16 stylegan2.deviation_group=4"
@@ -36,6 +38,9 @@ CASES = {
     "sngan": f"sngan-cifar10 {SNGAN}",
     "sngan-classes": f"cgan-pd-cifar10 {SNGAN}",
     "sngan-wgan-gp": f"cgan-pd-cifar10 {SNGAN} sngan.discriminator_spectral_norm=false {WGAN_GP}",
+    "sngan-layer-norm": f"sngan-cifar10 {SNGAN} sngan.discriminator_norm=layer sngan.discriminator_spectral_norm=false {WGAN_GP}",
+    "sngan-group-norm": f"cgan-pd-cifar10 {SNGAN} sngan.discriminator_norm=group sngan.norm_groups=4 "
+                        f"sngan.discriminator_spectral_norm=false {R1}",
     "sngan-nearest": f"biggan-cifar10-ch64 {SNGAN} {R1}",
     "sagan-64": f"cgan-pd-cifar10 {SNGAN} sngan.resolution=64 sngan.attention=32 sngan.generator_spectral_norm=true "
                 "sngan.generator_channels=4 train.batch=4",
@@ -54,6 +59,10 @@ CASES = {
                           "train.batch=16 train.accumulate=2",
     "dcgan-text-r1": f"dcgan-text-birds {STEP} {DCGAN} {TEXT} dcgan.resolution=16 {R1}",
     "dcgan-text-counted": f"dcgan-cifar10 {STEP} {DCGAN} {TEXT} dcgan.conditioning=text text.matching_aware=false {WGAN_GP}",
+    "dcgan-layer-norm": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.discriminator_norm=layer {WGAN_GP}",
+    "dcgan-instance-norm": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.discriminator_norm=instance {WGAN_GP}",
+    "dcgan-group-norm": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.discriminator_norm=group dcgan.norm_groups=2 {WGAN_GP}",
+    "dcgan-no-norm": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.resolution=16 dcgan.discriminator_norm=none {WGAN_GP}",
     "dcgan-kernel-4": f"dcgan-lsun64 {STEP} {DCGAN} dcgan.kernel=4 dcgan.resolution=16 {R1}",
     "dcgan-counted": f"dcgan-cifar10 {STEP} {DCGAN} gan.d_steps=2 gan.batch_norm_group=4 train.batch=16 train.accumulate=2",
     "dcgan-wgan-gp": f"dcgan-cifar10 {STEP} {DCGAN} {WGAN_GP}",
@@ -68,6 +77,11 @@ CASES = {
     "progressive-fading": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.alpha=0.3 progressive.stage=16",
     "progressive-first": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.stage=4 progressive.deviation_group=0",
     "progressive-classes": f"progressive-cifar10 {STEP} {PROGRESSIVE} progressive.conditioning=concatenation {R1}",
+    "stylegan": f"stylegan-cifar-small {STEP} {STYLEGAN} {R1}",
+    "stylegan-fading": f"stylegan-cifar-small {STEP} {STYLEGAN} stylegan.alpha=0.3 stylegan.stage=16 {WGAN_GP}",
+    "stylegan-first": f"stylegan-cifar-small {STEP} {STYLEGAN} stylegan.stage=4 stylegan.noise=none "
+                      "stylegan.conditioning=generator gan.gradient_penalty=0",
+    "stylegan-lazy": f"stylegan-ffhq1024 {STEP} {STYLEGAN} stylegan.resolution=16 {LAZY}",
     "stylegan2": f"stylegan2-cifar10 {STEP} {STYLE} {NO_ADA} stylegan2.deviation_group=4 {R1}",
     "stylegan2-lazy": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=16 stylegan2.mapping_layers=3 {PLAIN} {LAZY}",
     "stylegan2-blitting": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.geometry=false ada.color=false {LAZY}",
@@ -80,7 +94,7 @@ CASES = {
                          "gan.path_length=0",
 }
 SINGLE_PRECISION = ["sngan-classes", "dcgan", "dcgan-counted", "biggan-deep", "fully-connected", "progressive-fading",
-                    "stylegan2"]
+                    "stylegan", "stylegan2"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -105,6 +119,7 @@ COUNTS = {
     "progressive-celebahq1024": (23_079_115, 23_087_249),
     "progressive-cifar10": (1_296_908, 1_298_689),
     "sngan-cifar10": (4_276_739, 1_053_825),
+    "stylegan-ffhq1024": (26_219_627, 23_087_249),
     "stylegan2-cifar10": (20_215_315, 23_089_664),
     "stylegan2-ffhq1024": (30_370_060, 29_012_513),
     "stylegan2-ffhq256": (24_767_458, 24_001_089),

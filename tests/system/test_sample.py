@@ -257,6 +257,25 @@ def test_neighbours(trained, tmp_path):
     assert result.out.count("(") == 3 and result.out not in printed
 
 
+def test_codes(tmp_path):
+    out = tmp_path / "run"
+    succeed(1, "train", "--recipe", "dcgan-cifar10", "--data", DIGITS, "--out", out, "--steps", 1, "--train.batch", 4,
+            "--train.threads", 1, "--sample.every", 0, "--gan.auxiliary", "infogan", "--dcgan.image_channels", 1,
+            "--dcgan.generator_channels", 8, "--dcgan.discriminator_channels", 4, "--dcgan.latent", 12,
+            "--dcgan.latent_distribution", "normal", "--infogan.categorical", 4, "--infogan.continuous", 2)
+    images = ["--images", "3,0,1", "--frames", 5]
+    cells = cells_of(picture(out, tmp_path / "a.png", "codes", *images)[0], 11, 5)
+    assert (cells[[3, 7]] == 255).all() and (cells[:3, 4] == 255).all(), "blank rows, and no fifth category"
+    for rows, columns in ((slice(0, 3), 4), (slice(4, 7), 5), (slice(8, 11), 5)):
+        assert len({cell.tobytes() for row in cells[rows, :columns] for cell in row}) == 3 * columns
+    plain = cells_of(picture(out, tmp_path / "b.png", "codes", *images, "--code", 0)[0], 3, 4)
+    assert furthest(plain, cells[:3, :4]) <= 1
+    drawn, _ = draw(out, tmp_path / "a.h5", count=4)
+    for row, image in enumerate((3, 0, 1)):
+        assert any(furthest(cell, drawn[image, 0]) <= 1 for cell in plain[row]), "one of the categories is its own"
+    assert "codes 0-2" in refusal(2, 2, "sample", "--from", out, "--out", tmp_path / "c.png", "--picture", "codes", "--code", 3)
+
+
 def test_styles(tmp_path):
     out = tmp_path / "run"
     succeed(1, "train", "--recipe", "stylegan2-cifar10", "--data", DIGITS, "--out", out, "--steps", 1, "--train.batch", 4,
@@ -284,6 +303,7 @@ def test_styles(tmp_path):
     (2, ["film", "--classes", "3,4"], ["--classes", "one class"]),
     (2, ["film", "--out", "a.gif"], ["a.gif", ".png"]),
     (2, ["interpolation", "--path", "w"], ["--path w", "no styles"]),
+    (2, ["codes"], ["--picture codes", "infogan"]),
     (2, ["classes", "--batchnorm", "batch"], ["--batchnorm batch", "classes"]),
     (3, ["neighbours", "--reference", DIGITS.parent / "nowhere.h5"], ["nowhere.h5"]),
     (4, ["neighbours", "--reference", DIGITS, "--features", "nowhere.pth"], ["nowhere.pth"]),

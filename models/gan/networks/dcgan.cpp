@@ -97,16 +97,29 @@ DcganDiscriminator::Stage DcganDiscriminator::made(const std::string& name, Stag
                                                    std::int64_t channels, bool norm) {
   if (stage.plain) register_module("conv" + name, stage.plain);
   if (stage.strided) register_module("conv" + name, stage.strided);
-  if (norm) {
+  if (norm && options_.discriminator_norm == "batch") {
     const Activation activation = options_.counted() ? Activation::relu : Activation::none;
-    stage.norm = register_module("norm" + name,
-                                 std::make_shared<AffineBatchNorm>(channels, norm_of(options_, activation)));
+    stage.of_batch = register_module(
+        "norm" + name, std::make_shared<AffineBatchNorm>(channels, norm_of(options_, activation)));
+  } else if (norm) {
+    stage.of_image = make_image_norm(channels, options_.image_norm());
+    if (stage.of_image) register_module("norm" + name, stage.of_image);
   }
   return stage;
 }
 
+at::Tensor DcganDiscriminator::run(const Stage& stage, const at::Tensor& x,
+                                   const ForwardContext& context) const {
+  at::Tensor h = stage.plain ? stage.plain->forward(x) : stage.strided->forward(x);
+  if (stage.of_batch) h = stage.of_batch->forward(h, context);
+  if (stage.of_image) h = stage.of_image->forward(h);
+  if (!options_.counted()) return at::leaky_relu(h, 0.2);
+  return stage.of_batch ? h : at::relu(h);  // batch norm has it
+}
+
 DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(options) {
   const bool counted = options.counted();
+  const bool unnormalised = options.discriminator_norm == "none";
   const std::int64_t kernel = options.strided_kernel();
   std::int64_t in = options.image_channels + options.discriminator_condition();
   for (std::int64_t i = 0; i < options.doublings(); ++i) {
@@ -118,10 +131,10 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
                              {.strided = std::make_shared<StridedConv2d>(out, out, kernel, WeightOptions{})},
                              out, true));
     } else {
-      stages_.push_back(
-          made(fmt::format("{}", i),
-               {.strided = std::make_shared<StridedConv2d>(in, out, kernel, WeightOptions{.bias = i == 0})},
-               out, i > 0));
+      stages_.push_back(made(fmt::format("{}", i),
+                             {.strided = std::make_shared<StridedConv2d>(
+                                  in, out, kernel, WeightOptions{.bias = i == 0 || unnormalised})},
+                             out, i > 0));
     }
     in = out;
   }
@@ -135,7 +148,7 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
         "text", std::make_shared<Linear>(options.embedding, options.text_compressed, WeightOptions{}));
     text_stage_ = made("_text",
                        {.plain = std::make_shared<Conv2d>(in + options.text_compressed, in, 1,
-                                                          WeightOptions{.bias = counted})},
+                                                          WeightOptions{.bias = counted || unnormalised})},
                        in, true);
   }
   if (options.minibatch_kernels > 0)
@@ -143,13 +156,6 @@ DcganDiscriminator::DcganDiscriminator(const DcganOptions& options) : options_(o
                                                   options.last_map(), options.minibatch_kernels,
                                                   options.minibatch_width, options.minibatch_group));
   linear_ = register_module("linear", std::make_shared<Linear>(options.features(), 1, WeightOptions{}));
-}
-
-at::Tensor DcganDiscriminator::run(const Stage& stage, const at::Tensor& x,
-                                   const ForwardContext& context) const {
-  at::Tensor h = stage.plain ? stage.plain->forward(x) : stage.strided->forward(x);
-  if (stage.norm) h = stage.norm->forward(h, context);
-  return options_.counted() ? h : at::leaky_relu(h, 0.2);
 }
 
 at::Tensor DcganDiscriminator::forward(const at::Tensor& x, const at::Tensor& labels,
@@ -208,6 +214,9 @@ void DcganOptions::describe(OptionSchema& schema) {
   schema.add("dcgan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
   schema.add("dcgan.generator_norm", generator_norm, {"batch", "virtual"},
              "G's norm: by the batch's statistics, or by those of a reference batch that is drawn once");
+  schema.add("dcgan.discriminator_norm", discriminator_norm, {"batch", "layer", "instance", "group", "none"},
+             "D's norm: batch ties the images of a batch together, the others look at one image each");
+  schema.add("dcgan.norm_groups", norm_groups, "", {1, 4096}, "groups of channels of D's group norm");
   schema.add("dcgan.reference_batch", reference_batch, "images", {1, 1e6},
              "reference batch of the virtual norm");
   schema.add("dcgan.minibatch_kernels", minibatch_kernels, "", {0, 1e4},
@@ -226,6 +235,9 @@ class Dcgan final : public GanNetworks {
     if (!std::has_single_bit(static_cast<std::uint64_t>(options_.resolution)))
       fail(ExitCode::options, "dcgan.resolution = {}: give a power of two", options_.resolution);
     check_text();
+    // That of the first map that has it; the others have a multiple.
+    check_image_norm(options_.discriminator_channels * (options_.counted() ? 1 : 2), options_.image_norm(),
+                     "dcgan.norm_groups");
   }
   void check_batch(std::int64_t micro_batch) const override {
     if (options_.minibatch_kernels > 0 && options_.minibatch_group > 0 &&
@@ -239,6 +251,9 @@ class Dcgan final : public GanNetworks {
   }
   std::string initialisation() const override { return options_.init; }
   std::int64_t feature_size() const override { return options_.features(); }
+  std::string setting_without_batch_norm() const override {
+    return options_.discriminator_norm == "batch" ? "dcgan.discriminator_norm = layer" : "";
+  }
   GanConditioning conditioning() const override {
     return {!options_.text() && options_.generator_condition() > 0, options_.discriminator_condition() > 0};
   }

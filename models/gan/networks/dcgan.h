@@ -1,6 +1,7 @@
 #pragma once
 
 #include "models/gan/network.h"
+#include "models/layers/image_norm.h"
 #include "models/layers/minibatch_discrimination.h"
 #include "models/layers/strided.h"
 #include "models/layers/virtual_batch_norm.h"
@@ -35,6 +36,8 @@ struct DcganOptions {
   std::string init = "n02";
   double batch_norm_eps = 1e-5;
   std::string generator_norm = "batch";
+  std::string discriminator_norm = "batch";
+  std::int64_t norm_groups = 32;       ///< of D's group norm
   std::int64_t reference_batch = 64;   ///< images of virtual batch norm's
   std::int64_t minibatch_kernels = 0;  ///< of MinibatchDiscrimination before D's last layer; 0 = without
   std::int64_t minibatch_width = 5;
@@ -50,6 +53,7 @@ struct DcganOptions {
   std::int64_t strided_kernel() const { return counted() ? 4 : kernel; }
   /// Doublings from 4x4 to the image.
   std::int64_t doublings() const;
+  ImageNormOptions image_norm() const { return {discriminator_norm, norm_groups, batch_norm_eps}; }
   bool virtual_norm() const { return generator_norm == "virtual"; }
   /// Numbers of D's last map.
   std::int64_t last_map() const;
@@ -97,14 +101,15 @@ class DcganDiscriminator final : public Discriminator {
   std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
 
  private:
-  /// A convolution of one of two kinds, and a batch norm or null.
+  /// A convolution of one of two kinds, and a norm of one of two kinds or none.
   struct Stage {
     std::shared_ptr<Conv2d> plain = nullptr;
     std::shared_ptr<StridedConv2d> strided = nullptr;
-    std::shared_ptr<AffineBatchNorm> norm = nullptr;
+    std::shared_ptr<AffineBatchNorm> of_batch = nullptr;
+    std::shared_ptr<GroupNorm> of_image = nullptr;
   };
   Stage made(const std::string& name, Stage stage, std::int64_t channels, bool norm);
-  at::Tensor run(const Stage& stage, const at::Tensor& h, const ForwardContext& context) const;
+  at::Tensor run(const Stage& stage, const at::Tensor& x, const ForwardContext& context) const;
 
   DcganOptions options_;
   std::vector<Stage> stages_;

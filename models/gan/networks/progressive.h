@@ -20,7 +20,8 @@ struct ProgressiveOptions {
   std::int64_t most_channels = 512;
   std::int64_t latent = 512;
   std::int64_t deviation_group =
-      4;  ///< consecutive images that share a standard deviation; 0 = the micro-batch
+      4;                  ///< consecutive images that share a standard deviation; 0 = the micro-batch
+  bool filtered = false;  ///< D's maps are smoothed (binomial_filtered) before they are halved
 
   std::int64_t present() const { return stage > 0 ? stage : resolution; }
   std::int64_t width(std::int64_t of_resolution) const {
@@ -28,9 +29,21 @@ struct ProgressiveOptions {
   }
   /// Width of the one-hot label beside z, 0 without.
   std::int64_t condition() const { return conditioning == "none" ? 0 : classes; }
-  /// D's outputs: one for each class where it is told which.
-  std::int64_t outputs() const { return conditioning == "concatenation" ? classes : 1; }
-  void describe(OptionSchema& schema);
+  /// Whether D is told the class, for each of which it then has an output.
+  bool judges_class() const { return condition() > 0 && conditioning != "generator"; }
+  std::int64_t outputs() const { return judges_class() ? classes : 1; }
+  /// Resolutions from 4x4 to the present one.
+  std::size_t levels() const;
+  /// How far the last of several levels is faded in, a scalar like `like`; undefined where it is all there.
+  at::Tensor fade(const ForwardContext& context, const at::Tensor& like) const;
+  /// Adds "<section>.resolution" and so on.
+  void describe(OptionSchema& schema, const std::string& section,
+                const std::vector<std::string>& conditionings, const std::string& conditioning_help);
+  /// Throws Error(options) where they do not fit together, or not with a micro-batch.
+  void check(const std::string& section) const;
+  void check_batch(const std::string& section, std::int64_t micro_batch) const;
+  /// The same at a resolution. Throws Error(options) where they fix a stage.
+  ProgressiveOptions grown_to(const std::string& section, std::int64_t resolution) const;
 };
 
 /// z [N, latent], at unit mean square with the one-hot label beside it. While the last resolution fades in,
@@ -57,7 +70,8 @@ class ProgressiveGenerator final : public Generator {
 };
 
 /// While the last resolution fades in, its maps at half the size are alpha of what the block makes of them and
-/// 1 - alpha of the pooled image's. With classes, the logit is that of the image's class (one output for each).
+/// 1 - alpha of the pooled image's. With classes, the logit is that of the image's class (one output for each). StyleGAN's
+/// (arXiv 1812.04948, appendix C) is `filtered`, and halves before it activates.
 class ProgressiveDiscriminator final : public Discriminator {
  public:
   explicit ProgressiveDiscriminator(const ProgressiveOptions& options);

@@ -136,7 +136,8 @@ SnganDiscriminator::SnganDiscriminator(const SnganOptions& options) {
                                             .first = i == 0,
                                             .halve = halve,
                                             .inner = residual(weights),
-                                            .shortcut = weights};
+                                            .shortcut = weights,
+                                            .norm = options.image_norm()};
     blocks_.push_back(
         register_module(fmt::format("block{}", i), std::make_shared<DiscriminatorBlock>(block)));
     // One attention a resolution: after the block that first reaches it.
@@ -180,6 +181,9 @@ void SnganOptions::describe(OptionSchema& schema) {
   schema.add("sngan.generator_spectral_norm", generator_spectral_norm, "spectral norm on all of G's layers");
   schema.add("sngan.discriminator_spectral_norm", discriminator_spectral_norm,
              "spectral norm on all of D's layers");
+  schema.add("sngan.discriminator_norm", discriminator_norm, {"none", "layer", "instance", "group"},
+             "norm in D's blocks, of one image each; instead of spectral norm");
+  schema.add("sngan.norm_groups", norm_groups, "", {1, 4096}, "groups of channels of D's group norm");
   schema.add("sngan.batch_norm_eps", batch_norm_eps, "", {1e-12, 1}, "epsilon in batch norm");
   schema.add("sngan.spectral_norm_eps", spectral_norm_eps, "", {1e-15, 1}, "least norm in spectral norm");
 }
@@ -191,6 +195,13 @@ class Sngan final : public GanNetworks {
   void describe(OptionSchema& schema) override { options_.describe(schema); }
   void check() const override {
     const Plan plan = plan_of(options_.resolution);
+    if (options_.discriminator_norm != "none" && options_.discriminator_spectral_norm)
+      fail(ExitCode::options,
+           "sngan.discriminator_norm = {} divides by what sngan.discriminator_spectral_norm bounds: set one "
+           "of "
+           "them to its off value, none or false",
+           options_.discriminator_norm);
+    check_image_norm(options_.discriminator_channels, options_.image_norm(), "sngan.norm_groups");
     for (const std::int64_t resolution : options_.attention) {
       if (resolution >= options_.resolution || (resolution & (resolution - 1)) != 0)
         fail(ExitCode::options, "sngan.attention = {}: give powers of two below sngan.resolution = {}",

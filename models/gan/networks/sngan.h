@@ -24,9 +24,12 @@ struct SnganOptions {
   std::string init = "xavier";
   bool generator_spectral_norm = false;
   bool discriminator_spectral_norm = true;
+  std::string discriminator_norm = "none";
+  std::int64_t norm_groups = 32;  ///< of D's group norm
   double batch_norm_eps = 1e-5;
   double spectral_norm_eps = 1e-6;
 
+  ImageNormOptions image_norm() const { return {discriminator_norm, norm_groups}; }
   bool generator_conditional() const { return conditioning != "none"; }
   bool discriminator_conditional() const { return conditioning == "projection"; }
   void describe(OptionSchema& schema);

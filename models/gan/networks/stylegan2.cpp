@@ -3,19 +3,17 @@
 #include <bit>
 #include <numbers>
 
-#include "core/device.h"
 #include "core/error.h"
 #include "models/layers/bias_activation.h"
 #include "models/layers/filter.h"
+#include "models/layers/layer_noise.h"
 #include "models/layers/minibatch_deviation.h"
-#include "models/layers/pixel_norm.h"
 
 namespace ganymede {
 namespace {
 
 constexpr WeightOptions equalised{.equalised = true};
 constexpr WeightOptions without_bias{.bias = false, .equalised = true};
-constexpr WeightOptions slow{.equalised = true, .rate = 0.01};
 
 /// A map that is learned itself: [C, 4, 4], begins as N(0, 1).
 class Constant final : public Weighted {
@@ -23,36 +21,10 @@ class Constant final : public Weighted {
   explicit Constant(std::int64_t channels) : Weighted({channels, 4, 4}, without_bias) {}
 };
 
-at::Tensor one_hot(const at::Tensor& labels, std::int64_t classes, at::ScalarType type) {
-  return at::one_hot(labels, classes).to(type);
-}
-
 }  // namespace
 
 std::size_t StyleGan2Options::levels() const {
   return static_cast<std::size_t>(std::countr_zero(static_cast<std::uint64_t>(resolution))) - 1;
-}
-
-StyleMapping::StyleMapping(std::int64_t latent, std::int64_t layers, const StyleGan2Options& options)
-    : latent_(latent), classes_(options.condition()) {
-  std::int64_t in = latent;
-  if (classes_ > 0) {
-    embed_ = register_module("embed", std::make_shared<Linear>(classes_, options.style, equalised));
-    in += options.style;
-  }
-  for (std::int64_t i = 0; i < layers; ++i, in = options.style)
-    layers_.push_back(
-        register_module(fmt::format("linear{}", i), std::make_shared<Linear>(in, options.style, slow)));
-}
-
-at::Tensor StyleMapping::forward(const at::Tensor& z, const at::Tensor& labels) {
-  std::vector<at::Tensor> parts;
-  if (latent_ > 0) parts.push_back(pixel_norm(z));
-  if (embed_)
-    parts.push_back(pixel_norm(embed_->forward(one_hot(labels, classes_, embed_->weight().scalar_type()))));
-  at::Tensor h = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
-  for (const auto& layer : layers_) h = bias_activation(layer->forward(h), {}, {});
-  return h;
 }
 
 /// A modulated convolution, the noise, the activation. Buffer "noise" [R, R] is for where none is drawn.
@@ -68,27 +40,22 @@ class StyleGan2Generator::StyledConv final : public ModulatedConv2d {
 
   at::Tensor forward(const at::Tensor& x, const at::Tensor& w, const ForwardContext& context) {
     at::Tensor h = ModulatedConv2d::forward(x, w);
-    if (kind_ != "none") h = h + (noise(h.size(0), context) * strength_).to(h.scalar_type());
+    if (kind_ != "none") {
+      const at::Tensor noise = kind_ == "random" ? layer_noise(name_, noise_, h.size(0), context) : noise_;
+      h = h + (noise * strength_).to(h.scalar_type());
+    }
     return bias_activation(h, effective_bias(h.scalar_type()), activation_);
   }
 
  private:
-  at::Tensor noise(std::int64_t count, const ForwardContext& context) const {
-    if (kind_ != "random" || !context.noise) return noise_;
-    const RandomStream random = context.noise->stream(name_, "noise");
-    const at::Tensor drawn = random.normal(context.noise->first, count, noise_.numel(), noise_.scalar_type());
-    return to_device(drawn.view({count, 1, noise_.size(0), noise_.size(1)}), noise_.device());
-  }
-
   std::string name_, kind_;
   BiasActivation activation_;
   at::Tensor strength_, noise_;
 };
 
-StyleGan2Generator::StyleGan2Generator(const StyleGan2Options& options) : options_(options) {
-  mapping_ = register_module("mapping",
-                             std::make_shared<StyleMapping>(options.latent, options.mapping_layers, options));
-  style_mean_ = register_buffer("style_mean", at::zeros({options.style}));
+StyleGan2Generator::StyleGan2Generator(const StyleGan2Options& options)
+    : MappedStyleGenerator(options.mapping(), options.style_average, options.style_mixing),
+      options_(options) {
   constant_ = register_module("constant", std::make_shared<Constant>(options.width(4)));
   for (std::size_t i = 0; i < options.levels(); ++i) {
     const std::int64_t resolution = std::int64_t{4} << i, width = options.width(resolution);
@@ -110,36 +77,6 @@ StyleGan2Generator::StyleGan2Generator(const StyleGan2Options& options) : option
   }
 }
 
-at::Tensor StyleGan2Generator::mixed(const at::Tensor& w, const at::Tensor& labels,
-                                     const ForwardContext& context) {
-  const std::int64_t count = w.size(0), first = context.noise->first;
-  const auto draw = [&](const char* what) { return context.noise->stream("mapping", what); };
-  const at::Tensor z = draw("mixing z").normal(first, count, options_.latent, w.scalar_type());
-  const at::Tensor other = mapping_->forward(to_device(z, w.device()), labels);
-  const at::Tensor at_layer = draw("mixing layer").integers(first, count, layers() - 1) + 1;
-  const at::Tensor mixes =
-      draw("mixing").uniform(first, count, 1, at::kDouble).squeeze(1) < options_.style_mixing;
-  const at::Tensor from = at::where(mixes, at_layer, layers());  // the first layer that follows the other
-  const at::Tensor own =
-      to_device(at::arange(layers(), at::kLong).unsqueeze(0) < from.unsqueeze(1), w.device());
-  return at::where(own.unsqueeze(2), w.unsqueeze(1), other.unsqueeze(1));
-}
-
-at::Tensor StyleGan2Generator::styles(const at::Tensor& z, const at::Tensor& labels,
-                                      const ForwardContext& context) {
-  const at::Tensor w = mapping_->forward(z, labels);
-  const bool training = context.batch_norm == BatchNormMode::train;
-  if (training) {
-    const at::NoGradGuard no_grad;
-    at::Tensor sum = w.to(at::kDouble).sum(0);
-    context.communicator.all_reduce(sum)->wait();
-    const at::Tensor mean = sum / static_cast<double>(context.layout.total);
-    style_mean_.lerp_(mean.to(style_mean_.scalar_type()), 1 - options_.style_average);
-  }
-  if (training && options_.style_mixing > 0 && context.noise) return mixed(w, labels, context);
-  return w.unsqueeze(1).expand({-1, layers(), -1});
-}
-
 at::Tensor StyleGan2Generator::synthesise(const at::Tensor& ws, const ForwardContext& context) {
   const at::Tensor& constant = constant_->weight();
   at::Tensor h = context.as_map(constant.unsqueeze(0).expand({ws.size(0), -1, -1, -1}));
@@ -156,10 +93,6 @@ at::Tensor StyleGan2Generator::synthesise(const at::Tensor& ws, const ForwardCon
     image = image.defined() ? filtered_up(image) + added : added;
   }
   return image;
-}
-
-std::vector<Exchange> StyleGan2Generator::exchanges(const GroupLayout& /*layout*/, int /*ranks*/) const {
-  return {{.numbers = options_.style, .backward = false}};  // the mean style
 }
 
 StyleGan2Discriminator::StyleGan2Discriminator(const StyleGan2Options& options) : options_(options) {
@@ -182,7 +115,9 @@ StyleGan2Discriminator::StyleGan2Discriminator(const StyleGan2Options& options) 
   conv4_ = register_module("conv4", std::make_shared<Conv2d>(last + 1, last, 3, equalised));
   dense_ = register_module("dense", std::make_shared<Linear>(last * 16, last, equalised));
   if (options.condition() > 0)
-    mapping_ = register_module("mapping", std::make_shared<StyleMapping>(0, 8, options));
+    mapping_ =
+        register_module("mapping", std::make_shared<StyleMapping>(StyleMappingOptions{
+                                       .latent = 0, .classes = options.classes, .style = options.style}));
   linear_ =
       register_module("linear", std::make_shared<Linear>(last, mapping_ ? options.style : 1, equalised));
 }
@@ -264,6 +199,7 @@ class StyleGan2 final : public GanNetworks {
   }
   /// All layers are equalised, which have their own.
   std::string initialisation() const override { return "n02"; }
+  bool equalised() const override { return true; }
   std::int64_t feature_size() const override { return options_.width(4); }
   GanConditioning conditioning() const override {
     return {options_.condition() > 0, options_.condition() > 0};

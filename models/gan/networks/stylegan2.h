@@ -1,6 +1,6 @@
 #pragma once
 
-#include "models/gan/style_generator.h"
+#include "models/gan/mapped_style_generator.h"
 #include "models/layers/filtered_conv.h"
 #include "models/layers/modulated.h"
 
@@ -34,36 +34,17 @@ struct StyleGan2Options {
   std::size_t levels() const;
   /// Width of the one-hot label, 0 without.
   std::int64_t condition() const { return conditioning == "projection" ? classes : 0; }
+  StyleMappingOptions mapping() const { return {latent, condition(), style, mapping_layers}; }
   void describe(OptionSchema& schema);
 };
 
-/// z and the label's embedding, each at unit mean square, to w, through layers that learn a hundredth as fast.
-class StyleMapping final : public torch::nn::Module {
- public:
-  /// `latent` 0: of labels alone.
-  StyleMapping(std::int64_t latent, std::int64_t layers, const StyleGan2Options& options);
-  /// z [N, latent], labels [N] -> w [N, style].
-  at::Tensor forward(const at::Tensor& z, const at::Tensor& labels);
-
- private:
-  std::int64_t latent_, classes_;
-  std::shared_ptr<Linear> embed_;  // null without classes
-  std::vector<std::shared_ptr<Linear>> layers_;
-};
-
-/// Images are the sum over resolutions of what each adds, enlarged. Buffer "style_mean" [style] follows the mean of
-/// w over each training batch (collective); that is where truncation pulls w.
-class StyleGan2Generator final : public StyleGenerator {
+/// Images are the sum over resolutions of what each adds, enlarged.
+class StyleGan2Generator final : public MappedStyleGenerator {
  public:
   explicit StyleGan2Generator(const StyleGan2Options& options);
-  std::vector<Exchange> exchanges(const GroupLayout& layout, int ranks) const override;
-  std::int64_t latent_size() const override { return options_.latent; }
-
-  /// The number of w that an image is made of: one a convolution, and one for the last image.
-  std::int64_t layers() const { return 2 * static_cast<std::int64_t>(levels_.size()); }
-  at::Tensor styles(const at::Tensor& z, const at::Tensor& labels, const ForwardContext& context) override;
+  /// One a convolution, and one for the last image.
+  std::int64_t layers() const override { return 2 * static_cast<std::int64_t>(levels_.size()); }
   at::Tensor synthesise(const at::Tensor& ws, const ForwardContext& context) override;
-  const at::Tensor& style_mean() const override { return style_mean_; }
 
  private:
   class StyledConv;
@@ -71,13 +52,10 @@ class StyleGan2Generator final : public StyleGenerator {
     std::shared_ptr<StyledConv> first, second;  // first is null at 4x4
     std::shared_ptr<ModulatedConv2d> to_image;
   };
-  at::Tensor mixed(const at::Tensor& w, const at::Tensor& labels, const ForwardContext& context);
 
   StyleGan2Options options_;
-  std::shared_ptr<StyleMapping> mapping_;
   std::shared_ptr<Weighted> constant_;
   std::vector<Level> levels_;  // 4x4, 8x8, ...
-  at::Tensor style_mean_;
 };
 
 /// With labels, the logit is <h, mapped label> / sqrt(style).
