@@ -164,16 +164,19 @@ TEST(Networks, TrainWithAuxiliariesAndOldTricksInHalfPrecision) {
   }
 }
 
-// Its maps are filtered in float16 too; the other networks' layers are BigGAN's in that (adversarial_test.cpp).
-TEST(Networks, StyleGan2TrainsInFloat16) {
-  test::SmallGan run({.network = "stylegan2", .batch = 6, .dtype = at::kFloat, .activations = at::kHalf},
-                     test::world(), test::world());
-  for (const Player* player : run.method().players())
-    for (const auto& [name, tensor] : player->state())
-      if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
-  run.train(1);
-  for (const Player* player : run.method().players())
-    EXPECT_EQ(player->loss_scale()->skipped().item<double>(), 0) << player->name();
+// Their maps are filtered, modulated or normalised in float16 too; the other networks' layers are BigGAN's in that
+// (adversarial_test.cpp).
+TEST(Networks, StyleGansTrainInFloat16) {
+  for (const std::string network : {"stylegan", "stylegan2"}) {
+    test::SmallGan run({.network = network, .batch = 6, .dtype = at::kFloat, .activations = at::kHalf},
+                       test::world(), test::world());
+    for (const Player* player : run.method().players())
+      for (const auto& [name, tensor] : player->state())
+        if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
+    run.train(1);
+    for (const Player* player : run.method().players())
+      EXPECT_EQ(player->loss_scale()->skipped().item<double>(), 0) << network << ": " << player->name();
+  }
 }
 
 // Path lengths and R1 through ADA are gradients of gradients of rounded maps.
