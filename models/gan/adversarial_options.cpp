@@ -27,10 +27,10 @@ void AdversarialOptions::describe(OptionSchema& schema) {
   schema.add("gan.standing_passes", standing_passes, "batches", {1, 1e6},
              "batches averaged for standing statistics when sampling");
   ada.describe(schema);
-  text.describe(schema);
   generator.describe(schema, "generator");
   generator.describe_average(schema, "generator");
   discriminator.describe(schema, "discriminator");
+  text.describe(schema);  // last: networks that follow a text go on with its section
 }
 
 OptimizerOptions AdversarialOptions::generator_optimizer() const {

@@ -68,6 +68,14 @@ TEST(AdversarialMethod, CostsAreWhatAStepSends) {
                     {"gan.gradient_penalty_kind", "r1"},
                     {"gan.gradient_penalty_apart", "true"},
                     {"ada.geometry", "true"}}},
+        SmallGanOptions{.network = "dcgan",
+        .batch = 12,
+        .accumulate = 2,
+        .options = {{"gan.d_steps", "2"},
+                    {"gan.loss", "relativistic_average"},
+                    {"dcgan.conditioning", "text"},
+                    {"text.embedding", "5"},
+                    {"text.interpolation", "0.5"}}},
         SmallGanOptions{.network = "progressive", .batch = 6, .options = {{"gan.gradient_penalty", "10"}}}}) {
     RecordingCommunicator gradients(world()), norms(world());
     SmallGan run(options, gradients, norms);

@@ -88,8 +88,11 @@ def test_resumes_bit_for_bit(squares, tmp_path):
 def test_stops_before_training_where_the_dataset_lacks_what_is_needed(squares, tmp_path):
     bare = write_squares(tmp_path / "bare.h5", np.zeros(20, int), embeddings=False)
     assert "pack it with --embeddings" in refusal(3, 2, *training(tmp_path / "a", bare, steps=2))
-    assert "have 4 numbers, the networks expect 5" in refusal(
-        3, 1, *training(tmp_path / "b", squares, "--text.embedding", 5, steps=2))
+    five = tmp_path / "five.h5"
+    with h5py.File(squares) as file, h5py.File(five, "w") as other:
+        other["images"], other["embeddings"] = file["images"][:], np.zeros((COUNT, 5), np.float32)
+    assert "have 5 numbers, the networks expect 4" in refusal(
+        3, 1, *training(tmp_path / "b", five, steps=2))
     assert not checkpoints(tmp_path / "a") and not checkpoints(tmp_path / "b")
 
 

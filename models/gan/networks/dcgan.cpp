@@ -190,6 +190,9 @@ std::int64_t DcganOptions::last_map() const {
 }
 
 void DcganOptions::describe(OptionSchema& schema) {
+  schema.add("text.embedding", embedding, "", {1, 1 << 20}, "numbers of an embedding");
+  schema.add("text.compressed", text_compressed, "", {1, 1 << 16},
+             "numbers that each network makes of an embedding by a linear map");
   schema.add("dcgan.variant", variant, {"paper", "counted"},
              "the paper's networks, or PyTorch-StudioGAN's of the same name");
   schema.add("dcgan.resolution", resolution, "pixels", {8, 512}, "width and height: a power of two");
@@ -199,9 +202,6 @@ void DcganOptions::describe(OptionSchema& schema) {
       "dcgan.conditioning", conditioning, {"none", "concatenation", "generator", "text"},
       "none: labels are not looked at; concatenation: one-hot beside z and, as maps, beside D's image; "
       "generator: beside z alone; text: the dataset's embeddings beside z and D's last map");
-  schema.add("text.embedding", embedding, "", {1, 1 << 20}, "numbers of an embedding");
-  schema.add("text.compressed", text_compressed, "", {1, 1 << 16},
-             "numbers that each network makes of an embedding by a linear map");
   schema.add("dcgan.generator_channels", generator_channels, "", {1, 4096},
              "channels of G's largest map; each half as large one has twice as many");
   schema.add("dcgan.discriminator_channels", discriminator_channels, "", {1, 4096},
