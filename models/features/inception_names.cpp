@@ -128,8 +128,8 @@ std::string tower_name(std::string_view block, std::string_view branch) {
 }
 
 template <class Names>
-std::string look_up(const Names& names, std::string_view name) {
-  return std::string(std::ranges::find(names, name, [](const auto& pair) { return pair.first; })->second);
+std::string look_up(const Names& pairs, std::string_view name) {
+  return std::string(std::ranges::find(pairs, name, [](const auto& pair) { return pair.first; })->second);
 }
 
 struct Statistic {

@@ -123,6 +123,15 @@ Options wide(const std::string& network) {
         {"generator_channels", "16"},
         {"discriminator_channels", "16"},
         {"latent", "16"}}},
+      {"stylegan",
+       {{"resolution", "8"},
+        {"channel_base", "256"},
+        {"most_channels", "32"},
+        {"latent", "16"},
+        {"style", "16"},
+        {"mapping_layers", "2"},
+        {"style_mixing", "0"},
+        {"deviation_group", "4"}}},
       {"stylegan2",
        {{"resolution", "8"},
         {"channel_base", "256"},
@@ -174,6 +183,12 @@ std::vector<Learner> learners() {
       for (const std::string player : {"generator", "discriminator"})
         options.insert({{player + ".lr", "5e-3"}, {player + ".beta1", "0"}});
     all.push_back(gan(network, network, options, 400));
+  }
+  for (const std::string method : {"adversarial_autoencoder", "bigan", "vae_gan"}) {
+    Learner learner{.name = method, .method = method, .options = wide("fully_connected"), .steps = 600};
+    learner.options.insert(
+        {{"encoders.network", "fully_connected"}, {"encoder.lr", "2e-3"}, {"encoder.beta1", "0.5"}});
+    all.push_back(std::move(learner));
   }
   const std::map<std::string, Options> denoisers{
       {"dit", {{"depth", "2"}, {"width", "64"}, {"heads", "2"}}},
