@@ -49,35 +49,37 @@ void* place_in(const at::Tensor& rows, std::int64_t row) {
 }  // namespace
 
 void check_companions(const ImageDataset& dataset, const CompanionNeeds& needs) {
+  const std::string& where = dataset.files().front().layout().path;
   if (const ImageDataset* sources = dataset.sources(); needs.sources != Sources::none) {
     if (!sources)
       fail(ExitCode::dataset,
-           "the dataset has no second image set (/sources), and the method translates one: pack it with "
-           "--sources or --pairs");
+           "{}: no second image set (/sources), and the method translates one: pack it with --sources or "
+           "--pairs",
+           where);
     if (needs.sources == Sources::paired && !dataset.has_paired_sources())
       fail(ExitCode::dataset,
-           "the dataset's {} sources are not paired with its {} images, and the method learns from pairs: "
+           "{}: the {} sources are not paired with the {} images, and the method learns from pairs: "
            "pack "
            "them with --paired, or choose a method for unpaired sets",
-           sources->size(), dataset.size());
+           where, sources->size(), dataset.size());
     if (sources->channels() != needs.source_channels)
-      fail(
-          ExitCode::dataset,
-          "the dataset's sources have {} channels, the networks expect {}: pack others, or set the networks' "
-          "source channels",
-          sources->channels(), needs.source_channels);
+      fail(ExitCode::dataset,
+           "{}: the sources have {} channels, the networks expect {}: pack others, or set the networks' "
+           "source channels",
+           where, sources->channels(), needs.source_channels);
   }
   if (needs.embedding == 0) return;
   const ImageDataset* embeddings = dataset.embeddings();
   if (!embeddings)
     fail(ExitCode::dataset,
-         "the dataset has no embeddings (/embeddings), and the networks are told one for each image: pack it "
-         "with --embeddings");
+         "{}: no embeddings (/embeddings), and the networks are told one for each image: pack it with "
+         "--embeddings",
+         where);
   if (embeddings->width() != needs.embedding)
     fail(ExitCode::dataset,
-         "the dataset's embeddings have {} numbers, the networks expect {}: pack others, or set "
+         "{}: the embeddings have {} numbers, the networks expect {}: pack others, or set "
          "text.embedding",
-         embeddings->width(), needs.embedding);
+         where, embeddings->width(), needs.embedding);
 }
 
 at::Tensor read_sources(const ImageDataset& sources, std::int64_t first, std::int64_t count) {

@@ -85,8 +85,8 @@ class DatasetWriter {
   /// no names). Without this call every label is -1.
   void write_labels(std::span<const std::int64_t> labels);
 
-  /// Digests, fsync, rename. Every image, source and embedding must have been written. Called once, when no other thread writes any
-  /// more.
+  /// Digests, fsync, rename. Every image, source and embedding must have been written. Called once, when no
+  /// other thread writes any more.
   void finish();
 
  private:

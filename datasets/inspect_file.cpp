@@ -51,7 +51,8 @@ class Inspector {
   void inspect_range();
   void inspect_labels();
   void inspect_class_names();
-  std::int64_t inspect_digests(const std::string& object, BlockedExtent& extent);
+  std::int64_t inspect_digests(const std::string& object, BlockedExtent& extent, std::int64_t element_bytes,
+                               std::int64_t row_bytes);
   void inspect_sources();
   void inspect_embeddings();
   FileLayout inspect_companion(const std::string& name, const Hdf5Array& array, const DatasetLayout& layout);
@@ -203,7 +204,8 @@ void Inspector::inspect_images() {
   }
   found_.images = plain_extent(images_name_, array);
   found_.images.block_bytes = digest_block_bytes(layout_.image_bytes());
-  found_.image_digests = inspect_digests(side_ > 0 ? images_name_.substr(1) : "images", found_.images);
+  found_.image_digests = inspect_digests(side_ > 0 ? images_name_.substr(1) : "images", found_.images,
+                                         size_of(layout_.type), layout_.image_bytes());
 }
 
 void Inspector::inspect_range() {
@@ -238,7 +240,7 @@ void Inspector::inspect_labels() {
     return;
   }
   found_.labels = plain_extent("/labels", array);
-  found_.label_digests = inspect_digests("labels", found_.labels);
+  found_.label_digests = inspect_digests("labels", found_.labels, 8, 8);
 }
 
 void Inspector::inspect_class_names() {
@@ -248,7 +250,7 @@ void Inspector::inspect_class_names() {
     refuse("/class_names", "holds {} of shape {}; expected text [K]", array.type, text_of(array.shape));
   if (own_format_) {
     BlockedExtent extent = plain_extent("/class_names", array);
-    const std::int64_t digests = inspect_digests("class_names", extent);
+    const std::int64_t digests = inspect_digests("class_names", extent, 1, array.element_bytes);
     std::vector<std::uint64_t> expected(static_cast<std::size_t>(extent.blocks()));
     file_.read_at(digests, std::as_writable_bytes(std::span(expected)));
     if (block_digests(file_, extent, 1) != expected)
@@ -261,9 +263,10 @@ void Inspector::inspect_class_names() {
       refuse("/class_names", "has a name, number {}, that is not UTF-8", k);
 }
 
-/// The offset of the digests of `object`, whose block size is put into `extent`; -1 in a foreign file without
-/// them.
-std::int64_t Inspector::inspect_digests(const std::string& object, BlockedExtent& extent) {
+/// The offset of the digests of `object`, an array of such elements in such rows, whose block size is put
+/// into `extent`; -1 in a foreign file without them.
+std::int64_t Inspector::inspect_digests(const std::string& object, BlockedExtent& extent,
+                                        std::int64_t element_bytes, std::int64_t row_bytes) {
   const std::string name = "/integrity/" + object;
   if (!hdf5_->contains("/integrity") || !hdf5_->contains(name)) {
     if (own_format_) refuse(name, "is missing; expected the digests of /{}", object);
@@ -273,10 +276,10 @@ std::int64_t Inspector::inspect_digests(const std::string& object, BlockedExtent
   if (algorithm != schema::digest_algorithm)
     refuse(name, "was made by '{}'; expected {}", algorithm, schema::digest_algorithm);
   const std::int64_t block_bytes = hdf5_->integer(name, "block_bytes").value_or(0);
-  if (block_bytes < 1 || block_bytes > std::max(schema::largest_block_bytes, layout_.image_bytes()) ||
-      block_bytes % size_of(layout_.type) != 0)
-    refuse(name, "has blocks of {} bytes; expected 1 to {}, whole values each", block_bytes,
-           schema::largest_block_bytes);
+  const std::int64_t most = std::max(schema::largest_block_bytes, row_bytes);
+  if (block_bytes < 1 || block_bytes > most || block_bytes % element_bytes != 0)
+    refuse(name, "has blocks of {} bytes; expected 1 to {}, whole values of {} bytes each", block_bytes, most,
+           element_bytes);
   extent.block_bytes = block_bytes;
   const Hdf5Array array = hdf5_->describe(name);
   if (array.type != "uint64" || array.shape != std::vector{extent.blocks()})
@@ -307,7 +310,8 @@ FileLayout Inspector::inspect_companion(const std::string& name, const Hdf5Array
   } else {
     place.images = plain_extent(name, array);
     place.images.block_bytes = digest_block_bytes(layout.image_bytes());
-    if (digests) place.image_digests = inspect_digests(object, place.images);
+    if (digests)
+      place.image_digests = inspect_digests(object, place.images, size_of(layout.type), layout.image_bytes());
   }
   compare_samples(place, array.shape, layout.type);
   return place;
@@ -339,7 +343,6 @@ void Inspector::inspect_sources() {
 }
 
 void Inspector::inspect_embeddings() {
-  constexpr std::int64_t most = std::int64_t{1} << 24;
   const std::string name = "/embeddings";
   if (!hdf5_->contains(name)) return;
   const Hdf5Array array = hdf5_->describe(name);
@@ -356,8 +359,9 @@ void Inspector::inspect_embeddings() {
   embeddings.height = shape.size() == 3 ? shape[1] : 1;
   embeddings.width = shape.back();
   const std::int64_t numbers[] = {embeddings.height, embeddings.width};
-  if (checked_product(numbers) < 1 || checked_product(numbers) > most)
-    refuse(name, "has shape {}; expected 1 to {} numbers an image", text_of(shape), most);
+  if (checked_product(numbers) < 1 || checked_product(numbers) > schema::most_embedding_numbers)
+    refuse(name, "has shape {}; expected 1 to {} numbers an image", text_of(shape),
+           schema::most_embedding_numbers);
   // Batches hold float32.
   embeddings.high = embeddings.type == ElementType::float16 ? 65504. : std::numeric_limits<float>::max();
   embeddings.low = -embeddings.high;

@@ -9,6 +9,7 @@
 #include "datasets/image_conversion.h"
 #include "datasets/npy_rows.h"
 #include "datasets/packing_crew.h"
+#include "datasets/schema.h"
 
 namespace ganymede {
 namespace {
@@ -65,12 +66,19 @@ struct SecondSet {
   }
 };
 
-/// Row i of the second set becomes the one of image i's name; sets without names are paired as they come.
+/// Row i of the second set becomes the one of image i's name; two sets without names are paired as they come.
 void pair_by_name(const PackOptions& options, const ImageSource& images, SecondSet& second) {
   if (images.count() != second.source->count())
     fail(ExitCode::dataset, "{} holds {} images and {} holds {}: --paired needs one source an image",
          options.source.string(), images.count(), options.sources.string(), second.source->count());
-  if (images.contents().names.empty() || second.source->contents().names.empty()) return;
+  const bool named = !images.contents().names.empty();
+  if (named == second.source->contents().names.empty())
+    fail(ExitCode::dataset,
+         "the images of {} have names, those of {} have none: --paired needs names of both sets or of "
+         "neither, so give two folders or archives, or two arrays in one order",
+         (named ? options.source : options.sources).string(),
+         (named ? options.sources : options.source).string());
+  if (!named) return;
   const PlacesOfNames places = places_of(images, options.source);
   places_of(*second.source, options.sources);
   for (const std::string& name : second.source->contents().names) {
@@ -89,12 +97,15 @@ std::unique_ptr<SecondSet> open_second_set(const PackOptions& options, const Ima
   second->options = options;
   second->options.source = options.sources;
   second->options.pyramid = false;
+  second->options.range.reset();  // the second set is of bytes
   second->source = open_image_source(options.sources, "");
+  // Before the conversion, which reads all of a set of real numbers for their range.
+  if (const ElementType type = second->source->decode(0, second->source->first(), 0).type;
+      type != ElementType::uint8)
+    fail(ExitCode::dataset, "{} holds {}: a second image set is of uint8", options.sources.string(),
+         name_of(type));
   second->conversion.emplace(second->options, *second->source);
   const DatasetDescription found = second->conversion->description();
-  if (found.type != ElementType::uint8)
-    fail(ExitCode::dataset, "{} holds {}: a second image set is of uint8", options.sources.string(),
-         name_of(found.type));
   if (found.height != description.height || found.width != description.width)
     fail(ExitCode::dataset, "{} has images of {} x {} pixels, {} of {} x {}: give --size to make them alike",
          options.sources.string(), found.width, found.height, options.source.string(), description.width,
@@ -111,9 +122,12 @@ void describe_embeddings(const PackOptions& options, const NpyRows& rows, Datase
   if (rows.count() != description.count)
     fail(ExitCode::dataset,
          "{} holds {} rows for {} images: expected one an image, in the order in which they are packed, "
-         "sorted by "
-         "class folder and path",
+         "sorted by class folder and path",
          options.embeddings.string(), rows.count(), description.count);
+  if (rows.width() > schema::most_embedding_numbers)
+    fail(ExitCode::dataset, "{} is {}: {} numbers an image, expected at most {}: save fewer or shorter rows",
+         options.embeddings.string(), rows.header().description(), rows.width(),
+         schema::most_embedding_numbers);
   description.embeddings = {shape.size() == 3 ? shape[1] : 0, shape.back()};
   description.provenance["embeddings_from"] = options.embeddings.filename().string();
 }

@@ -30,7 +30,8 @@ struct PackOptions {
   PairOptions pairs = {};                 ///< makes the second image set of the images
   /// A second image set, cropped and resized as the images are; none where empty. Not with `pairs`.
   std::filesystem::path sources = {};
-  bool paired = false;  ///< `sources` belong to images of the same path without its extension
+  /// `sources` belong to images of the same path without its extension; where neither have names, in order.
+  bool paired = false;
   /// .npy [N, E] or [N, K, E] of the N images in the order in which they are packed; none where empty.
   std::filesystem::path embeddings = {};
   bool force = false;  ///< replace `out` if it exists
@@ -57,10 +58,9 @@ struct PackReport {
   double seconds = 0;
 };
 
-/// Packs the images of a source into a dataset file, in the source's sorted order (ImageListing), and what comes with
-/// them. One thread reads the
-/// source from front to back, the others decode, crop, resize and write; what is held in memory does not grow
-/// with the source.
+/// Packs the images of a source into a dataset file, in the source's sorted order (ImageListing), and what
+/// comes with them. One thread reads the source from front to back, the others decode, crop, resize and
+/// write; what is held in memory does not grow with the source.
 ///
 /// Throws Error(options) for an option out of range or an output that exists; Error(dataset), naming the
 /// image and the remedy, for one that cannot be decoded, that differs in shape from the first, that has

@@ -13,10 +13,10 @@ struct VerifiedDataset {
   bool has_digests = true;  ///< false when some file, being foreign, could only be read, not checked
 };
 
-/// Inspects the files, then reads every block of every one of them, smaller copies and what comes with the images too, on `threads` threads: digests must match,
-/// and real values be numbers within their range. `progress(done, total)` is called with bytes, from any of
-/// the threads but one at a time. Throws Error(dataset) which names the first damaged blocks and how many
-/// there are.
+/// Inspects the files, then reads every block of every one of them, smaller copies and what comes with the
+/// images too, on `threads` threads: digests must match, and real values be numbers within their range.
+/// `progress(done, total)` is called with bytes, from any of the threads but one at a time. Throws
+/// Error(dataset) which names the first damaged blocks and how many there are.
 VerifiedDataset verify_dataset(const std::vector<std::filesystem::path>& files, int threads,
                                const std::function<void(std::int64_t, std::int64_t)>& progress = {});
 

@@ -23,13 +23,13 @@ void set_conditions(SampleOptions& options, const ImageSpec& spec,
   if (needs.sources == CompanionNeeds::Sources::paired) needs.sources = CompanionNeeds::Sources::unpaired;
   check_companions(*dataset, needs);
   if (spec.sources != SourceImages::none) {
-    const ImageDataset& sources = *dataset->sources();
+    const ImageDataset& sources = spec.draws_sources ? *dataset : *dataset->sources();
     if (sources.height() != spec.height || sources.width() != spec.width)
       fail(ExitCode::dataset,
            "the conditions' sources have {} x {} pixels, the networks expect {} x {}: pack with --size",
            sources.width(), sources.height(), spec.width, spec.height);
-    options.sources = [dataset](std::int64_t first, std::int64_t count) {
-      return read_sources(*dataset->sources(), first, count);
+    options.sources = [dataset, &sources](std::int64_t first, std::int64_t count) {
+      return read_sources(sources, first, count);
     };
   }
   if (spec.embedding > 0)

@@ -1,5 +1,6 @@
 #include "launch/training_scores.h"
 
+#include "core/error.h"
 #include "core/files.h"
 #include "core/run_folder.h"
 #include "evaluation/dataset_images.h"
@@ -101,6 +102,10 @@ void TrainingScores::open_reference() {
   if (name == "data") {
     // The trainer's dataset outlives this.
     setting_.process.together([&] {
+      if (setting_.options.method->images().draws_sources)
+        fail(ExitCode::options,
+             "evaluate.reference = data holds images, and samples are such as its sources: name a dataset of "
+             "those");
       reference_ = std::make_unique<DatasetImages>(
           std::shared_ptr<const ImageDataset>(std::shared_ptr<void>(), &setting_.dataset));
     });

@@ -14,6 +14,7 @@ struct ImageSpec {
   SourceImages sources = SourceImages::none;
   std::int64_t source_channels = 0;  ///< of the second image set, as high and wide as the images
   std::int64_t embedding = 0;        ///< numbers of an image's embedding; 0 = not asked for
+  bool draws_sources = false;        ///< samples are made of a dataset's images, and are such as its sources
 };
 
 }  // namespace ganymede

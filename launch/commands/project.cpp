@@ -3,6 +3,7 @@
 #include "core/safetensors.h"
 #include "evaluation/nearest_images.h"
 #include "launch/commands.h"
+#include "launch/conditions.h"
 #include "launch/flag_command.h"
 #include "launch/image_sink.h"
 #include "launch/loaded_run.h"
@@ -23,7 +24,7 @@ constexpr const char* usage =
 
 Looks for the latents whose images are like given ones: DIR gets projections.png (pairs: an image, what was found of
 it), latents.safetensors and projections.jsonl. The same results at any number of ranks, each of which computes with one
-thread: give as many as there are cores.
+thread: give as many as there are cores, and a --batch that leaves images for each.
 
 )";
 
@@ -45,7 +46,7 @@ const std::vector<Flag> flags{
     {"anomaly-lambda", "L", "share of the discriminator's features in that [0.1]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
     {"seed", "S", "of random starts and noise [0]"},
-    {"batch", "B", "images that are projected at once; rounding may depend on it [16]"},
+    {"batch", "B", "images that a rank projects at once; rounding may depend on it [4]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
     {"device", "auto|cpu|cuda", "what computes [auto]"},
     {"help", "", "this text"},
@@ -53,7 +54,7 @@ const std::vector<Flag> flags{
 
 struct Request {
   fs::path from, data, out;
-  std::int64_t count = 0, first = 0, batch = 16;
+  std::int64_t count = 0, first = 0, batch = 4;
   ProjectorOptions options;
   SampleOptions weights;
   std::string lpips, device = "auto";
@@ -71,7 +72,7 @@ Request read_request(const CommandLine& line) {
     fail(ExitCode::options, "--out {}: a projection fills a folder: name a new one", request.out.string());
   request.count = line.integer("count", 0, {1, 1e6});
   request.first = line.integer("first", 0, {0, 1e12});
-  request.batch = line.integer("batch", 16, {1, 1e5});
+  request.batch = line.integer("batch", request.batch, {1, 1e5});
   request.anomaly = line.has("anomaly");
   request.lpips = line.value("lpips");
   ProjectorOptions& options = request.options;
@@ -95,6 +96,11 @@ Request read_request(const CommandLine& line) {
     fail(ExitCode::options, "--lpips-weight weighs LPIPS: give its weights, --lpips VGG16[,HEADS]");
   if (line.has("anomaly-lambda") && !request.anomaly && options.loss != "anogan")
     fail(ExitCode::options, "--anomaly-lambda is of AnoGAN's score: give --anomaly or --loss anogan");
+  if (line.has("noise") && options.space == "z")
+    fail(ExitCode::options, "--noise is of a search for styles: give --space w or w+, or leave it out");
+  for (const char* name : {"lr", "noise", "loss", "lpips-weight"})
+    if (line.has(name) && options.steps == 0)
+      fail(ExitCode::options, "--{} is of a search, and --steps 0 makes none: leave one of them out", name);
   if (!request.lpips.empty()) options.lpips = lpips_weight;
   return request;
 }
@@ -129,10 +135,13 @@ class ProjectionJob {
     rounds_ = (request_.count + run * ranks - 1) / (run * ranks);
     for (round_ = 0; round_ < rounds_; ++round_) {
       const std::int64_t begin = round_ * run * ranks, own = begin + process_.rank() * run;
+      process_.note("projecting");
       at::Tensor cells = at::zeros({2 * run, spec_.channels, spec_.height, spec_.width}, at::kByte);
       at::Tensor numbers = at::zeros({run, latent + std::ssize(figure_names_)}, at::kDouble);
       if (const std::int64_t wanted = std::min(run, request_.count - own); wanted > 0)
         project(own, wanted, cells, numbers);
+      else
+        for (std::int64_t step = 0; step < request_.options.steps; ++step) meet();
       const std::int64_t there = std::min(run * ranks, request_.count - begin);
       gather(cells, 2 * there, pairs);
       gather(numbers, there, rows);
@@ -152,9 +161,11 @@ class ProjectionJob {
     const std::int64_t first = request_.first + own;
     const at::Tensor places = at::arange(first, first + count, at::kLong);
     const at::Tensor bytes = read_images(images_, places);
-    const Projections result =
-        projector_.project(first, bytes.to(at::kFloat) / 127.5 - 1, labels_at(places), request_.anomaly,
-                           [&](std::int64_t step) { show(own, count, step); });
+    const Projections result = projector_.project(first, bytes.to(at::kFloat) / 127.5 - 1, labels_at(places),
+                                                  request_.anomaly, [&](std::int64_t step) {
+                                                    meet();
+                                                    show(own, count, step);
+                                                  });
     std::vector<at::Tensor> row{result.latents.flatten(1)};
     for (const at::Tensor& figure :
          {result.distance, result.lpips, result.residual, result.feature, result.anomaly})
@@ -169,8 +180,14 @@ class ProjectionJob {
     return images_.labels().index_select(0, places).clamp_min(0);
   }
 
-  void show(std::int64_t own, std::int64_t count, std::int64_t step) {
+  /// After each step of the search, on every rank: to the watchdog one without images, which waited for the whole
+  /// search of the others, would be one that hangs.
+  void meet() {
     process_.note("projecting");
+    process_.world().barrier();
+  }
+
+  void show(std::int64_t own, std::int64_t count, std::int64_t step) {
     if (!process_.is_root()) return;
     const std::int64_t steps = request_.options.steps;
     line_.advance(round_ * steps + step, rounds_ * steps);
@@ -247,6 +264,12 @@ ExitCode project(Process& process, Request request) {
   std::unique_ptr<ProjectionNetworks> networks;
   std::optional<Lpips> lpips;
   process.together([&] {
+    if (needs_of(spec).any())
+      fail(
+          ExitCode::options,
+          "--from {}: this run's images are drawn from sources or embeddings, not from latents alone: give a "
+          "run without them",
+          request.from.string());
     networks = run.method().projection(request.weights);
     if (!networks)
       fail(ExitCode::options,

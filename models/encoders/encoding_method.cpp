@@ -29,6 +29,11 @@ void EncodingOptions::check(const std::string& name, const GanNetworks& of_gener
   if (const std::string setting = of_generator.setting_for_plain_latent(); !setting.empty())
     fail(ExitCode::options, "train.method = {} gives the generator the encoder's latents as they are: set {}",
          name, setting);
+  if (of_generator.images().embedding > 0)
+    fail(ExitCode::options,
+         "train.method = {} tells the generator labels, and this one follows texts: set dcgan.conditioning = "
+         "none",
+         name);
 }
 
 EncodingMethod::EncodingMethod(const GanNetworks& description, std::function<EncodingNetworks()> make,

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t style_draws = 10000, style_batch = 500;
 constexpr double rise = 0.05, fall = 0.25, noisy_part = 0.75;
-constexpr std::int64_t perceived_height = 256;
+constexpr std::int64_t perceived_height = 256, least_perceived = 16;
 
 }  // namespace
 
@@ -28,9 +28,10 @@ void ProjectorOptions::check(const ProjectionNetworks& networks, const ImageSpec
          "the anomaly score looks at the discriminator's features of an image, but {}: give --anomaly-lambda "
          "0",
          networks.why_no_features());
-  if (lpips > 0 && (images.channels != 3 || std::min(images.height, images.width) < 16))
-    fail(ExitCode::options, "--lpips looks at images of 3 channels and at least 16x16 pixels, not {}x{}x{}",
-         images.channels, images.height, images.width);
+  if (lpips > 0 && (images.channels != 3 || std::min(images.height, images.width) < least_perceived))
+    fail(ExitCode::options,
+         "--lpips looks at images of 3 channels and at least {0}x{0} pixels, not {1}x{2}x{3}",
+         least_perceived, images.channels, images.height, images.width);
 }
 
 Projector::Projector(ProjectionNetworks& networks, const ProjectorOptions& options, const Lpips* lpips)
@@ -108,7 +109,9 @@ at::Tensor Projector::feature_difference(const at::Tensor& images, const Target&
 }
 
 at::Tensor Projector::perceived_distance(const at::Tensor& images, const Target& target) const {
-  const std::int64_t shrink = std::max<std::int64_t>(1, images.size(2) / perceived_height);
+  const std::int64_t height = images.size(2), least = std::min(height, images.size(3));
+  const std::int64_t shrink =
+      std::max<std::int64_t>(1, std::min(height / perceived_height, least / least_perceived));
   const auto seen = [&](const at::Tensor& x) { return shrink > 1 ? at::avg_pool2d(x, shrink) : x; };
   return lpips_->distance(seen(images), seen(target.images));
 }

@@ -45,7 +45,8 @@ struct Projections {
 ///     anogan   (1 - lambda) sum |x - G| + lambda sum |f(x) - f(G)|
 ///              (Schlegl et al., arXiv 1703.05921, section 2.2; f: D's features; the anomaly score is the same)
 ///
-/// plus `lpips` times LPIPS, which looks at images of at most 256 pixels' height.
+/// plus `lpips` times LPIPS, which looks at images that are shrunk by floor(H / 256), or by less where a side would be
+/// left with fewer than 16 pixels.
 ///
 /// Image i's result depends on (seed, i) and on how many images are projected with it, which rounding may show.
 class Projector {

@@ -21,11 +21,9 @@ void CycleGanOptions::describe(OptionSchema& schema) {
   schema.add("cyclegan.pool", pool, "images", {0, 1e5},
              "generated images of the past that discriminators see, of each kind; 0 for none");
   shared.describe_players(schema);
-  schema.add(
-      "sampler.direction", direction, {"images", "sources"},
-      "what samples are: images made of sources, or sources made of images, which then are given in the "
-      "place of sources",
-      OnResume::free);
+  schema.add("sampler.direction", direction, {"images", "sources"},
+             "what samples are: images made of a dataset's sources, or sources made of its images",
+             OnResume::free);
 }
 
 void CycleGanOptions::check(const GanLoss& loss) const {
@@ -36,6 +34,10 @@ void CycleGanOptions::check(const GanLoss& loss) const {
          "halve "
          "twice",
          shared.height, shared.width);
+  if (direction == "sources" && shared.image_channels != shared.source_channels)
+    fail(ExitCode::options,
+         "sampler.direction = sources: samples have as many channels as images, {}, and sources have {}",
+         shared.image_channels, shared.source_channels);
   if (identity > 0 && shared.image_channels != shared.source_channels)
     fail(ExitCode::options,
          "cyclegan.identity = {} has a generator look at what it makes, and images have {} channels, sources "
@@ -228,8 +230,10 @@ void CycleGanMethod::update_discriminators(std::int64_t step, std::vector<Unpair
   show_gradients(discriminator_player_);
   discriminator_player_.update();
   const NamedTensors after = state();
+  // Where G's update was skipped, its images were not finite: no pool may keep them.
   for (std::size_t i = 0; i < before.size(); ++i)
-    discriminator_player_.undo_if_skipped(after[i].second, before[i].second);
+    for (const Player* player : {&generator_player_, &discriminator_player_})
+      player->undo_if_skipped(after[i].second, before[i].second);
 }
 
 void CycleGanMethod::show_gradients(const Player& player) const {
@@ -265,6 +269,10 @@ class CycleGanRecipe final : public MethodRecipe {
  public:
   explicit CycleGanRecipe(const Settings& settings) {
     options_.shared.loss = chosen_loss(settings, options_.shared.loss);
+    if (options_.shared.loss != "lsgan") {
+      options_.shared.adversarial = 1;
+      options_.shared.discriminator_factor = 0.5;
+    }
     loss_ = make_gan_loss(options_.shared.loss);
   }
   void describe(OptionSchema& schema) override {
@@ -278,7 +286,11 @@ class CycleGanRecipe final : public MethodRecipe {
   std::vector<std::string> warnings(std::int64_t steps) const override {
     return options_.shared.warnings(steps);
   }
-  ImageSpec images() const override { return options_.shared.images(SourceImages::unpaired); }
+  ImageSpec images() const override {
+    ImageSpec spec = options_.shared.images(SourceImages::unpaired);
+    spec.draws_sources = options_.direction == "sources";
+    return spec;
+  }
   std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
     const CycleGenerators generators(options_.generator());
     const auto discriminators = make_discriminators(options_);

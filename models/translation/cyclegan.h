@@ -9,7 +9,8 @@
 namespace ganymede {
 
 struct CycleGanOptions {
-  /// gan.loss = lsgan has halves where the paper has none: it stands twice in G's loss, and D's is halved as it is.
+  /// gan.loss = lsgan has halves where the paper has none: it stands twice in G's loss, and D's is halved as it is. Other
+  /// losses stand once, and D's is halved.
   TranslationOptions shared{.section = "cyclegan", .loss = "lsgan", .adversarial = 2};
   ResnetTranslatorOptions resnet;  ///< its channels are those of `shared`
   double cycle = 10;

@@ -12,8 +12,8 @@ struct TranslationOptions {
   std::string loss = "logistic";
   std::int64_t height = 256, width = 256, image_channels = 3, source_channels = 3;
   double adversarial = 1;  ///< weight of G's adversarial loss
-  double discriminator_factor =
-      1;  ///< of D's loss: both papers halve it, so that D learns more slowly than G
+  /// Of D's loss, which both papers halve, so that D learns more slowly than G.
+  double discriminator_factor = 1;
   PatchDiscriminatorOptions patches = {};
   OptimizerOptions generator{.lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .eps = 1e-8};
   OptimizerOptions discriminator{.lr = 2e-4, .beta1 = 0.5, .beta2 = 0.999, .eps = 1e-8};

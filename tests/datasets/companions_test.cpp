@@ -1,8 +1,10 @@
 #include "datasets/companions.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <set>
+#include <span>
 
 #include "datasets/loader.h"
 #include "datasets/verify_dataset.h"
@@ -177,10 +179,10 @@ TEST_F(CompanionsTest, SaysWhatADatasetLacks) {
                      pictures(images, 1))});
   EXPECT_TRUE(
       has(refused(bare, {.sources = Sources::unpaired, .source_channels = 2}), "--sources or --pairs"));
-  EXPECT_TRUE(has(refused(bare, {.embedding = 4}), "--embeddings"));
+  EXPECT_TRUE(has(refused(bare, {.embedding = 4}), "bare.h5: no embeddings"));
   const ImageDataset loose = unpaired();
   EXPECT_TRUE(has(refused(loose, {.sources = Sources::paired, .source_channels = 2}),
-                  "23 sources are not paired with its 37 images"));
+                  "the 23 sources are not paired with the 37 images"));
   EXPECT_TRUE(has(refused(loose, {.sources = Sources::unpaired, .source_channels = 3}), "have 2 channels"));
   EXPECT_TRUE(has(refused(loose, {.embedding = 5}), "have 4 numbers, the networks expect 5"));
   // As many sources as images make no pairs by themselves.
@@ -213,6 +215,31 @@ TEST_F(CompanionsTest, RefusesDamageAndWhatIsNoNumber) {
         message_of(ExitCode::dataset, [&] { verify_dataset({spoilt}, 1); }).find("/embeddings: image 11"),
         std::string::npos);
   }
+}
+
+TEST_F(CompanionsTest, TakesSourcesOfOddBytesBesideRealImages) {
+  // Whole sources of 147 bytes, and whole names of 3, make blocks that are no whole number of floats.
+  const DatasetDescription what{.type = ElementType::float32,
+                                .count = 2,
+                                .channels = 1,
+                                .height = 7,
+                                .width = 7,
+                                .low = -1,
+                                .high = 1,
+                                .class_names = {"cat", "dog"},
+                                .sources = {2, 3, true}};
+  const std::vector<std::byte> zeros(static_cast<std::size_t>(what.count * what.image_bytes()));
+  const std::vector<std::byte> sources = random_bytes(what.sources.count * what.source_bytes());
+  DatasetWriter writer(folder / "real.h5", what);
+  writer.write_images(0, zeros);
+  writer.write_sources(0, sources);
+  writer.finish();
+  const ImageDataset dataset = open_dataset({folder / "real.h5"});
+  EXPECT_TRUE(dataset.has_paired_sources());
+  std::vector<std::byte> second(static_cast<std::size_t>(what.source_bytes()));
+  dataset.sources()->read(1, second);
+  EXPECT_TRUE(std::ranges::equal(second, std::span(sources).last(second.size())));
+  EXPECT_EQ(verify_dataset({folder / "real.h5"}, 1).images, 2);
 }
 
 TEST_F(CompanionsTest, JoinsFilesAndTellsThemApart) {

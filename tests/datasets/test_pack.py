@@ -563,6 +563,32 @@ def test_pairs_a_second_folder_by_path(tmp_path, rgb_folder):
     assert "every digest right" in run("verify", tmp_path / "q.h5").stdout
 
 
+def test_pairs_real_images_with_bytes(tmp_path):
+    values = np.linspace(-1, 1, 3 * 7 * 7, dtype=np.float32).reshape(3, 7, 7)
+    pixels = np.random.default_rng(4).integers(0, 256, (3, 7, 7, 3), dtype=np.uint8)
+    np.savez(tmp_path / "real.npz", images=values)
+    np.savez(tmp_path / "bytes.npz", images=pixels)
+    images, _, _, attributes = pack(tmp_path / "real.npz", tmp_path / "o.h5", "--range", "-2,2",
+                                    "--sources", tmp_path / "bytes.npz", "--paired")
+    sources, paired = sources_of(tmp_path / "o.h5")
+    assert attributes["value_range"].tolist() == [-2, 2] and np.array_equal(images[:, 0], values)
+    assert paired and np.array_equal(sources, pixels.transpose(0, 3, 1, 2))
+    assert "every digest right" in run("verify", tmp_path / "o.h5").stdout
+    values[2, 3, 3] = np.nan  # the type alone is looked at
+    np.savez(tmp_path / "bad.npz", images=values)
+    assert "holds float32: a second image set is of uint8" in refused(
+        3, "pack", tmp_path / "bytes.npz", tmp_path / "p.h5", "--sources", tmp_path / "bad.npz")
+
+
+def test_refuses_to_pair_names_with_none(tmp_path, rgb_folder):
+    np.savez(tmp_path / "a.npz", images=np.zeros((9, 16, 24), np.uint8))
+    for images, sources in ((rgb_folder, tmp_path / "a.npz"), (tmp_path / "a.npz", rgb_folder)):
+        line = refused(3, "pack", images, tmp_path / "o.h5", "--sources", sources, "--paired")
+        assert f"images of {rgb_folder} have names, those of {tmp_path / 'a.npz'} have none" in line
+        assert not (tmp_path / "o.h5").exists()
+    pack(rgb_folder, tmp_path / "o.h5", "--sources", tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(9, 5), (9, 2, 5)])
 def test_packs_embeddings(tmp_path, rgb_folder, dtype, shape):
@@ -587,6 +613,12 @@ def test_refuses_embeddings_of_other_images(tmp_path, rgb_folder):
     bad = np.zeros((9, 5))
     bad[4, 2] = 1e300
     assert "row 4 holds a number that is not finite" in line(bad)
+    with open(tmp_path / "long.npy", "wb") as file:  # takes no room
+        shape = (9, (1 << 24) + 1)
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + 2 * shape[0] * shape[1])
+    assert "16777217 numbers an image, expected at most 16777216" in refused(
+        3, "pack", rgb_folder, tmp_path / "o.h5", "--embeddings", tmp_path / "long.npy")
     (tmp_path / "e.npy").write_bytes((tmp_path / "e.npy").read_bytes()[:-1])
     assert "save it again" in refused(3, "pack", rgb_folder, tmp_path / "o.h5", "--embeddings", tmp_path / "e.npy")
     assert not (tmp_path / "o.h5").exists()

@@ -267,6 +267,9 @@ TEST(EncoderMethods, RefuseWhatDoesNotFitTogether) {
   EXPECT_TRUE(
       refuses({"", "bigan", {{"dcgan.latent_distribution", "uniform"}}}, "dcgan.latent_distribution"));
   EXPECT_TRUE(refuses({"", "bigan", {{"dcgan.conditioning", "generator"}, {"dcgan.classes", "5"}}}, "class"));
+  for (const char* method : {"bigan", "vae_gan", "adversarial_autoencoder"})
+    EXPECT_TRUE(refuses({"", method, {{"dcgan.conditioning", "text"}}}, "dcgan.conditioning = none"))
+        << method;
   EXPECT_TRUE(refuses({"", "bigan", {{"bigan.posterior", "laplacian"}}}, "gaussian"));
   EXPECT_TRUE(refuses({"", "bigan", {{"encoders.network", "transformer"}}}, "fully_connected"));
   EXPECT_TRUE(refuses({"", "bigan", {{"encoders.joint_widths", ""}}}, "encoders.joint_widths"));

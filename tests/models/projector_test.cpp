@@ -247,6 +247,25 @@ TEST(Projector, LpipsHasAGradient) {
   EXPECT_TRUE(dark.grad().isfinite().all().item<bool>());
 }
 
+// Of 512 x 16 pixels half the height would go with 8 of the width.
+TEST(Projector, LpipsLooksAtNarrowImages) {
+  const SmallGanOptions small{.network = "fully_connected",
+                              .batch = 4,
+                              .options = {{"fully_connected.image_channels", "3"},
+                                          {"fully_connected.height", "512"},
+                                          {"fully_connected.width", "16"}},
+                              .dtype = at::kFloat};
+  SmallGan run(small, world(), world());
+  const auto networks = run.method().projection({});
+  const Lpips lpips = random_lpips();
+  const ProjectorOptions options{.steps = 1, .lpips = 1};
+  EXPECT_NO_THROW(options.check(*networks, {3, 512, 16, 5}, false));
+  Projector projector(*networks, options, &lpips);
+  const Projections found =
+      projector.project(0, at::zeros({1, 3, 512, 16}), at::zeros({1}, at::kLong), false);
+  EXPECT_TRUE(found.lpips.isfinite().all().item<bool>());
+}
+
 TEST(Projector, RefusesWhatTheNetworksDoNotHave) {
   const SmallGanOptions small{.network = "dcgan", .batch = 4};
   SmallGan run(small, world(), world());

@@ -68,13 +68,19 @@ TEST(TranslationSampler, TakesTheStatisticsOfItsBatchWhereAsked) {
 }
 
 TEST(TranslationSampler, TranslatesBackToo) {
-  SmallTranslation run({.method = "cyclegan", .options = {{"sampler.direction", "sources"}}}, world(),
-                       world());
+  SmallTranslation run(
+      {.method = "cyclegan", .options = {{"sampler.direction", "sources"}, {"cyclegan.image_channels", "3"}}},
+      world(), world());
+  EXPECT_TRUE(run.images().draws_sources);
   SampleOptions options{.sources = [&run](std::int64_t first, std::int64_t count) {
     return run.targets(first, count).to(at::kFloat);
   }};
   const at::Tensor drawn = run.method().sampler(options)->images(0, at::full({2}, -1, at::kLong));
   EXPECT_EQ(drawn.size(1), run.images().source_channels);
+  expect_refused("sampler.direction", [] {
+    test::small_translation_recipe({.method = "cyclegan", .options = {{"sampler.direction", "sources"}}})
+        ->check(4);
+  });
 }
 
 TEST(TranslationSampler, SaysWhatItLacks) {

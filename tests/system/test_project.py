@@ -83,6 +83,12 @@ def test_the_same_at_any_rank_count(runs, tmp_path, method, options):
                    for line in lines)
 
 
+def test_a_rank_without_images_does_not_hang(runs, tmp_path):
+    lines, _ = project(runs / "bigan", tmp_path / "out", "--count", 64, "--batch", 64, "--steps", 300,
+                       "--watchdog.seconds", 4, ranks=2)
+    assert len(lines) == 64
+
+
 def test_pictures_show_pairs(runs, tmp_path):
     lines, _ = project(runs / "adversarial_autoencoder", tmp_path / "out", "--count", 7, "--first", 2, "--steps", 0)
     assert [line["index"] for line in lines] == list(range(2, 9))
@@ -122,6 +128,10 @@ def test_styles(styles, tmp_path):
     (2, "bigan", ["--out", "a.png"], ["a.png", "folder"]),
     (2, "bigan", ["--anomaly-lambda", 0.2], ["--anomaly"]),
     (2, "bigan", ["--lpips-weight", 2], ["--lpips "]),
+    (2, "bigan", ["--noise", 0.1], ["--noise", "--space w"]),
+    (2, "bigan", ["--steps", 0, "--space", "w", "--noise", 0.1], ["--noise", "--steps 0"]),
+    (2, "bigan", ["--steps", 0, "--lr", 0.1], ["--lr", "--steps 0"]),
+    (2, "bigan", ["--steps", 0, "--loss", "l2"], ["--loss", "--steps 0"]),
     (2, "adversarial_autoencoder", ["--anomaly"], ["looks at latents", "--anomaly-lambda 0"]),
     (3, "bigan", ["--data", "nowhere.h5"], ["nowhere.h5"]),
     (3, "bigan", ["--data", "small.h5"], ["small.h5", "1x8x8", "1x32x32"]),
