@@ -1,8 +1,9 @@
 // bench_gaussians [steps=N] [seed=N] [NAME ...]: how many modes of a mixture of 25 Gaussians each loss finds.
 //
-// The mixture of Lin et al. (arXiv 1712.04086, section 4.1) at a scale of 1/5: means on a 5x5 grid 0.4 apart, deviation
-// 0.01. 2500 points of G's average are drawn; one is good within three deviations of a mean, and a mean with a good
-// point is a mode found. Networks: fully connected, points of the plane as images [2, 1, 1].
+// The mixture of Lin et al. (arXiv 1712.04086, section 4.1), means on a 5x5 grid 2 apart and deviation 0.05, brought to
+// unit variance as Gulrajani et al. (arXiv 1704.00028) do. 2500 points of G's average are drawn; one is good within three
+// deviations of a mean, and a mean with a good point is a mode found. Networks: fully connected, points of the plane as
+// images [2, 1, 1]. Penalties weigh 0.1, as Gulrajani et al. have it for such mixtures, not 10 as for images.
 
 #include <ATen/Parallel.h>
 
@@ -19,7 +20,7 @@ namespace {
 using Options = std::map<std::string, std::string>;
 
 constexpr std::int64_t batch = 256, drawn = 2500;
-constexpr double spacing = 0.4, deviation = 0.01;
+constexpr double spacing = 2 / 2.828, deviation = 0.05 / 2.828;
 
 struct Row {
   const char* name;
@@ -30,15 +31,16 @@ const Options common{{"gan.network", "fully_connected"},
                      {"fully_connected.image_channels", "2"},
                      {"fully_connected.height", "1"},
                      {"fully_connected.width", "1"},
-                     {"fully_connected.latent", "16"},
+                     {"fully_connected.output", "linear"},
+                     {"fully_connected.latent", "2"},
                      {"fully_connected.latent_distribution", "normal"},
                      {"fully_connected.generator_widths", "128, 128, 128"},
                      {"fully_connected.discriminator_widths", "128, 128, 128"},
                      {"fully_connected.pieces", "2"},
-                     {"generator.lr", "1e-3"},
+                     {"generator.lr", "1e-4"},
                      {"generator.beta1", "0.5"},
                      {"generator.ema", "0.999"},
-                     {"discriminator.lr", "1e-3"},
+                     {"discriminator.lr", "3e-4"},
                      {"discriminator.beta1", "0.5"}};
 
 // Each with what its paper sets beside the loss.
@@ -68,7 +70,7 @@ const Row rows[] = {
       {"generator.beta2", "0.9"},
       {"discriminator.beta2", "0.9"}}},
     {"dragan",
-     {{"gan.loss", "logistic"}, {"gan.gradient_penalty", "10"}, {"gan.gradient_penalty_kind", "dragan"}}},
+     {{"gan.loss", "logistic"}, {"gan.gradient_penalty", "0.1"}, {"gan.gradient_penalty_kind", "dragan"}}},
     {"r1", {{"gan.loss", "logistic"}, {"gan.gradient_penalty", "0.1"}, {"gan.gradient_penalty_kind", "r1"}}},
     {"lecam", {{"gan.loss", "hinge"}, {"gan.lecam", "0.3"}}},
 };

@@ -1,7 +1,7 @@
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/types.h>
 
 #include <chrono>
 #include <functional>

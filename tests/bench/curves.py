@@ -33,7 +33,8 @@ def pack(out):
     """The two datasets, training images with smaller copies for what grows."""
     if not (out / "images").exists():
         with zipfile.ZipFile(arguments.images) as archive:
-            archive.extractall(out / "images")
+            archive.extractall(out / "unpacking")
+        (out / "unpacking").rename(out / "images")
     for split, extra in (("train", ["--pyramid"]), ("test", [])):
         folder = next(path for path in (out / "images").rglob(split) if path.is_dir())
         if not (out / f"{split}.h5").exists():
@@ -65,7 +66,7 @@ def spearman(values):
     mean = (count + 1) / 2
     products = [(rank - mean) * (index + 1 - mean) for index, rank in enumerate(ranks)]
     spread = sum((rank - mean) ** 2 for rank in ranks) * sum((index + 1 - mean) ** 2 for index in range(count))
-    return sum(products) / spread ** 0.5
+    return sum(products) / spread ** 0.5 if spread else 0
 
 
 def train(recipe, out):

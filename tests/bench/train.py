@@ -40,6 +40,8 @@ FAMILIES = {
     "dcgan": ("dcgan-cifar10", {}),
     "progressive": ("progressive-cifar10", {"growth.from": 0}),
     "sngan": ("sngan-cifar10", {}),
+    "stylegan": ("stylegan-cifar-small", {"growth.from": 0, "stylegan.channel_base": 4096,
+                                          "stylegan.most_channels": 128, "stylegan.deviation_group": 4}),
     "stylegan2": ("stylegan2-cifar10", {"stylegan2.most_channels": 128, "stylegan2.deviation_group": 4}),
 }
 sys.path.insert(0, str(ROOT / "tests/parity"))
@@ -146,7 +148,7 @@ def peer(recipe, form, steps, every, batch, device):
     # One GPU alone needs no reducer, and compiles better without.
     wrapped = [network if gpu and dist.get_world_size() == 1 else
                DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False,
-                                       find_unused_parameters=recipe["gan"]["network"] == "progressive")
+                                       find_unused_parameters=recipe["gan"]["network"] in ("progressive", "stylegan"))
                for network in (generator, discriminator)]
     if form == "compiled":
         wrapped = [torch.compile(network) for network in wrapped]

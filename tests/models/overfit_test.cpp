@@ -46,6 +46,14 @@ at::Tensor fields(const ImageSpec& spec) {
   return at::upsample_nearest2d(signs, {spec.height, spec.width}).repeat({1, spec.channels, 1, 1});
 }
 
+/// What translation starts from: eight images of two by two plain fields too, of any grey.
+at::Tensor sources_of(const ImageSpec& spec) {
+  const RandomStream greys({.seed = 6, .phase = "data", .stream = "sources"});
+  return at::upsample_nearest2d(
+      (greys.uniform(0, images, spec.source_channels * 4, at::kFloat) * 2 - 1).view({images, -1, 2, 2}),
+      {spec.height, spec.width});
+}
+
 struct Closeness {
   double away;  ///< of a sample from the nearest image, over the least distance of two images; the mean
   std::int64_t found;  ///< images that some sample is nearest to, and nearer than half that distance
@@ -63,6 +71,7 @@ Closeness learn(const Learner& learner) {
   const auto recipe = recipe_of(learner);
   const ImageSpec spec = recipe->images();
   const at::Tensor real = fields(spec), labels = at::arange(images) % spec.classes;
+  const at::Tensor sources = spec.source_channels > 0 ? sources_of(spec) : at::Tensor();
   const auto alone = make_single_communicator();
   const auto method = recipe->build(
       {.gradients = *alone, .batch_norm = *alone, .batch = images, .seed = 5, .bucket_bytes = 1 << 20});
@@ -71,18 +80,21 @@ Closeness learn(const Learner& learner) {
   for (std::int64_t step = 1; step <= learner.steps; ++step)
     method->step(step, [&] {
       Batch next{real.contiguous(at::MemoryFormat::ChannelsLast), labels, position, {0, images}};
+      next.sources = sources;
       position += images;
       return next;
     });
-  return closeness(method->sampler({.ema = false, .batch_norm = "batch", .seed = 3})
-                       ->images(0, at::arange(drawn) % spec.classes),
-                   real);
+  SampleOptions options{.ema = false, .batch_norm = "batch", .seed = 3};
+  options.sources = [&](std::int64_t first, std::int64_t count) {
+    return sources.index_select(0, (at::arange(count) + first) % images);
+  };
+  return closeness(method->sampler(options)->images(0, at::arange(drawn) % spec.classes), real);
 }
 
 /// A pair of networks wide enough for eight images, at its smallest size.
 Options wide(const std::string& network) {
   const std::map<std::string, Options> table{
-      {"autoencoding", {{"resolution", "16"}, {"channels", "16"}, {"latent", "16"}}},
+      {"autoencoding", {{"resolution", "16"}, {"channels", "8"}, {"latent", "16"}}},
       {"biggan",
        {{"resolution", "32"},
         {"classes", "2"},
@@ -169,9 +181,9 @@ std::vector<Learner> learners() {
     all.push_back(gan("loss_" + loss, autoencoder ? "autoencoding" : "fully_connected", options, 600));
     if (loss == "began") {
       Learner& began = all.back();
-      for (const std::string player : {"generator", "discriminator"}) began.options[player + ".lr"] = "5e-4";
+      for (const std::string player : {"generator", "discriminator"}) began.options[player + ".lr"] = "1e-3";
       began.options["began.gamma"] = "1";
-      began.steps = 1500;
+      began.steps = 1000;
       began.least_found = 1;  // nothing in it keeps samples apart
     }
   }
@@ -182,12 +194,30 @@ std::vector<Learner> learners() {
     if (network == "progressive" || network.starts_with("stylegan"))
       for (const std::string player : {"generator", "discriminator"})
         options.insert({{player + ".lr", "5e-3"}, {player + ".beta1", "0"}});
-    all.push_back(gan(network, network, options, 400));
+    all.push_back(gan(network, network, options, network == "biggan" || network == "sngan" ? 200 : 400));
   }
   for (const std::string method : {"adversarial_autoencoder", "bigan", "vae_gan"}) {
     Learner learner{.name = method, .method = method, .options = wide("fully_connected"), .steps = 600};
     learner.options.insert(
         {{"encoders.network", "fully_connected"}, {"encoder.lr", "2e-3"}, {"encoder.beta1", "0.5"}});
+    all.push_back(std::move(learner));
+  }
+  const std::map<std::string, Options> translations{
+      {"pix2pix", {{"depth", "3"}, {"generator_channels", "12"}, {"dropout_blocks", "1"}, {"dropout", "0"}}},
+      {"cyclegan", {{"blocks", "1"}, {"generator_channels", "12"}, {"identity", "0"}}}};
+  for (const auto& [method, options] : translations) {
+    Learner learner{.name = method,
+                    .method = method,
+                    .options = {{method + ".height", "8"},
+                                {method + ".width", "8"},
+                                {method + ".image_channels", "1"},
+                                {method + ".discriminator_channels", "4"},
+                                {method + ".patch_layers", "1"},
+                                {"generator.lr", "5e-3"},
+                                {"generator.eps", "1e-8"},
+                                {"discriminator.eps", "1e-8"}},
+                    .steps = 150};
+    for (const auto& [key, value] : options) learner.options[method + "." + key] = value;
     all.push_back(std::move(learner));
   }
   const std::map<std::string, Options> denoisers{

@@ -85,7 +85,7 @@ def test_the_same_at_any_rank_count(runs, tmp_path, method, options):
 
 def test_a_rank_without_images_does_not_hang(runs, tmp_path):
     lines, _ = project(runs / "bigan", tmp_path / "out", "--count", 64, "--batch", 64, "--steps", 300,
-                       "--watchdog.seconds", 4, ranks=2)
+                       "--watchdog.seconds", 10, ranks=2)
     assert len(lines) == 64
 
 
