@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <ATen/ATen.h>
 #include <c10/core/MemoryFormat.h>
 
 namespace ganymede {

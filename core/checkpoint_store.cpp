@@ -1,5 +1,7 @@
 #include "core/checkpoint_store.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cstring>
 #include <map>

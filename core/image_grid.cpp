@@ -1,5 +1,7 @@
 #include "core/image_grid.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <string>
 

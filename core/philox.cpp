@@ -1,5 +1,7 @@
 #include "core/philox.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <numbers>
 #include <string>

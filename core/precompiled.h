@@ -1,11 +1,11 @@
 #pragma once
 
 // Precompiled for every room: the headers that are dear to parse and change with the libraries only.
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/module.h>
-#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>

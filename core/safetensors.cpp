@@ -1,5 +1,7 @@
 #include "core/safetensors.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>

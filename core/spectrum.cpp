@@ -1,5 +1,7 @@
 #include "core/spectrum.h"
 
+#include <ATen/ATen.h>
+
 #include "core/philox.h"
 
 namespace ganymede {

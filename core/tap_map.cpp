@@ -1,5 +1,7 @@
 #include "core/tap_map.h"
 
+#include <ATen/ATen.h>
+
 #include "core/device.h"
 #include "core/kernels/cpu/kernel_taps.h"
 #include "core/kernels/cuda/kernel_taps.h"

@@ -1,5 +1,7 @@
 #include "core/torch_file.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>

@@ -1,5 +1,7 @@
 #include "datasets/companions.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 #include "core/error.h"

@@ -1,5 +1,6 @@
 #include "datasets/loader.h"
 
+#include <ATen/ATen.h>
 #include <sched.h>
 
 #include <algorithm>

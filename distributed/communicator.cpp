@@ -1,5 +1,7 @@
 #include "distributed/communicator.h"
 
+#include <ATen/ATen.h>
+
 #include <cstring>
 
 namespace ganymede {

@@ -1,5 +1,6 @@
 #include "distributed/mpi.h"
 
+#include <ATen/ATen.h>
 #include <sched.h>
 
 #include <vector>

@@ -1,5 +1,7 @@
 #include "distributed/mpi_exchange.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

@@ -1,5 +1,6 @@
 #include "distributed/synchronised_moments.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace ganymede {

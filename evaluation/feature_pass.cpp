@@ -1,5 +1,7 @@
 #include "evaluation/feature_pass.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <optional>
 #include <span>

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/ops/arange.h>
+
 #include <functional>
 
 #include "core/metrics/moments.h"

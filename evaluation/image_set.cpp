@@ -1,5 +1,7 @@
 #include "evaluation/image_set.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 #include "core/error.h"

@@ -1,5 +1,7 @@
 #include "evaluation/manifold.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "core/metrics/neighbours.h"
 

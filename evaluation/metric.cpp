@@ -1,5 +1,6 @@
 #include "evaluation/metric.h"
 
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include "core/error.h"

@@ -1,5 +1,7 @@
 #include "evaluation/nearest_images.h"
 
+#include <ATen/ATen.h>
+
 #include <limits>
 #include <numeric>
 

@@ -1,5 +1,6 @@
 #include "evaluation/npz_file.h"
 
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 #include "evaluation/pixel_bytes.h"
 
+#include <ATen/ATen.h>
+
 #include <cstring>
 
 #include "core/error.h"

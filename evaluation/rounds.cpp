@@ -1,5 +1,7 @@
 #include "evaluation/rounds.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 at::Tensor figures_in_rounds(const ShardedRows& x, const ShardedRows& y, std::int64_t count,

@@ -1,5 +1,7 @@
 #include "evaluation/sharded_rows.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 #include "evaluation/selection.h"

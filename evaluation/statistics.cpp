@@ -1,5 +1,7 @@
 #include "evaluation/statistics.h"
 
+#include <ATen/ATen.h>
+
 #include "core/strict_json.h"
 #include "evaluation/shared_error.h"
 

@@ -1,5 +1,7 @@
 #include "evaluation/statistics_file.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 

@@ -1,5 +1,7 @@
 #include "launch/collapse_watch.h"
 
+#include <ATen/ATen.h>
+
 #include "core/spectrum.h"
 #include "datasets/loader.h"
 #include "launch/conditions.h"

@@ -1,5 +1,7 @@
 #include "launch/conditions.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {
@@ -42,33 +44,36 @@ void set_conditions(SampleOptions& options, const ImageSpec& spec, const ImageDa
   set_conditions(options, spec, std::shared_ptr<const ImageDataset>(std::shared_ptr<void>(), &dataset));
 }
 
-void open_conditions(Process& process, SampleOptions& options, const ImageSpec& spec, const std::string& file,
-                     const Manifest& manifest) {
+std::string open_conditions(Process& process, SampleOptions& options, const ImageSpec& spec,
+                            const std::string& file, const Manifest& manifest) {
   if (!needs_of(spec).any()) {
     process.together([&] {
       if (!file.empty())
         fail(ExitCode::options, "--conditions {}: this run draws from nothing but labels: leave it out",
              file);
     });
-    return;
+    return "";
   }
   std::vector<std::filesystem::path> files{file};
   process.together([&] {
     if (!file.empty()) return;
     files.clear();
     for (const auto& path : manifest.header.value("data", nlohmann::json::array()))
-      files.emplace_back(path.get<std::string>());
+      if (path.is_string()) files.emplace_back(path.get<std::string>());
     if (files.empty())
       fail(ExitCode::options,
            "this run draws from a dataset's sources or embeddings: name one by --conditions");
   });
   const std::string layout = process.from_root([&] { return ImageDataset::inspect(files); });
+  std::string digest;
   process.together([&] {
     const int neighbours = process.world().local_size();
-    set_conditions(options, spec,
-                   std::make_shared<const ImageDataset>(
-                       ImageDataset::attach(layout, ImageDataset::default_cache(neighbours))));
+    const auto dataset = std::make_shared<const ImageDataset>(
+        ImageDataset::attach(layout, ImageDataset::default_cache(neighbours)));
+    set_conditions(options, spec, dataset);
+    digest = dataset->digest();
   });
+  return digest;
 }
 
 nlohmann::json paths_of(const ImageDataset& dataset) {

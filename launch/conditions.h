@@ -18,10 +18,10 @@ void set_conditions(SampleOptions& options, const ImageSpec& spec,
 /// The same of a dataset that outlives them.
 void set_conditions(SampleOptions& options, const ImageSpec& spec, const ImageDataset& dataset);
 
-/// The same of `file` (--conditions) or, where that is empty, of the files that a checkpoint's run learned from. Nothing
-/// where nothing is needed. Collective; throws AgreedError.
-void open_conditions(Process& process, SampleOptions& options, const ImageSpec& spec, const std::string& file,
-                     const Manifest& manifest);
+/// The same of `file` (--conditions) or, where that is empty, of the files that a checkpoint's run learned from. Returns
+/// the dataset's digest, or nothing where nothing is needed. Collective; throws AgreedError.
+std::string open_conditions(Process& process, SampleOptions& options, const ImageSpec& spec,
+                            const std::string& file, const Manifest& manifest);
 
 /// For a checkpoint's header: the files of a dataset.
 nlohmann::json paths_of(const ImageDataset& dataset);

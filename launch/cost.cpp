@@ -48,6 +48,7 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
         fmt::format("{:<16} {:>14} parameters\n", player->name(), with_thousands(player->parameter_count()));
     memory += player->memory_bytes();
   }
+  for (const auto& [name, tensor] : method->state()) memory += static_cast<std::int64_t>(tensor.nbytes());
   text += fmt::format(
       "memory           {} a rank for weights, gradients, moments, averages and buffers; activations come on "
       "top\n",

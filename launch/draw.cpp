@@ -1,5 +1,7 @@
 #include "launch/draw.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <numeric>
 

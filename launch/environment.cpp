@@ -1,5 +1,6 @@
 #include "launch/environment.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 

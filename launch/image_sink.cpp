@@ -1,5 +1,7 @@
 #include "launch/image_sink.h"
 
+#include <ATen/ATen.h>
+
 #include <set>
 
 #include "core/error.h"

@@ -1,5 +1,6 @@
 #include "launch/run.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include "launch/cost.h"

@@ -1,5 +1,6 @@
 #include "launch/snapshot.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <unistd.h>
 

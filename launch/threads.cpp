@@ -1,5 +1,6 @@
 #include "launch/threads.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <sched.h>
 

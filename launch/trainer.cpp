@@ -1,5 +1,6 @@
 #include "launch/trainer.h"
 
+#include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cmath>

@@ -1,5 +1,7 @@
 #include "models/latent_arithmetic.h"
 
+#include <ATen/ATen.h>
+
 #include <charconv>
 
 #include "core/error.h"
@@ -30,7 +32,8 @@ std::vector<std::int64_t> read_images(const std::string& text, std::string_view 
     images.push_back(read_index(text, list.substr(begin, end - begin)));
     begin = end + 1;
   }
-  if (images.size() > most_images) refuse_terms(text, fmt::format("a term has at most {} images", most_images));
+  if (images.size() > most_images)
+    refuse_terms(text, fmt::format("a term has at most {} images", most_images));
   return images;
 }
 

@@ -1,5 +1,7 @@
 #include "models/loss_scale.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 LossScale::LossScale(at::Device device) : figures_(at::tensor({0., 0., first, 0.}, at::kDouble).to(device)) {}

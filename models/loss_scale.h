@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/TensorOperators.h>
+
 #include "core/named_tensors.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/player.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <stdexcept>
 

@@ -1,5 +1,7 @@
 #include "core/metrics/exact_distance.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 namespace ganymede {

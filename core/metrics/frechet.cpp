@@ -1,5 +1,7 @@
 #include "core/metrics/frechet.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <limits>
 #include <optional>

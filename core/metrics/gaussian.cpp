@@ -1,5 +1,7 @@
 #include "core/metrics/gaussian.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>

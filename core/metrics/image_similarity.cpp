@@ -1,5 +1,7 @@
 #include "core/metrics/image_similarity.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,5 +1,7 @@
 #include "core/metrics/inception_score.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <stdexcept>
 

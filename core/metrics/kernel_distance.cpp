@@ -1,5 +1,7 @@
 #include "core/metrics/kernel_distance.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>

@@ -1,5 +1,7 @@
 #include "core/metrics/manifold_scores.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "core/metrics/neighbours.h"
 

@@ -1,5 +1,7 @@
 #include "core/metrics/moments.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 
 #include "core/error.h"

@@ -1,5 +1,6 @@
 #include "core/metrics/neighbours.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 #include "core/metrics/path_length.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/error.h"

@@ -1,5 +1,6 @@
 #include "core/metrics/sliced_wasserstein.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 

@@ -1,5 +1,7 @@
 #include "evaluation/metrics/frechet_lists.h"
 
+#include <ATen/ATen.h>
+
 #include <numeric>
 
 #include "core/error.h"

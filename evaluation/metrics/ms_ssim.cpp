@@ -1,5 +1,7 @@
 #include "evaluation/metrics/ms_ssim.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/error.h"

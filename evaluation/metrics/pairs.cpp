@@ -1,5 +1,7 @@
 #include "evaluation/metrics/pairs.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 

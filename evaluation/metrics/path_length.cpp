@@ -1,5 +1,7 @@
 #include "evaluation/metrics/path_length.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "core/metrics/path_length.h"
 #include "models/features/lpips.h"
@@ -25,7 +27,8 @@ std::vector<Score> path_length(MetricInput& input) {
   std::int64_t place = share.first;
   input.set.read_paths(share, paths_at_once, path_step, [&](const at::Tensor& from, const at::Tensor& to) {
     input.tell("path length");
-    const at::Tensor squared = network.distance(seen(from), seen(to)).cpu().to(at::kDouble) / (path_step * path_step);
+    const at::Tensor squared =
+        network.distance(seen(from), seen(to)).cpu().to(at::kDouble) / (path_step * path_step);
     lengths.narrow(0, place, squared.size(0)).copy_(squared);
     place += squared.size(0);
   });

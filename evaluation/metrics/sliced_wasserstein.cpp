@@ -1,5 +1,7 @@
 #include "evaluation/metrics/sliced_wasserstein.h"
 
+#include <ATen/ATen.h>
+
 #include "core/metrics/sliced_wasserstein.h"
 
 namespace ganymede {

@@ -150,7 +150,8 @@ class Scored {
         drawing_.classes = read_classes(request.classes, spec_.classes);
         run_->options().method->check_sampling(request.drawing);
       });
-      open_conditions(process, options_, spec_, request.conditions, run_->checkpoint().manifest);
+      conditions_ =
+          open_conditions(process, options_, spec_, request.conditions, run_->checkpoint().manifest);
     } else {
       process.use_device(request.device, "--device", false);
       process.together([&] {
@@ -170,7 +171,7 @@ class Scored {
     nlohmann::json details = drawing_details(
         options_, drawing_, std::ranges::any_of(run_->method().players(), &Player::has_average));
     details["step"] = run_->checkpoint().manifest.step;
-    if (!request_.conditions.empty()) details["conditions"] = request_.conditions;
+    if (!conditions_.empty()) details["conditions"] = conditions_;
     process_.together([&] {
       images_ = drawn_images(*sampler_, drawing_, spec_, request_.from.lexically_normal().filename().string(),
                              std::move(details));
@@ -183,6 +184,7 @@ class Scored {
   Process& process_;
   const Request& request_;
   SampleOptions options_;
+  std::string conditions_;  // digest of what images are drawn from
   std::unique_ptr<LoadedRun> run_;
   ImageSpec spec_;
   Drawing drawing_;

@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "core/files.h"
 #include "core/image_grid.h"
 #include "core/safetensors.h"

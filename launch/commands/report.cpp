@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "core/image_grid.h"
 #include "core/run_folder.h"
 #include "launch/commands.h"

@@ -1,5 +1,7 @@
 #include "launch/pictures/cells.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "core/image_grid.h"

@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "launch/pictures/cells.h"
 #include "launch/pictures/kinds.h"

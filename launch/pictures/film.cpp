@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include <optional>
 
 #include "core/animated_png.h"

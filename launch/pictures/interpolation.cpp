@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "launch/pictures/cells.h"
 #include "launch/pictures/kinds.h"
 #include "launch/pictures/stops.h"

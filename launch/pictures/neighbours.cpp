@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "evaluation/nearest_images.h"
 #include "launch/pictures/cells.h"

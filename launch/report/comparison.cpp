@@ -1,5 +1,7 @@
 #include "launch/report/comparison.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <bit>
 #include <numeric>

@@ -1,5 +1,7 @@
 #include "models/diffusion/diffusion_sampler.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/device.h"

@@ -1,5 +1,7 @@
 #include "models/diffusion/noise_schedule.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <numbers>
 

@@ -1,5 +1,7 @@
 #include "models/diffusion/residual_block.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 namespace {
 

@@ -1,5 +1,6 @@
 #include "models/diffusion/solver.h"
 
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <cmath>

@@ -1,5 +1,7 @@
 #include "models/encoders/adversarial_autoencoder.h"
 
+#include <ATen/ATen.h>
+
 #include "models/encoders/encoding_recipe.h"
 
 namespace ganymede {

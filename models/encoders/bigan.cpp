@@ -1,5 +1,7 @@
 #include "models/encoders/bigan.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "models/encoders/encoding_recipe.h"
 

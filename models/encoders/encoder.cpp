@@ -1,5 +1,7 @@
 #include "models/encoders/encoder.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 namespace {
 

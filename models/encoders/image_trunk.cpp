@@ -1,5 +1,7 @@
 #include "models/encoders/image_trunk.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/encoders/projection_networks.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/batch_norm.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/encoders/projector.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <numbers>
 

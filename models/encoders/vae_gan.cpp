@@ -1,5 +1,7 @@
 #include "models/encoders/vae_gan.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "models/encoders/encoding_recipe.h"
 

@@ -1,5 +1,6 @@
 #include "models/features/dinov2.h"
 
+#include <ATen/ATen.h>
 #include <ATen/ops/_upsample_bicubic2d_aa.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>

@@ -1,5 +1,6 @@
 #include "models/features/feature_resize.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <cmath>

@@ -1,5 +1,7 @@
 #include "models/features/frozen_pooling.h"
 
+#include <ATen/ATen.h>
+
 #include "core/kernels/cpu/pool_passes.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/features/inception_names.h"
 
+#include <ATen/ATen.h>
+
 #include <string_view>
 
 #include "core/error.h"

@@ -1,5 +1,7 @@
 #include "models/features/inception_v3.h"
 
+#include <ATen/ATen.h>
+
 #include "models/features/frozen_pooling.h"
 #include "models/features/inception_names.h"
 

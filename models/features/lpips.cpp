@@ -1,5 +1,7 @@
 #include "models/features/lpips.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "models/features/weights_digest.h"
 

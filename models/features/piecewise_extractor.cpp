@@ -1,5 +1,7 @@
 #include "models/features/piecewise_extractor.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/features/random_network.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/philox.h"

@@ -1,5 +1,6 @@
 #include "models/features/torchscript_extractor.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
 

@@ -1,5 +1,7 @@
 #include "models/features/weights_source.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/gan/adversarial.h"
 
+#include <ATen/ATen.h>
+
 #include "core/device.h"
 #include "core/trace_range.h"
 #include "models/gan/adversarial_losses.h"

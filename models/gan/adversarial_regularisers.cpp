@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+
 #include "core/trace_range.h"
 #include "models/gan/adversarial.h"
 #include "models/gan/adversarial_losses.h"

@@ -1,5 +1,7 @@
 #include "models/gan/cross_entropy.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 void RealTarget::describe(OptionSchema& schema, const std::string& section) {

@@ -1,5 +1,7 @@
 #include "models/gan/gan_sampler.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/device.h"

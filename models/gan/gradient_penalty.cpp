@@ -1,5 +1,6 @@
 #include "models/gan/gradient_penalty.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/gan/growing.h"
 
+#include <ATen/ATen.h>
+
 #include "models/encoders/projection_networks.h"
 
 namespace ganymede {

@@ -1,5 +1,6 @@
 #include "models/gan/latent_codes.h"
 
+#include <ATen/ATen.h>
 #include <fmt/format.h>
 
 #include <numeric>

@@ -1,5 +1,7 @@
 #include "models/gan/mapped_style_generator.h"
 
+#include <ATen/ATen.h>
+
 #include "core/device.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/gan/style_mapping.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/bias_activation.h"
 #include "models/layers/pixel_norm.h"
 

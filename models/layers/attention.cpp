@@ -1,5 +1,7 @@
 #include "models/layers/attention.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 SelfAttention::SelfAttention(std::int64_t channels, WeightOptions weights) {

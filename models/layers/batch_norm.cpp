@@ -1,5 +1,7 @@
 #include "models/layers/batch_norm.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& options) : options_(options) {

@@ -1,5 +1,6 @@
 #include "models/layers/bias_activation.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/layers/discriminator_block.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 DiscriminatorBlock::DiscriminatorBlock(const Options& options)

@@ -1,5 +1,7 @@
 #include "models/layers/dropout.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/device.h"

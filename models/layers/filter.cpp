@@ -1,5 +1,6 @@
 #include "models/layers/filter.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/kernels/cpu/filter_rows.h"

@@ -1,5 +1,7 @@
 #include "models/layers/filtered_conv.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/filter.h"
 
 namespace ganymede {

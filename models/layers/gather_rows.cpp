@@ -1,5 +1,7 @@
 #include "models/layers/gather_rows.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 at::Tensor gather_rows(const at::Tensor& rows, const GroupLayout& layout, Communicator& communicator) {

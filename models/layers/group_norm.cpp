@@ -1,5 +1,7 @@
 #include "models/layers/group_norm.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : groups_(groups), eps_(eps) {

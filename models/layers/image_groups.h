@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/TensorOperators.h>
+
 #include "models/layers/forward_context.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/layers/initialise.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/philox.h"

@@ -1,5 +1,7 @@
 #include "models/layers/instance_norm.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 at::Tensor instance_norm(const at::Tensor& x, Activation activation, double eps) {

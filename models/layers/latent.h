@@ -1,6 +1,8 @@
 #pragma once
 
-#include <torch/types.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/erf.h>
 
 #include <numbers>
 

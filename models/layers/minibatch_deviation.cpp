@@ -1,5 +1,7 @@
 #include "models/layers/minibatch_deviation.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/image_groups.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/layers/minibatch_discrimination.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/gather_rows.h"
 #include "models/layers/image_groups.h"
 

@@ -1,5 +1,7 @@
 #include "models/layers/modulated.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/filter.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/layers/multi_head_attention.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 MultiHeadAttention::MultiHeadAttention(std::int64_t width, std::int64_t heads) : heads_(heads) {

@@ -1,5 +1,6 @@
 #include "models/layers/normalise.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 

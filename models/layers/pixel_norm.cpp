@@ -1,5 +1,7 @@
 #include "models/layers/pixel_norm.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 at::Tensor pixel_norm(const at::Tensor& x, double eps) {

@@ -1,5 +1,7 @@
 #include "models/layers/sinusoids.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 namespace ganymede {

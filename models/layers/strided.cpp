@@ -1,5 +1,7 @@
 #include "models/layers/strided.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 StridedConv2d::StridedConv2d(std::int64_t in, std::int64_t out, std::int64_t kernel,

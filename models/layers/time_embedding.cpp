@@ -1,5 +1,7 @@
 #include "models/layers/time_embedding.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 TimeEmbedding::TimeEmbedding(std::int64_t in, std::int64_t out) {

@@ -1,5 +1,7 @@
 #include "models/layers/virtual_batch_norm.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 VirtualBatchNorm::VirtualBatchNorm(std::int64_t channels, const BatchNormOptions& options)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/ops/zeros.h>
 #include <torch/nn/module.h>
 
 #include "models/layers/batch_norm.h"

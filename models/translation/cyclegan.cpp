@@ -1,5 +1,7 @@
 #include "models/translation/cyclegan.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "core/trace_range.h"
 #include "models/gan/frozen.h"

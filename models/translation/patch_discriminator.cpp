@@ -1,5 +1,7 @@
 #include "models/translation/patch_discriminator.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/TensorOperators.h>
+
 #include "models/gan/loss.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/translation/pix2pix.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "core/trace_range.h"
 #include "models/gan/frozen.h"

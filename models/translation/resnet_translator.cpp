@@ -1,5 +1,7 @@
 #include "models/translation/resnet_translator.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/instance_norm.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/translation/unet_translator.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 std::int64_t UnetTranslatorOptions::width(std::int64_t halvings) const {

@@ -1,5 +1,6 @@
 #include "core/kernels/cpu/channel_passes.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 #include "core/kernels/cpu/filter_rows.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <vector>

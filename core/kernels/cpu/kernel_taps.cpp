@@ -1,5 +1,6 @@
 #include "core/kernels/cpu/kernel_taps.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include "core/kernels/cpu/vector.h"

@@ -1,5 +1,6 @@
 #include "core/kernels/cuda/kernel_taps.h"
 
+#include <ATen/ATen.h>
 #include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>

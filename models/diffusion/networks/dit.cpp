@@ -1,5 +1,7 @@
 #include "models/diffusion/networks/dit.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "models/layers/initialise.h"
 #include "models/layers/multi_head_attention.h"

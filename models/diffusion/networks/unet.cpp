@@ -1,5 +1,7 @@
 #include "models/diffusion/networks/unet.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "models/layers/initialise.h"
 

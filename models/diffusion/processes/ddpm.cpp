@@ -1,5 +1,7 @@
 #include "models/diffusion/processes/ddpm.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <numbers>
 

@@ -1,5 +1,7 @@
 #include "models/diffusion/processes/edm.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "core/error.h"

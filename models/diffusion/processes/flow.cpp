@@ -1,5 +1,7 @@
 #include "models/diffusion/processes/flow.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 void FlowOptions::describe(OptionSchema& schema) {

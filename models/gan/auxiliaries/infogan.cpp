@@ -1,5 +1,7 @@
 #include "models/gan/auxiliaries/infogan.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 #include <numbers>
 

@@ -1,5 +1,7 @@
 #include "models/gan/losses/ebgan.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/gather_rows.h"
 
 namespace ganymede {

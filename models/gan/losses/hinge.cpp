@@ -1,5 +1,7 @@
 #include "models/gan/losses/hinge.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 namespace {
 

@@ -1,5 +1,7 @@
 #include "models/gan/losses/logistic.h"
 
+#include <ATen/ATen.h>
+
 #include "models/gan/cross_entropy.h"
 
 namespace ganymede {

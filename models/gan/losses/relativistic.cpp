@@ -1,5 +1,7 @@
 #include "models/gan/losses/relativistic.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 namespace {
 

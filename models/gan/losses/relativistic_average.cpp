@@ -1,5 +1,7 @@
 #include "models/gan/losses/relativistic_average.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 namespace {
 

@@ -1,5 +1,7 @@
 #include "models/gan/networks/autoencoding.h"
 
+#include <ATen/ATen.h>
+
 #include <bit>
 
 #include "core/error.h"

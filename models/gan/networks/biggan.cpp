@@ -1,5 +1,7 @@
 #include "models/gan/networks/biggan.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/gan/networks/biggan_deep.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 
 namespace ganymede {

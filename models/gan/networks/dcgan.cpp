@@ -1,5 +1,7 @@
 #include "models/gan/networks/dcgan.h"
 
+#include <ATen/ATen.h>
+
 #include <bit>
 
 #include "core/error.h"

@@ -1,5 +1,7 @@
 #include "models/gan/networks/fully_connected.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/latent.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/gan/networks/progressive.h"
 
+#include <ATen/ATen.h>
+
 #include <bit>
 #include <numbers>
 

@@ -1,5 +1,7 @@
 #include "models/gan/networks/sngan.h"
 
+#include <ATen/ATen.h>
+
 #include <numbers>
 
 #include "core/error.h"

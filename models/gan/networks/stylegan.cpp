@@ -1,5 +1,7 @@
 #include "models/gan/networks/stylegan.h"
 
+#include <ATen/ATen.h>
+
 #include <numbers>
 
 #include "models/layers/adaptive_instance_norm.h"

@@ -1,5 +1,7 @@
 #include "models/gan/networks/stylegan2.h"
 
+#include <ATen/ATen.h>
+
 #include <bit>
 #include <numbers>
 

@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/ada.h"
 
+#include <ATen/ATen.h>
+
 #include "core/error.h"
 #include "models/gan/regularisers/image_warp.h"
 

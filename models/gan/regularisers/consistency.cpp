@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/consistency.h"
 
+#include <ATen/ATen.h>
+
 #include "models/gan/regularisers/diff_augment.h"
 
 namespace ganymede {

@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/diff_augment.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 void DiffAugmentOptions::describe(OptionSchema& schema) {

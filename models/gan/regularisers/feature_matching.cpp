@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/feature_matching.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 
 at::Tensor feature_matching(const at::Tensor& real_features, const at::Tensor& fake_features,

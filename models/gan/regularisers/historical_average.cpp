@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/historical_average.h"
 
+#include <ATen/ATen.h>
+
 namespace ganymede {
 namespace {
 

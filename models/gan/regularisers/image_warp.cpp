@@ -1,5 +1,6 @@
 #include "models/gan/regularisers/image_warp.h"
 
+#include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <numbers>

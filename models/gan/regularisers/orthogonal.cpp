@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/orthogonal.h"
 
+#include <ATen/ATen.h>
+
 #include "models/layers/weighted.h"
 
 namespace ganymede {

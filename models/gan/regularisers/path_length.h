@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/ops/zeros.h>
+
 #include "core/options.h"
 #include "models/gan/style_generator.h"
 

@@ -1,5 +1,7 @@
 #include "models/gan/regularisers/top_k.h"
 
+#include <ATen/ATen.h>
+
 #include <cmath>
 
 #include "models/layers/gather_rows.h"
