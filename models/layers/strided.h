@@ -12,8 +12,8 @@ class StridedConv2d : public Weighted {
   at::Tensor forward(const at::Tensor& x);
 };
 
-/// A fractionally strided (transposed) convolution: x [N, in, H, W] -> [N, out, 2 H, 2 W]. weight [out, in, k, k],
-/// k 3, 4 or 5: the weight of the StridedConv2d out -> in whose adjoint this is, with its first two axes swapped.
+/// A fractionally strided (transposed) convolution: x [N, in, H, W] -> [N, out, 2 H, 2 W]. weight [in, out, k, k],
+/// k 3, 4 or 5: the weight of the StridedConv2d out -> in whose adjoint this is. Computes in x's type.
 class TransposedConv2d : public Weighted {
  public:
   TransposedConv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const WeightOptions& options);

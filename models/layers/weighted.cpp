@@ -24,10 +24,16 @@ at::Tensor matrix_of(const at::Tensor& weight) {
 
 }  // namespace
 
-Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options) : options_(options) {
+Weighted::Weighted(at::IntArrayRef shape, const WeightOptions& options)
+    : Weighted(shape, shape[0], options) {}
+
+Weighted::Weighted(at::IntArrayRef shape, std::int64_t outputs, const WeightOptions& options)
+    : options_(options) {
   weight_ = register_parameter("weight", at::empty(shape));
-  if (options.bias) bias_ = register_parameter("bias", at::empty({shape[0]}));
-  if (options.spectral_norm) u_ = register_buffer("u", at::empty({shape[0]}));
+  if (options.bias) bias_ = register_parameter("bias", at::empty({outputs}));
+  if (options.spectral_norm) u_ = register_buffer("u", at::empty({outputs}));
+  TORCH_CHECK(outputs == shape[0] || !(options.equalised || options.spectral_norm),
+              "the weight's first axis is not the outputs'");
   TORCH_CHECK(!(options.equalised && options.spectral_norm), "an equalised weight has no spectral norm");
 }
 

@@ -42,6 +42,9 @@ class Weighted : public torch::nn::Module {
 
  protected:
   Weighted(at::IntArrayRef shape, const WeightOptions& options);
+  /// A weight whose first axis is not the outputs', of which there are `outputs`: neither spectral norm nor an
+  /// equalised learning rate is for it.
+  Weighted(at::IntArrayRef shape, std::int64_t outputs, const WeightOptions& options);
   /// The weight to compute with: normalised, in its form, of `type`.
   at::Tensor effective_weight(at::ScalarType type, WeightForm form = WeightForm::plain);
   at::Tensor effective_bias(at::ScalarType type) const;

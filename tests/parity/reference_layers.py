@@ -79,7 +79,7 @@ class Layers:
         return Halving((outputs, inputs, kernel, kernel), bias, *self.settings)
 
     def doubling(self, inputs, outputs, kernel, bias=True):
-        return Doubling((outputs, inputs, kernel, kernel), bias, *self.settings)
+        return Doubling(inputs, outputs, kernel, bias)
 
     def embedding(self, count, width):
         return Embedding((count, width), False, *self.settings)
@@ -97,13 +97,11 @@ class Halving(Normalised):
         return F.conv2d(x, self.normalised_weight(), self.bias, stride=2, padding=(self.weight.shape[-1] - 1) // 2)
 
 
-class Doubling(Normalised):
-    """A fractionally strided convolution; its weight is [out, in, k, k] too."""
+class Doubling(nn.ConvTranspose2d):
+    """A fractionally strided convolution; its weight is [in, out, k, k]."""
 
-    def forward(self, x):
-        kernel = self.weight.shape[-1]
-        weight = self.normalised_weight().transpose(0, 1)
-        return F.conv_transpose2d(x, weight, self.bias, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2)
+    def __init__(self, inputs, outputs, kernel, bias):
+        super().__init__(inputs, outputs, kernel, 2, (kernel - 1) // 2, kernel % 2, bias=bias)
 
 
 class Linear(Normalised):
