@@ -68,6 +68,9 @@ TEST(Memory, OfScoresOfPixelsIsBounded) {
                       {.metrics = {&find_metric("swd"), &find_metric("ssim")},
                        .batch = 16,
                        .most_pixel_bytes = 8 * megabyte});
+  MadeImages few(16, side);  // so that what a process loads once is there before
+  evaluator.set_reference(few);
+  evaluator.evaluate(few, 0);
   evaluator.set_reference(reference);
   const std::int64_t added = most_added([&] { evaluator.evaluate(images, 0); });
   RecordProperty("added_megabytes", static_cast<int>(added / megabyte));
