@@ -1,5 +1,6 @@
 """The batch scripts under a real Slurm: who is requeued, and that what is requeued ends as if nothing had happened."""
 
+import json
 import os
 import re
 import subprocess
@@ -141,3 +142,36 @@ def test_job_at_its_limit_is_requeued_and_ends_as_if_uninterrupted(slurm, tmp_pa
     reference = tmp_path / "reference"
     succeed(2, "train", "--recipe", recipe, "--data", DIGITS, "--out", reference, *options)
     assert_bit_equal(final_tensors(run, last), final_tensors(reference, last))
+
+
+def test_preempted_job_ends_as_if_uninterrupted(slurm, tmp_path):
+    options = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "0", "--log.every", "5"]
+    recipe, run = tmp_path / "recipe.cfg", tmp_path / "run"
+    write_recipe(recipe, 10**9)
+    job = slurm.submit("--time=10", "--output=job.log", SCRIPT, *options, cwd=tmp_path, RECIPE=str(recipe), DATA=str(DIGITS),
+                       OUT=str(run), PROGRAM=str(PROGRAM))
+    stops = []
+
+    def reports():
+        return (run / "log.jsonl").read_text().count("\n") if (run / "log.jsonl").exists() else 0
+
+    for _ in range(2):
+        before = reports()
+        slurm.wait_while_alive(job, "training", lambda: reports() > before, 60)
+        urgent = slurm.submit("--partition=urgent", "--ntasks=4", "--time=1", "--output=urgent.log", "--wrap=sleep 1",
+                              cwd=tmp_path)
+        assert slurm.wait(urgent, 90)["JobState"] == "COMPLETED"
+        stops.append(int(checkpoints(run)[-1].name[5:]))
+        if len(stops) == 2:
+            write_recipe(recipe, stops[-1] + 20)
+    fields = slurm.wait(job, 120)
+    log = (tmp_path / "job.log").read_text()
+    assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
+    for step in stops:
+        assert f"resuming at step {step} " in log, log
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == stops[-1] + 20
+
+    reference = tmp_path / "reference"
+    succeed(2, "train", "--recipe", recipe, "--data", DIGITS, "--out", reference, *options)
+    assert_bit_equal(final_tensors(run, stops[-1] + 20), final_tensors(reference, stops[-1] + 20))
