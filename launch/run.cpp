@@ -155,7 +155,7 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
 
 void Run::tell_start(const RunProgress& start, const Method& method) {
   folder_->write_config(options_.schema.to_recipe());
-  folder_->cut_log_back(start.step);
+  folder_->cut_back(start.step);
   const std::int64_t batches = method.batches_per_step(), total = options_.total_steps(batches);
   const std::vector<Stage> stages = options_.method->stages(options_.train.batch);
   if (rollbacks_ == 0)

@@ -248,6 +248,14 @@ void Trainer::report(std::int64_t total) {
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
                          duration_text(line_.seconds_left()), text));
   log_->report(log_entry(images_per_second));
+  tell_trouble();
+}
+
+void Trainer::tell_trouble() {
+  const std::string trouble = log_->trouble();
+  if (!trouble.empty() && !std::exchange(in_trouble_, true))
+    print_error(fmt::format("warning: {}; what the log says meanwhile waits in memory", trouble));
+  if (trouble.empty()) in_trouble_ = false;
 }
 
 nlohmann::json Trainer::log_entry(double images_per_second) const {
@@ -322,9 +330,14 @@ void Trainer::write_samples() {
       });
   setting_.process.together([&] {
     if (!log_) return;
-    const auto path = setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step);
-    write_grid(path, at::cat(images), grid_columns(drawing));
-    log_->samples(progress_.step, path);
+    const auto path = setting_.folder->sample(progress_.step);
+    try {
+      write_grid(path, at::cat(images), grid_columns(drawing));
+      log_->samples(progress_.step, path);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::storage) throw;
+      print_error(fmt::format("warning: {}; training goes on without this picture", error.what()));
+    }
     for (const Player* player : setting_.method.players())
       log_->weights(progress_.step, player->name(), player->weights(/*average=*/false));
   });

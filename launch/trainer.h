@@ -59,6 +59,8 @@ class Trainer {
   Agreed agree(bool now);
   void take(const Pending& pending, const double* totals);
   void report(std::int64_t total);
+  /// Says once that the log waits for space.
+  void tell_trouble();
   nlohmann::json log_entry(double images_per_second) const;
   void save();
   void write_samples();
@@ -94,6 +96,7 @@ class Trainer {
   double skipped_ = 0;  ///< updates by then, of all players, over all ranks
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
+  bool in_trouble_ = false;    ///< and it is known
   std::optional<TrainingScores> scores_;
   std::optional<CollapseWatch> collapse_;
   std::int64_t saved_step_ = -1;

@@ -78,7 +78,7 @@ struct Training {
   }
   /// Goes on after `step`, with what the method is by now.
   ExitCode train(std::int64_t step = 0) {
-    run_folder->cut_log_back(step);
+    run_folder->cut_back(step);
     return Trainer({process, *options, *dataset, method, &*run_folder, run_folder->path(), {}})
         .run({step, step * batch, 0});
   }
