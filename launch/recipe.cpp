@@ -37,7 +37,13 @@ void TrainOptions::describe(OptionSchema& schema) {
              OnResume::free);
   schema.add("checkpoint.minutes", checkpoint_minutes, "minutes", {0, 1e6},
              "between checkpoints, 0 for never", OnResume::free);
-  schema.add("checkpoint.keep", checkpoint_keep, "", {1, 1e6}, "checkpoints that stay", OnResume::free);
+  schema.add("checkpoint.keep", checkpoint_keep, "", {1, 1e6}, "newest checkpoints that stay", OnResume::free);
+  schema.add("checkpoint.keep_every", checkpoint_keep_every, "steps", {0, many},
+             "between checkpoints that are made and stay for good, 0 for none", OnResume::free);
+  schema.add("checkpoint.retry_seconds", checkpoint_retry_seconds, "s", {0, 1e6},
+             "from a checkpoint that could not be written to the next attempt", OnResume::free);
+  schema.add("checkpoint.failures", checkpoint_failures, "", {1, 1e6},
+             "attempts to write a checkpoint that fail in succession and end the run", OnResume::free);
   schema.add("sample.every", sample_every, "steps", {0, many}, "between sample grids, 0 for never",
              OnResume::free);
   schema.add("sample.count", sample_count, "images", {1, 4096}, "images of a sample grid", OnResume::free);

@@ -21,6 +21,9 @@ struct TrainOptions {
   std::int64_t checkpoint_every = 1000;
   double checkpoint_minutes = 15;
   std::int64_t checkpoint_keep = 3;
+  std::int64_t checkpoint_keep_every = 0;
+  double checkpoint_retry_seconds = 60;
+  std::int64_t checkpoint_failures = 3;
   std::int64_t sample_every = 500;
   std::int64_t sample_count = 64;
   std::int64_t log_every = 10;

@@ -7,10 +7,10 @@
 #include "core/run_log.h"
 #include "datasets/image_dataset.h"
 #include "launch/batch_feed.h"
+#include "launch/checkpoint_saver.h"
 #include "launch/collapse_watch.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
-#include "launch/snapshot.h"
 #include "launch/training_scores.h"
 
 namespace ganymede {
@@ -36,11 +36,12 @@ class Trainer {
   /// collapse.action says.
   ExitCode run(const RunProgress& start);
   /// The newest checkpoint of this course: where it began, or saved since; -1 for none.
-  std::int64_t saved_step() const { return saved_step_; }
+  std::int64_t saved_step() const { return saver_.saved_step(); }
 
  private:
   struct Agreed {
     bool stop = false, save = false;
+    bool idle = false;  ///< no rank is busy with the save under way
   };
   /// A step's figures on their way to the host.
   struct Pending {
@@ -62,7 +63,11 @@ class Trainer {
   /// Says once that the log waits for space.
   void tell_trouble();
   nlohmann::json log_entry(double images_per_second) const;
+  ExitCode train(const RunProgress& start);
+  /// Begins to save this step, unless that has been done.
   void save();
+  /// Saves this step, if need be again and again, and waits until it is saved or may fail no more.
+  void save_now();
   void write_samples();
   void open_log();
   void score();
@@ -86,7 +91,7 @@ class Trainer {
 
   Setting setting_;
   std::vector<Stage> stages_;
-  Snapshots snapshots_;
+  CheckpointSaver saver_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
   std::optional<ImageDataset> level_;  ///< what the feed reads, where that is not the dataset itself
@@ -99,7 +104,6 @@ class Trainer {
   bool in_trouble_ = false;    ///< and it is known
   std::optional<TrainingScores> scores_;
   std::optional<CollapseWatch> collapse_;
-  std::int64_t saved_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };
 
