@@ -5,6 +5,7 @@
 
 #include "launch/cost.h"
 #include "launch/start.h"
+#include "launch/start_record.h"
 #include "launch/threads.h"
 #include "launch/trainer.h"
 
@@ -60,6 +61,19 @@ Run::Run(Process& process, const RunRequest& request)
 }
 
 ExitCode Run::go() {
+  try {
+    const ExitCode code = go_to_the_end();
+    if (folder_) StartRecord::drop(request_.out);
+    return code;
+  } catch (const AgreedError& error) {
+    // What the user can mend says nothing against the checkpoint.
+    constexpr ExitCode mendable[] = {ExitCode::options, ExitCode::dataset, ExitCode::checkpoint, ExitCode::storage};
+    if (folder_ && std::ranges::find(mendable, error.code()) != std::end(mendable)) StartRecord::drop(request_.out);
+    throw;
+  }
+}
+
+ExitCode Run::go_to_the_end() {
   while (true) {
     const auto outcome = go_on();
     if (const auto* code = std::get_if<ExitCode>(&outcome)) return *code;

@@ -13,6 +13,7 @@
 #include "launch/device.h"
 #include "launch/draw.h"
 #include "launch/environment.h"
+#include "launch/start_record.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -164,7 +165,7 @@ ExitCode Trainer::train(const RunProgress& start) {
   if (scores_ && scores_->is_due(progress_.step, total)) score();
   if (collapse_) collapse_->remember(progress_.collapse);
   keep_way_back();
-  bool stop = false;
+  bool stop = false, is_counted = true;  // among the starts that got to no checkpoint
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
     note("training");
@@ -192,6 +193,10 @@ ExitCode Trainer::train(const RunProgress& start) {
         options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
     if (grid_due && !stop) write_samples();
     if (agreed.idle) saver_.advance();
+    if (is_counted && saver_.saved_step() > start.step) {
+      if (process.is_root()) StartRecord::drop(setting_.out);
+      is_counted = false;
+    }
     const bool periodic = (options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0) ||
                           (options.checkpoint_keep_every > 0 && progress_.step % options.checkpoint_keep_every == 0);
     if (stop || progress_.step == total)

@@ -214,6 +214,45 @@ def test_the_calls_are_those_that_strace_sees(tmp_path):
     assert len(seen) == len(calls), "\n".join(seen)
 
 
+# ------------------------------------------------------------------------------------------------- crash loops
+
+
+def test_two_starts_that_get_nowhere_go_back_to_the_checkpoint_before(tmp_path):
+    out = tmp_path / "run"
+    options = ["--checkpoint.every", 3, "--checkpoint.keep", 3]
+    succeed(0, *training(out, *options, steps=9))
+    expected = final_tensors(out, 9)
+    shutil.rmtree(out)
+    succeed(0, *training(out, *options, steps=6))
+
+    def start_that_dies():
+        # The first call below checkpoints/ after the start is the first of the next save.
+        result = run(0, *training(out, *options, steps=9), environment=faults(at=1))
+        assert result.code == -signal.SIGKILL, result.err
+        return re.search(r"resuming at step (\d+)", result.out).group(1), result.warnings
+
+    assert start_that_dies() == ("6", []) and start_that_dies() == ("6", [])
+    step, warnings = start_that_dies()
+    assert step == "3" and len(warnings) == 1, warnings
+    assert "2 starts from step 6 did not get to another checkpoint" in warnings[0] and "of step 3" in warnings[0], warnings
+    assert start_that_dies() == ("3", [])
+    # No other is left before it.
+    result = succeed(0, *training(out, *options, steps=9))
+    assert "resuming at step 3 of 9" in result.out and not result.warnings, result.err
+    assert_bit_equal(final_tensors(out, 9), expected)
+    assert not (out / ".starts").exists()
+
+
+def test_stops_and_ends_in_order_do_not_count_as_failures(tmp_path):
+    out = tmp_path / "run"
+    options = ["--checkpoint.every", 3]
+    for _ in range(4):
+        assert not succeed(0, *training(out, *options, steps=6)).warnings
+    for _ in range(3):  # options that belong to another run are no fault of the checkpoint
+        assert run(0, *training(out, *options, "--seed", 3, steps=9)).code == 4
+    assert "resuming at step 6 of 9" in succeed(0, *training(out, *options, steps=9)).out
+
+
 # ------------------------------------------------------------------------------------------------- kept
 
 
