@@ -32,6 +32,10 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
              "that a run which diverges goes back to its newest checkpoint, with other random numbers",
              OnResume::free);
+  schema.add("train.compare_every", compare_every, "steps", {0, many},
+             "between comparisons of the ranks' weights and averages, which must be the same; also before each "
+             "checkpoint; 0 for never",
+             OnResume::free);
   schema.add("data.flip", flip, "mirror each image with probability 1/2");
   schema.add("checkpoint.every", checkpoint_every, "steps", {0, many}, "between checkpoints, 0 for never",
              OnResume::free);

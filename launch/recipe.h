@@ -29,6 +29,7 @@ struct TrainOptions {
   std::int64_t log_every = 10;
   double watchdog_seconds = 300;
   std::int64_t rollbacks = 3;
+  std::int64_t compare_every = 100;
   std::string collapse_action = "none";
   std::int64_t collapse_every = 500;
   double collapse_least_spread = 0.2;

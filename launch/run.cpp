@@ -154,6 +154,8 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
   ExitCode code{};
   try {
     code = trainer.run(start);
+  } catch (const ReplicasDiffer&) {
+    throw;
   } catch (const Collapsed& error) {
     setback = {error, std::min(error.sound_step(), trainer.saved_step()), true};
   } catch (const AgreedError& error) {

@@ -2,13 +2,17 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
+#include <set>
 #include <utility>
 
+#include "core/host_name.h"
 #include "core/image_grid.h"
 #include "core/signals.h"
 #include "core/trace_range.h"
+#include "distributed/replica_check.h"
 #include "launch/conditions.h"
 #include "launch/device.h"
 #include "launch/draw.h"
@@ -197,6 +201,7 @@ ExitCode Trainer::train(const RunProgress& start) {
       if (process.is_root()) StartRecord::drop(setting_.out);
       is_counted = false;
     }
+    if (options.compare_every > 0 && progress_.step % options.compare_every == 0) compare_ranks();
     const bool periodic = (options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0) ||
                           (options.checkpoint_keep_every > 0 && progress_.step % options.checkpoint_keep_every == 0);
     if (stop || progress_.step == total)
@@ -331,12 +336,39 @@ void Trainer::score() {
 
 void Trainer::save() {
   if (saver_.has(progress_.step)) return;
+  if (setting_.options.train.compare_every > 0) compare_ranks();  // no checkpoint is made of several runs' weights
   note("saving");
   saver_.begin(setting_.method, progress_,
                {{"options", setting_.options.schema.to_recipe()},
                 {"dataset", setting_.dataset.digest()},
                 {"data", paths_of(setting_.dataset)}});
   saved_at_ = std::chrono::steady_clock::now();
+}
+
+void Trainer::compare_ranks() {
+  if (std::exchange(compared_step_, progress_.step) == progress_.step) return;
+  const TraceRange range("compare ranks");
+  NamedTensors tensors;
+  for (const Player* player : setting_.method.players())
+    for (const auto& [name, tensor] : player->state())
+      if (name.find("/weight/") != name.npos || name.find("/ema/") != name.npos) tensors.emplace_back(name, tensor);
+  const auto difference = compare_replicas(*control_, tensors);
+  if (!difference) return;
+  line_.finish();
+  saver_.finish();  // of a step at which they were the same
+  const auto hosts = setting_.process.world().gather_texts(host_name());
+  std::set<std::string> of_those;
+  for (const int rank : difference->ranks) of_those.insert(hosts[static_cast<std::size_t>(rank)]);
+  throw ReplicasDiffer(
+      ExitCode::diverged,
+      fmt::format("at step {} {}{}: a processor or its memory fails{}; {}", progress_.step,
+                  difference->text(setting_.process.size()),
+                  of_those.empty() ? "" : fmt::format(" (on {})", fmt::join(of_those, ", ")),
+                  of_those.empty() ? ": try the machines one by one" : ": go on without that machine",
+                  saved_step() < 0
+                      ? "there is no checkpoint yet"
+                      : fmt::format("in the last checkpoint, of step {}, all ranks were the same", saved_step())),
+      setting_.process.is_root());
 }
 
 void Trainer::save_now() {

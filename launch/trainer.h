@@ -15,6 +15,12 @@
 
 namespace ganymede {
 
+/// The AgreedError(diverged) of a run whose ranks no longer hold the same weights: going back would not mend the
+/// machine.
+class ReplicasDiffer : public AgreedError {
+  using AgreedError::AgreedError;
+};
+
 /// A training run: asks the method for steps, and between them reports, samples, saves, and listens for a
 /// request to stop.
 class Trainer {
@@ -64,6 +70,8 @@ class Trainer {
   void tell_trouble();
   nlohmann::json log_entry(double images_per_second) const;
   ExitCode train(const RunProgress& start);
+  /// Weights and averages of all ranks, bit by bit. Throws ReplicasDiffer. Collective.
+  void compare_ranks();
   /// Begins to save this step, unless that has been done.
   void save();
   /// Saves this step, if need be again and again, and waits until it is saved or may fail no more.
@@ -104,6 +112,7 @@ class Trainer {
   bool in_trouble_ = false;    ///< and it is known
   std::optional<TrainingScores> scores_;
   std::optional<CollapseWatch> collapse_;
+  std::int64_t compared_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };
 
