@@ -1,5 +1,6 @@
 #include "launch/cost.h"
 
+#include "launch/snapshot.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -53,6 +54,10 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
       "memory           {} a rank for weights, gradients, moments, averages and buffers; activations come on "
       "top\n",
       byte_text(memory));
+  std::int64_t saved = 0;
+  for (const auto& [name, tensor] : state_of(*method)) saved += static_cast<std::int64_t>(tensor.nbytes());
+  text += fmt::format("checkpoint       {} on the disk, copied at its step into {} of host memory a rank\n",
+                      byte_text(saved), byte_text((saved + world_size - 1) / world_size));
   text += fmt::format("a step on {} rank{}:\n", world_size, world_size == 1 ? "" : "s");
   for (const CollectiveCost& cost : method->costs_per_step(world_size))
     text += fmt::format("  {:<28} {:>6} all-reduces of {} in all\n", cost.what, cost.count,
