@@ -20,6 +20,7 @@ int checkpoint_command(std::span<const std::string> arguments);
 int dataset_command(std::span<const std::string> arguments);
 int evaluate_command(std::span<const std::string> arguments);
 int export_command(std::span<const std::string> arguments);
+int import_command(std::span<const std::string> arguments);
 int models_command(std::span<const std::string> arguments);
 int project_command(std::span<const std::string> arguments);
 int report_command(std::span<const std::string> arguments);

@@ -1,11 +1,16 @@
+#include <ATen/ATen.h>
+
 #include <map>
 
 #include "core/error.h"
 #include "core/safetensors.h"
 #include "launch/commands.h"
+#include "launch/diffusers_folder.h"
 #include "launch/flag_command.h"
+#include "launch/recipe.h"
 #include "launch/snapshot.h"
 #include "launch/text.h"
+#include "models/exchange/denoiser_settings.h"
 
 namespace ganymede {
 namespace {
@@ -14,24 +19,29 @@ namespace fs = std::filesystem;
 
 constexpr const char* usage =
     R"(usage: ganymede export --from RUN|CHECKPOINT --out FILE.safetensors [OPTION ...]
+       ganymede export --from RUN|CHECKPOINT --format diffusers --out DIR [OPTION ...]
 
 Writes the weights and buffers of a run's networks as safetensors, in float32. Names are
-NETWORK.TENSOR, or with --network TENSOR alone.
+NETWORK.TENSOR, or with --network TENSOR alone. With --format diffusers, the folder that diffusers'
+from_pretrained() reads: a denoiser (UNet2DModel, DiTTransformer2DModel), its scheduler, and the pipeline
+that draws with them, where diffusers has one.
 
 )";
 
 const std::vector<Flag> flags{
     {"from", "RUN|CHECKPOINT", "a run folder (its newest sound checkpoint) or one checkpoint"},
-    {"out", "FILE", "the file to write; one that is there is replaced"},
-    {"format", "safetensors", "[safetensors]"},
+    {"out", "FILE|DIR", "the file to write, where one that is there is replaced; or a new folder"},
+    {"format", "safetensors|diffusers", "[safetensors]"},
     {"network", "NAME", "one network, such as generator [all]"},
     {"ema", "true|false", "the moving average of the weights, of networks that have one [true]"},
+    {"sampler.solver", "NAME", "for diffusers: the solver whose scheduler is written [the run's own]"},
     {"help", "", "this text"},
 };
 
 struct Request {
   fs::path from, out;
-  std::string network;
+  std::string network, format = "safetensors";
+  Settings sampler;  ///< options of the run's own that are to be others
   bool ema = true, asks_for_average = false;
 };
 
@@ -41,13 +51,19 @@ Request read_request(const CommandLine& line) {
   request.from = line.required("from", "a run folder or a checkpoint");
   request.out = line.required("out", "the file to write");
   request.network = line.value("network");
-  std::string format = "safetensors";
   OptionSchema schema;
-  schema.add("--format", format, {"safetensors"}, "");
+  schema.add("--format", request.format, {"safetensors", "diffusers"}, "");
   schema.add("--ema", request.ema, "");
   for (const char* name : {"format", "ema"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   request.asks_for_average = line.has("ema") && request.ema;
+  const bool diffusers = request.format == "diffusers";
+  if (line.has("sampler.solver"))
+    request.sampler["sampler.solver"] = {line.value("sampler.solver"), "command line"};
+  if (diffusers && !request.network.empty())
+    fail(ExitCode::options, "--network: with --format diffusers the run's method says which network it is");
+  if (!diffusers && !request.sampler.empty())
+    fail(ExitCode::options, "--sampler.solver chooses a scheduler: it goes with --format diffusers");
   return request;
 }
 
@@ -87,10 +103,36 @@ NamedTensors chosen(const Networks& networks, const Request& request) {
   return tensors;
 }
 
+/// A run's network, scheduler and pipeline as diffusers has them.
+void export_to_diffusers(const SoundCheckpoint& checkpoint, Request request) {
+  const Settings stored =
+      parse_recipe(checkpoint.manifest.header.at("options").get<std::string>(), "checkpoint");
+  const RunOptions options({stored, request.sampler});
+  const Settings run = parse_recipe(options.schema.to_recipe(), "checkpoint");
+  const NetworkFormat& format = format_of_run(run);
+  DiffusersExport made{format, format.config(run), {}, pipeline_of_run(format, run)};
+  request.network = format.player;
+  NamedTensors ours = chosen(networks_in(checkpoint), request);
+  for (auto& [name, tensor] : ours) tensor = tensor.to(at::kFloat);
+  made.tensors = format.to_theirs(ours, made.config);
+  made.last_label_is_none = shape_of_run(run).without_label;
+  made.step = checkpoint.manifest.step;
+  const std::int64_t bytes = write_diffusers_folder(request.out, made);
+  const std::string scheduler = made.pipeline.scheduler.config.at("_class_name");
+  fmt::print("{}: step {}, {}, {} tensors, {}, {}, {}\n", request.out.string(), with_thousands(made.step),
+             format.class_name, with_thousands(std::ssize(made.tensors)), byte_text(bytes), scheduler,
+             made.pipeline.index.is_null() ? "no pipeline"
+                                           : made.pipeline.index.at("_class_name").get<std::string>());
+  if (!made.pipeline.remark.empty()) fmt::print("{}\n", made.pipeline.remark);
+  if (const std::string& difference = made.pipeline.scheduler.difference; !difference.empty())
+    fmt::print("{} beside sampler.solver = {}: {}\n", scheduler, run.at("sampler.solver").value, difference);
+}
+
 ExitCode export_networks(Process& process, const Request& request) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, request.from);
   process.together([&] {
     if (!process.is_root()) return;
+    if (request.format == "diffusers") return export_to_diffusers(checkpoint, request);
     const NamedTensors tensors = chosen(networks_in(checkpoint), request);
     fs::path temporary = request.out;
     temporary += ".tmp";

@@ -2,6 +2,7 @@
 //
 //     diffusion_tool network IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool solve IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool sample IN.safetensors OUT.safetensors KEY=VALUE ...
 //
 // KEY=VALUE are options of a recipe with train.method = denoising.
 //
@@ -11,11 +12,15 @@
 // `solve`: goes from IN's "x" to an image by the recipe's solver where the network's output is sin(x + t / 1000) of
 // what it is given, with IN's "noise.<i>" for step i. Writes "x.<i>" after step i, and each point's "alpha", "sigma",
 // "time". All float64.
+//
+// `sample`: draws images 0, 1, ... of seed 7 for IN's "labels" by the network with the weights "weight.<name>". Writes
+// "images", and the noise they came of: "noise.0" in the beginning, "noise.<i>" in step i.
 
 #include <cstdio>
 #include <span>
 
 #include "core/error.h"
+#include "core/philox.h"
 #include "core/safetensors.h"
 #include "models/diffusion/diffusion_sampler.h"
 #include "models/player.h"
@@ -61,22 +66,27 @@ Parts parts_of(Words words) {
   return parts;
 }
 
+/// With the weights of the file, which holds so many other tensors.
+std::shared_ptr<Denoiser> network_of(const Parts& parts, const SafetensorsFile& in, at::ScalarType type,
+                                     std::size_t others) {
+  auto network = parts.network->build(parts.shape);
+  network->to(type);
+  std::size_t weights = 0;
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, parameter] : parameters_of(*network)) {
+    at::Tensor(parameter).copy_(in.read("weight." + name));
+    ++weights;
+  }
+  if (weights + others != in.tensors().size())
+    fail(ExitCode::checkpoint, "there are weights that the network lacks");
+  return network;
+}
+
 void network(Words words) {
   const Parts parts = parts_of(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
-  const auto network = parts.network->build(parts.shape);
   const at::Tensor x = in.read("x").requires_grad_();
-  network->to(x.scalar_type());
-  std::size_t weights = 0;
-  {
-    const at::NoGradGuard no_grad;
-    for (const auto& [name, parameter] : parameters_of(*network)) {
-      at::Tensor(parameter).copy_(in.read("weight." + name));
-      ++weights;
-    }
-  }
-  if (weights + 4 != in.tensors().size())
-    fail(ExitCode::checkpoint, "there are weights that the network lacks");
+  const auto network = network_of(parts, in, x.scalar_type(), 4);
   const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), {});
   (out * in.read("g")).sum().backward();
   NamedTensors record{{"out", out.detach()}, {"gradient.x", x.grad()}};
@@ -113,6 +123,28 @@ void solve(Words words) {
   write_safetensors(words[1], record);
 }
 
+void sample(Words words) {
+  constexpr std::uint64_t seed = 7;
+  const Parts parts = parts_of(words.subspan(2));
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  const at::Tensor labels = in.read("labels");
+  const ImageSpec spec = parts.network->images();
+  DiffusionSampler sampler(network_of(parts, in, at::kFloat, 1), *parts.process, parts.draw,
+                           {seed, spec, parts.shape.without_label, std::nullopt, at::kFloat, at::kCPU});
+  const std::int64_t count = labels.size(0);
+  NamedTensors record{{"images", sampler.images(0, labels)}};
+  for (std::int64_t i = 0; i < parts.draw.steps; ++i) {
+    const RandomStream random({.seed = seed,
+                               .phase = "sample",
+                               .step = static_cast<std::uint64_t>(i),
+                               .stream = i == 0 ? "noise" : "step"});
+    record.emplace_back(fmt::format("noise.{}", i),
+                        random.normal(0, count, spec.channels * spec.height * spec.width, at::kFloat)
+                            .view({count, spec.channels, spec.height, spec.width}));
+  }
+  write_safetensors(words[1], record);
+}
+
 }  // namespace
 }  // namespace ganymede
 
@@ -124,8 +156,11 @@ int main(int argc, char** argv) {
       ganymede::network(words);
     else if (verb == "solve")
       ganymede::solve(words);
+    else if (verb == "sample")
+      ganymede::sample(words);
     else
-      ganymede::fail(ganymede::ExitCode::options, "usage: diffusion_tool network|solve IN OUT KEY=VALUE ...");
+      ganymede::fail(ganymede::ExitCode::options,
+                     "usage: diffusion_tool network|solve|sample IN OUT KEY=VALUE ...");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

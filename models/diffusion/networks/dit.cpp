@@ -13,8 +13,9 @@ namespace {
 constexpr std::int64_t sinusoid_width = 256;
 
 /// norm(x) (1 + scale) + shift; x [N, L, width], scale and shift [N, width].
-at::Tensor modulate(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift) {
-  const at::Tensor normal = at::layer_norm(x, {x.size(-1)}, {}, {}, 1e-6);
+at::Tensor modulate(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
+                    double eps = 1e-6) {
+  const at::Tensor normal = at::layer_norm(x, {x.size(-1)}, {}, {}, eps);
   return normal * (1 + scale).unsqueeze(1) + shift.unsqueeze(1);
 }
 
@@ -48,7 +49,8 @@ class Dit::LabelEmbedding final : public torch::nn::Module {
 
 class Dit::Block final : public torch::nn::Module {
  public:
-  Block(std::int64_t width, std::int64_t heads, std::int64_t hidden) {
+  Block(std::int64_t width, std::int64_t heads, std::int64_t hidden, double mlp_norm_eps)
+      : mlp_norm_eps_(mlp_norm_eps) {
     modulation_ = std::make_shared<Linear>(width, 6 * width, WeightOptions{});
     widen_ = std::make_shared<Linear>(width, hidden, WeightOptions{});
     narrow_ = std::make_shared<Linear>(hidden, width, WeightOptions{});
@@ -64,7 +66,7 @@ class Dit::Block final : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& c) {
     const auto m = modulation_->forward(c).to(x.scalar_type()).chunk(6, 1);
     const at::Tensor h = x + m[2].unsqueeze(1) * attention_->forward(modulate(x, m[1], m[0]));
-    const at::Tensor wide = at::gelu(widen_->forward(modulate(h, m[4], m[3])), "tanh");
+    const at::Tensor wide = at::gelu(widen_->forward(modulate(h, m[4], m[3], mlp_norm_eps_)), "tanh");
     return h + m[5].unsqueeze(1) * narrow_->forward(wide);
   }
 
@@ -74,6 +76,7 @@ class Dit::Block final : public torch::nn::Module {
     return register_module(name, std::make_shared<torch::nn::Module>());
   }
 
+  double mlp_norm_eps_;
   std::shared_ptr<MultiHeadAttention> attention_;
   std::shared_ptr<Linear> modulation_, widen_, narrow_;
 };
@@ -92,7 +95,7 @@ Dit::Dit(const DitOptions& options, const DenoiserShape& shape)
   blocks_ = register_module("transformer_blocks", std::make_shared<ModuleList<Block>>());
   const auto hidden = static_cast<std::int64_t>(static_cast<double>(width) * options.mlp_ratio);
   for (std::int64_t i = 0; i < options.depth; ++i)
-    blocks_->add(std::make_shared<Block>(width, options.heads, hidden));
+    blocks_->add(std::make_shared<Block>(width, options.heads, hidden, options.mlp_norm_eps));
   modulation_ = register_module("proj_out_1", std::make_shared<Linear>(width, 2 * width, WeightOptions{}));
   out_ = register_module(
       "proj_out_2",
@@ -145,6 +148,8 @@ void DitOptions::describe(OptionSchema& schema) {
   schema.add("dit.mlp_ratio", mlp_ratio, "", {0.1, 64}, "width within the blocks' maps over dit.width");
   schema.add("dit.frequency_shift", frequency_shift, "", {0, 1},
              "the time's frequencies are 10000^(-k / (128 - this)): 1 as diffusers, 0 as the authors");
+  schema.add("dit.mlp_norm_eps", mlp_norm_eps, "", {1e-12, 1},
+             "epsilon of the norm before each block's maps");
 }
 
 namespace {

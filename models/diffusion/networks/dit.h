@@ -15,6 +15,7 @@ struct DitOptions {
   std::int64_t depth = 12, width = 384, heads = 6;
   double mlp_ratio = 4;
   double frequency_shift = 1;  ///< models/layers/sinusoids.h; diffusers takes 1
+  double mlp_norm_eps = 1e-6;  ///< of the norm before each block's mlp; diffusers' own default is 1e-5
 
   void describe(OptionSchema& schema);
 };
@@ -25,7 +26,7 @@ struct DitOptions {
 ///     x = x + g1 attention(norm(x) (1 + a1) + b1)
 ///     x = x + g2 mlp(norm(x) (1 + a2) + b2)
 ///
-/// with a norm over the width (epsilon 1e-6) without gain, and tanh's GELU. Names are those of diffusers'
+/// with a norm over the width (epsilon 1e-6, or mlp_norm_eps) without gain, and tanh's GELU. Names are those of diffusers'
 /// DiTTransformer2DModel where it has them; its blocks repeat the embedders that this network has once:
 /// "time_embedder", "class_embedder". The places' embedding is a buffer, "positions" [L, width].
 class Dit final : public Denoiser {

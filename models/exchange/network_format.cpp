@@ -1,0 +1,48 @@
+#include "models/exchange/network_format.h"
+
+#include <fmt/ranges.h>
+
+#include "core/strict_json.h"
+#include "models/exchange/networks/dit_transformer_2d_model.h"
+#include "models/exchange/networks/unet_2d_model.h"
+
+namespace ganymede {
+namespace {
+
+// One line a class, each in models/exchange/networks/<name>.h.
+constexpr NetworkFormat format_table[] = {
+    dit_transformer_2d_model,
+    unet_2d_model,
+};
+
+}  // namespace
+
+std::span<const NetworkFormat> network_formats() {
+  return format_table;
+}
+
+const NetworkFormat& format_of_run(const Settings& run) {
+  const auto is = [&](std::string_view key, std::string_view value) {
+    const auto setting = run.find(std::string(key));
+    return setting != run.end() && setting->second.value == value;
+  };
+  std::vector<std::string> known;
+  for (const NetworkFormat& format : format_table) {
+    if (is("train.method", format.method) && is(format.choice, format.network)) return format;
+    known.push_back(fmt::format("{} = {}", format.choice, format.network));
+  }
+  fail(ExitCode::options, "diffusers has no class for this run's networks: it has those of {}",
+       fmt::join(known, ", "));
+}
+
+const NetworkFormat& format_of_class(const ConfigReader& config) {
+  std::vector<std::string_view> known;
+  for (const NetworkFormat& format : format_table) {
+    if (config.class_name() == format.class_name) return format;
+    known.push_back(format.class_name);
+  }
+  fail(ExitCode::checkpoint, "{}: the class {} is not known here: it may be {}", config.where(),
+       quote(config.class_name()), fmt::join(known, ", "));
+}
+
+}  // namespace ganymede
