@@ -1,9 +1,10 @@
-// What the program's denoisers and solvers compute:
+// What the program's denoisers, solvers and autoencoders compute:
 //
 //     diffusion_tool network IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool solve IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool autoencoder IN.safetensors OUT.safetensors KEY=VALUE ...
 //
-// KEY=VALUE are options of a recipe with train.method = denoising.
+// KEY=VALUE are options of a recipe with train.method = denoising, or autoencoder.
 //
 // `network`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "condition", "labels", "g".
 // Writes "out", and the gradients of sum(out g): "gradient.<name>" and "gradient.x".
@@ -11,6 +12,10 @@
 // `solve`: goes from IN's "x" to an image by the recipe's solver where the network's output is sin(x + t / 1000) of
 // what it is given, with IN's "noise.<i>" for step i. Writes "x.<i>" after step i, and each point's "alpha", "sigma",
 // "time". All float64.
+//
+// `autoencoder`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "g", "h" and, of "kl", "eps". Writes
+// "moments", what is drawn or quantised of them as "latent", of "vq" "indices", and "reconstruction"; and the gradients
+// of sum(moments g) + sum(reconstruction h), where that of a quantised latent goes to what it was quantised from.
 
 #include <cstdio>
 #include <span>
@@ -18,6 +23,7 @@
 #include "core/error.h"
 #include "core/safetensors.h"
 #include "models/diffusion/diffusion_sampler.h"
+#include "models/first_stages/autoencoder.h"
 #include "models/player.h"
 
 namespace ganymede {
@@ -61,27 +67,70 @@ Parts parts_of(Words words) {
   return parts;
 }
 
+/// IN's weights become the network's; `others` is the number of IN's other tensors.
+void take_weights(torch::nn::Module& network, const SafetensorsFile& in, std::size_t others) {
+  const at::NoGradGuard no_grad;
+  std::size_t weights = 0;
+  for (const auto& [name, parameter] : parameters_of(network)) {
+    at::Tensor(parameter).copy_(in.read("weight." + name));
+    ++weights;
+  }
+  if (weights + others != in.tensors().size())
+    fail(ExitCode::checkpoint, "there are weights that the network lacks");
+}
+
+void add_gradients(NamedTensors& record, const torch::nn::Module& network) {
+  for (const auto& [name, parameter] : parameters_of(network))
+    if (parameter.grad().defined()) record.emplace_back("gradient." + name, parameter.grad());
+}
+
 void network(Words words) {
   const Parts parts = parts_of(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
   const auto network = parts.network->build(parts.shape);
   const at::Tensor x = in.read("x").requires_grad_();
   network->to(x.scalar_type());
-  std::size_t weights = 0;
-  {
-    const at::NoGradGuard no_grad;
-    for (const auto& [name, parameter] : parameters_of(*network)) {
-      at::Tensor(parameter).copy_(in.read("weight." + name));
-      ++weights;
-    }
-  }
-  if (weights + 4 != in.tensors().size())
-    fail(ExitCode::checkpoint, "there are weights that the network lacks");
+  take_weights(*network, in, 4);
   const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), {});
   (out * in.read("g")).sum().backward();
   NamedTensors record{{"out", out.detach()}, {"gradient.x", x.grad()}};
-  for (const auto& [name, parameter] : parameters_of(*network))
-    record.emplace_back("gradient." + name, parameter.grad());
+  add_gradients(record, *network);
+  write_safetensors(words[1], record);
+}
+
+void autoencoder(Words words) {
+  AutoencoderOptions options;
+  OptionSchema schema;
+  options.describe(schema);
+  Settings settings;
+  for (const std::string word : words.subspan(2)) {
+    const std::size_t equals = word.find('=');
+    settings[word.substr(0, equals)] = {word.substr(equals + 1), "command line"};
+  }
+  schema.apply(settings);
+  options.check();
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  Autoencoder network(options);
+  const at::Tensor x = in.read("x").requires_grad_();
+  network.to(x.scalar_type());
+  take_weights(network, in, options.quantises() ? 3 : 4);
+  const at::Tensor moments = network.encode(x);
+  NamedTensors record{{"moments", moments.detach()}};
+  at::Tensor latent, codes;
+  if (options.quantises()) {
+    const at::Tensor indices = network.codebook().nearest(moments);
+    codes = network.codebook().vectors(indices);
+    latent = moments + (codes - moments).detach();
+    record.emplace_back("indices", indices);
+  } else {
+    latent = LatentMoments(moments).drawn(in.read("eps"));
+  }
+  const at::Tensor reconstruction = network.decode(latent);
+  ((moments * in.read("g")).sum() + (reconstruction * in.read("h")).sum()).backward();
+  record.emplace_back("latent", latent.detach().contiguous());
+  record.emplace_back("reconstruction", reconstruction.detach());
+  record.emplace_back("gradient.x", x.grad());
+  add_gradients(record, network);
   write_safetensors(words[1], record);
 }
 
@@ -124,8 +173,11 @@ int main(int argc, char** argv) {
       ganymede::network(words);
     else if (verb == "solve")
       ganymede::solve(words);
+    else if (verb == "autoencoder")
+      ganymede::autoencoder(words);
     else
-      ganymede::fail(ganymede::ExitCode::options, "usage: diffusion_tool network|solve IN OUT KEY=VALUE ...");
+      ganymede::fail(ganymede::ExitCode::options,
+                     "usage: diffusion_tool network|solve|autoencoder IN OUT KEY=VALUE ...");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());
