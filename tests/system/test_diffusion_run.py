@@ -1,5 +1,7 @@
 """A diffusion model from the command line: trains, goes on, and draws the same images at any rank count."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -48,6 +50,20 @@ def test_each_option_shows(trained, tmp_path):
     images = draw(trained, tmp_path / "plain.h5")
     for i, options in enumerate((["--seed", 1], ["--sampler.solver", "ddpm"], ["--sampler.solver", "ddim", "--sampler.eta", 1])):
         assert np.abs(draw(trained, tmp_path / f"{i}.h5", *options) - images).max() > 1, options
+
+
+def test_scores_are_drawn_as_asked_and_say_so(trained, tmp_path):
+    def evaluate(*options):
+        succeed(0, "evaluate", "--from", trained, "--reference", DIGITS, "--reference-count", 50, "--count", 20, "--metrics",
+                "fid", "--cache", "none", "--json", tmp_path / "scores.json", "--sampler.steps", 3, *options)
+        scores = json.loads((tmp_path / "scores.json").read_text())
+        return scores["metrics"]["fid"]["value"], scores["protocol"]["images"]["sampler"]
+
+    score, sampler = evaluate()
+    assert sampler["steps"] == "3" and sampler["solver"] == "dpm++2m" and float(sampler["guidance"]) == 1.5
+    other, told = evaluate("--sampler.solver", "ddim", "--sampler.eta", 1, "--sampler.guidance", 3)
+    assert told == sampler | {"solver": "ddim", "eta": "1", "guidance": "3"} and other != score
+    assert "--sampler.steps" in refusal(2, 0, "evaluate", "--from", DIGITS, "--reference", DIGITS, "--sampler.steps", 3)
 
 
 @pytest.mark.parametrize("options, word", [
