@@ -35,8 +35,8 @@ DiffusersFolder open_diffusers_folder(const std::filesystem::path& folder);
 /// Whether the weights say that the last label stands for none (write_diffusers_folder's `metadata`).
 bool says_last_label_is_none(const DiffusersNetwork& network);
 
-/// Every tensor of the network, in float32, by this program's names: of diffusion_pytorch_model.safetensors, of the files
-/// that its .index.json lists, or of diffusion_pytorch_model.bin. Throws Error(checkpoint).
+/// Every tensor of the network, in float32, by this program's names: of diffusion_pytorch_model.safetensors, of the
+/// files that its .index.json lists, or of diffusion_pytorch_model.bin. Throws Error(checkpoint).
 NamedTensors read_diffusers_tensors(const DiffusersNetwork& network);
 
 /// What is to be written.

@@ -42,12 +42,16 @@ std::unique_ptr<ImageSet> drawn_images(Sampler& sampler, const Drawing& drawing,
                                          spec.classes > 1, std::move(name), std::move(details));
 }
 
-nlohmann::json drawing_details(const SampleOptions& options, const Drawing& drawing, bool has_average) {
+nlohmann::json drawing_details(const SampleOptions& options, const Drawing& drawing, const RunOptions& run,
+                               bool has_average) {
+  constexpr std::string_view section = "sampler.";
   nlohmann::json details{{"ema", options.ema && has_average},
                          {"truncation", options.truncation},
                          {"batch_norm", options.batch_norm},
                          {"seed", options.seed}};
   if (options.psi != 1) details["psi"] = options.psi;
+  for (const auto& [key, setting] : parse_recipe(run.schema.to_recipe(), "run"))
+    if (key.starts_with(section)) details["sampler"][key.substr(section.size())] = setting.value;
   if (drawing.class_count > 1)
     details["labels"] =
         drawing.classes.empty() ? nlohmann::json("uniformly random") : nlohmann::json(drawing.classes);

@@ -3,6 +3,7 @@
 #include "evaluation/evaluator.h"
 #include "launch/draw.h"
 #include "launch/process.h"
+#include "launch/recipe.h"
 #include "models/features/lpips.h"
 #include "models/method.h"
 
@@ -21,8 +22,10 @@ bool is_run(const std::filesystem::path& path);
 /// into the protocol.
 std::unique_ptr<ImageSet> drawn_images(Sampler& sampler, const Drawing& drawing, const ImageSpec& spec,
                                        std::string name, nlohmann::json details);
-/// What a protocol says of drawn images: EMA, truncation, statistics of batch norm, labels, seed.
-nlohmann::json drawing_details(const SampleOptions& options, const Drawing& drawing, bool has_average);
+/// What a protocol says of drawn images: EMA, truncation, statistics of batch norm, labels, seed, and the options of
+/// the run's sampler, if it has such (solver, steps, guidance, ...), under "sampler".
+nlohmann::json drawing_details(const SampleOptions& options, const Drawing& drawing, const RunOptions& run,
+                               bool has_average);
 
 /// Runs collective work of the room `evaluation`: a SharedError becomes an AgreedError. Collective.
 void score_together(const std::function<void()>& work, bool is_root);

@@ -86,8 +86,9 @@ TrainingScores::TrainingScores(const Setting& setting)
 
 TrainingScores::Drawn TrainingScores::drawn(std::int64_t step) const {
   Drawn result{setting_.method.sampler(sampling_), nullptr};
-  nlohmann::json details = drawing_details(
-      sampling_, drawing_, std::ranges::any_of(setting_.method.players(), &Player::has_average));
+  nlohmann::json details =
+      drawing_details(sampling_, drawing_, setting_.options,
+                      std::ranges::any_of(setting_.method.players(), &Player::has_average));
   details["step"] = step;
   if (sampling_.sources || sampling_.embeddings) details["conditions"] = setting_.dataset.digest();
   setting_.process.together([&] {

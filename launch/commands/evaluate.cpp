@@ -9,6 +9,7 @@
 #include "launch/flag_command.h"
 #include "launch/loaded_run.h"
 #include "launch/progress_line.h"
+#include "launch/sampler_flags.h"
 #include "launch/scoring.h"
 #include "launch/text.h"
 #include "launch/threads.h"
@@ -28,7 +29,7 @@ Scores images against a reference; IMAGES is a dataset (.h5), a folder, a zip or
 
 )";
 
-const std::vector<Flag> flags{
+const std::vector<Flag> own_flags{
     {"from", "RUN|CHECKPOINT|IMAGES", "what is scored: a run draws images, of its newest sound checkpoint"},
     {"reference", "IMAGES|STATS.npz",
      "what it is compared with; STATS.npz has mu and sigma, as pytorch-fid's"},
@@ -63,11 +64,15 @@ const std::vector<Flag> flags{
     {"help", "", "this text"},
 };
 
+/// With those of a run's sampler before --help.
+const std::vector<Flag> flags = with_sampler_flags(own_flags);
+
 struct Request {
   fs::path from, reference, json, statistics;
   std::vector<const Metric*> metrics;
   std::int64_t count = 0, repeats = 1;
   SampleOptions drawing;
+  Settings sampler;  ///< options of the run's own that are to be others
   std::string classes, conditions, device = "auto", lpips;
   ExtractorOptions extractor;
   EvaluatorOptions evaluator;
@@ -113,6 +118,7 @@ Request read_request(const CommandLine& line) {
   request.classes = line.value("classes");
   request.conditions = line.value("conditions");
   request.lpips = line.value("lpips");
+  request.sampler = sampler_settings(line);
   std::string precision = "fp32";
   read_choices(line, request, precision);
   request.extractor.file = line.value("features", "random");
@@ -143,7 +149,7 @@ class Scored {
   Scored(Process& process, const Request& request)
       : process_(process), request_(request), options_(request.drawing) {
     if (process.from_root([&] { return is_run(request.from) ? "run" : "images"; }) == "run") {
-      run_ = std::make_unique<LoadedRun>(process, request.from, request.device);
+      run_ = std::make_unique<LoadedRun>(process, request.from, request.device, request.sampler);
       spec_ = run_->images();
       drawing_ = {request.count > 0 ? request.count : 50'000, request.evaluator.batch, 0, {}, spec_.classes};
       process.together([&] {
@@ -158,6 +164,9 @@ class Scored {
         if (!request.conditions.empty())
           fail(ExitCode::options, "--conditions is what a run draws from: leave it out for images");
         if (request.repeats > 1) fail(ExitCode::options, "--repeats draws anew: it needs a run, not images");
+        if (!request.sampler.empty())
+          fail(ExitCode::options, "--{} is how a run draws: leave it out for images",
+               request.sampler.begin()->first);
       });
       images_ = open_images(process, request.from);
     }
@@ -168,8 +177,9 @@ class Scored {
     if (!run_) return *images_;
     options_.seed = drawing_.seed = request_.evaluator.seed + static_cast<std::uint64_t>(r);
     sampler_ = run_->method().sampler(options_);
-    nlohmann::json details = drawing_details(
-        options_, drawing_, std::ranges::any_of(run_->method().players(), &Player::has_average));
+    nlohmann::json details =
+        drawing_details(options_, drawing_, run_->options(),
+                        std::ranges::any_of(run_->method().players(), &Player::has_average));
     details["step"] = run_->checkpoint().manifest.step;
     if (!conditions_.empty()) details["conditions"] = conditions_;
     process_.together([&] {

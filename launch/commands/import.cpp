@@ -1,10 +1,9 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
-#include <set>
-
 #include "core/error.h"
 #include "core/files.h"
+#include "core/weights_file.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
 #include "launch/diffusers_folder.h"
@@ -12,6 +11,7 @@
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
 #include "launch/text.h"
+#include "models/exchange/original_format.h"
 
 namespace ganymede {
 namespace {
@@ -20,69 +20,143 @@ namespace fs = std::filesystem;
 
 constexpr const char* usage =
     R"(usage: ganymede import DIR --out CHECKPOINT [--SECTION.KEY VALUE ...]
+       ganymede import FILE --recipe NAME|FILE --out CHECKPOINT [OPTION ...] [--SECTION.KEY VALUE ...]
 
-Makes a checkpoint of step 0 from what diffusers' save_pretrained() wrote: a pipeline, or a network alone
-(UNet2DModel, DiTTransformer2DModel). Its options are those of the network and of the scheduler beside it;
-others may be given as for train. `sample`, `evaluate`, `export` and `train --init-from` take it.
+Makes a checkpoint of step 0 from networks that others trained. `sample`, `evaluate`, `export` and
+`train --init-from` take it.
 
-The labels that a UNet knows are all taken for classes. Where the last stands for none, say so by the share
-of images that it was trained with: --diffusion.label_dropout 0.1.
+DIR is what diffusers' save_pretrained() wrote: a pipeline, or a network alone (UNet2DModel,
+DiTTransformer2DModel). Options are those of the network and of the scheduler beside it; others may be given as
+for train. The labels that a UNet knows are all taken for classes. Where the last stands for none, say so by the
+share of images that it was trained with: --diffusion.label_dropout 0.1.
+
+FILE (.pt, .pth, .ckpt, .safetensors) has the names of a network's authors: DiT, or the UNet of ADM and of latent
+diffusion, alone or within a training checkpoint. Nothing in it is run. It tells no options: a recipe does.
 
 )";
 
 const std::vector<Flag> flags{
     {"out", "CHECKPOINT", "the checkpoint to write: a new folder"},
+    {"recipe", "NAME|FILE", "of a FILE: the options of its network"},
+    {"ema", "true|false", "of a FILE: the moving average of the weights, where it has one [true]"},
+    {"attention-order", "legacy|new",
+     "of an ADM's FILE: `new` if it was trained with use_new_attention_order [legacy]"},
     {"help", "", "this text"},
 };
 
 struct Request {
   fs::path from, out;
-  std::optional<DiffusersFolder> folder;
   std::unique_ptr<RunOptions> options;
+  std::string player, what;               ///< whose weights they are, and what they were
+  std::function<NamedTensors()> tensors;  ///< reads them, by this program's names
 };
 
-/// What the folder says of a run with such a network. Numbers are taken as they are: float32, without an average.
+/// What is there are weights alone, in float32.
+Settings bare(std::string_view player, std::string_view choice, std::string_view network) {
+  return {{"train.precision", {"fp32", "import"}},
+          {std::string(player) + ".ema", {"0", "import"}},
+          {std::string(choice), {std::string(network), "import"}}};
+}
+
+/// What the folder says of a run with such a network.
 Settings settings_of_folder(const DiffusersFolder& folder, const Settings& given) {
   const DiffusersNetwork& network = folder.network;
   const auto dropout = given.find("diffusion.label_dropout");
   const bool none = dropout == given.end() ? says_last_label_is_none(network)
                                            : parse_number(dropout->first, dropout->second) > 0;
-  Settings settings{{"train.precision", {"fp32", "import"}},
-                    {std::string(network.format.player) + ".ema", {"0", "import"}}};
-  settings[std::string(network.format.choice)] = {std::string(network.format.network), "import"};
+  Settings settings = bare(network.format.player, network.format.choice, network.format.network);
   settings.merge(network.format.settings(network.config, none));
   if (folder.scheduler) settings.merge(scheduler_settings(*folder.scheduler));
   return settings;
 }
 
+void refuse_flags(const CommandLine& line) {
+  for (const char* name : {"recipe", "ema", "attention-order"})
+    if (line.has(name)) fail(ExitCode::options, "--{} goes with a file: the folder tells what it is", name);
+}
+
+/// Reads the command line by the options that there are, and returns it.
+CommandLine read_folder(std::span<const std::string> arguments, Request& request) {
+  const DiffusersFolder folder = open_diffusers_folder(request.from);
+  // The folder decides which options there are, and one of them what it says.
+  const std::vector<std::string> keys = RunOptions({settings_of_folder(folder, {})}).schema.keys();
+  CommandLine line = parse_command_line(arguments, flags, keys);
+  refuse_flags(line);
+  request.options = std::make_unique<RunOptions>(
+      std::vector<Settings>{settings_of_folder(folder, line.settings), line.settings});
+  request.player = folder.network.format.player;
+  request.what = std::string(folder.network.format.class_name) +
+                 (folder.scheduler ? ", " + folder.scheduler->class_name() : "");
+  request.tensors = [network = folder.network] { return read_diffusers_tensors(network); };
+  return line;
+}
+
+NamedTensors read_original(const WeightsFile& file, const OriginalWeights& weights, const Settings& run,
+                           const OriginalLayout& layout) {
+  NamedTensors tensors;
+  for (const auto& [in_file, name] : weights.names)
+    tensors.emplace_back(name, file.read(in_file).to(at::kFloat));
+  return with_code(ExitCode::checkpoint, [&] { return weights.format.to_ours(tensors, run, layout); });
+}
+
+/// The same for a file of weights.
+CommandLine read_file(std::span<const std::string> arguments, Request& request) {
+  const CommandLine first = parse_command_line(arguments, flags, {}, /*lenient=*/true);
+  const Settings recipe =
+      read_recipe(recipe_path(first.required("recipe", "a file of weights tells no options")));
+  CommandLine line = parse_command_line(arguments, flags, RunOptions({recipe}).schema.keys());
+  bool average = true;
+  std::string order = "legacy";
+  OptionSchema schema;
+  schema.add("--ema", average, "");
+  schema.add("--attention-order", order, {"legacy", "new"}, "");
+  for (const char* name : {"ema", "attention-order"})
+    if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
+
+  auto file = std::make_shared<const WeightsFile>(WeightsFile::open(request.from));
+  std::vector<std::string> names;
+  for (const auto& [name, type] : file->tensors()) names.push_back(name);
+  const OriginalWeights weights = find_original(names, average, request.from.string());
+  const OriginalFormat& format = weights.format;
+  const auto choice = recipe.find(std::string(format.choice));
+  if (choice != recipe.end() && choice->second.value != format.network)
+    fail(ExitCode::options, "{} holds {}, and the recipe's {} is {}", request.from.string(), format.name,
+         format.choice, choice->second.value);
+  request.options = std::make_unique<RunOptions>(std::vector<Settings>{
+      recipe, format.settings(), bare(format.player, format.choice, format.network), line.settings});
+  request.player = format.player;
+  request.what = format.name;
+  request.tensors = [file, weights, run = parse_recipe(request.options->schema.to_recipe(), "import"),
+                     layout = OriginalLayout{order == "legacy"}] {
+    return read_original(*file, weights, run, layout);
+  };
+  return line;
+}
+
 Request read_request(std::span<const std::string> arguments) {
   Request request;
   if (arguments.empty() || arguments.front().starts_with("-"))
-    fail(ExitCode::options, "name the folder first: ganymede import DIR --out CHECKPOINT");
+    fail(ExitCode::options, "name what is imported first: ganymede import DIR|FILE --out CHECKPOINT");
   request.from = arguments.front();
-  request.folder = open_diffusers_folder(request.from);
-  // The folder decides which options there are, and one of them what it says.
-  const std::vector<std::string> keys = RunOptions({settings_of_folder(*request.folder, {})}).schema.keys();
-  const CommandLine line = parse_command_line(arguments, flags, keys);
+  std::error_code unreachable;
+  const CommandLine line = fs::is_regular_file(request.from, unreachable) ? read_file(arguments, request)
+                                                                          : read_folder(arguments, request);
   if (line.positional.size() > 1) fail(ExitCode::options, "unexpected argument '{}'", line.positional.at(1));
   request.out = line.required("out", "the checkpoint to write");
   if (step_of(request.out).value_or(0) != 0)
     fail(ExitCode::options, "--out {}: that is the name of a later step's checkpoint", request.out.string());
-  request.options = std::make_unique<RunOptions>(
-      std::vector<Settings>{settings_of_folder(*request.folder, line.settings), line.settings});
   const TrainOptions& train = request.options->train;
   request.options->method->check(train.batch / train.accumulate);
-  if (std::error_code unreachable; fs::exists(request.out, unreachable))
+  if (fs::exists(request.out, unreachable))
     fail(ExitCode::storage, "{} is there already: choose another --out", request.out.string());
   return request;
 }
 
-/// Copies the folder's tensors into the player's, all of them. Returns their number.
-std::int64_t take_tensors(const Player& player, const DiffusersNetwork& network) {
+/// Copies the tensors into the player's, all of them. Returns their number.
+std::int64_t take_tensors(const Player& player, const NamedTensors& tensors, const fs::path& from) {
   NamedTensors targets = player.weights(/*average=*/false);
   const std::size_t weights = targets.size();
   for (const auto& buffer : player.buffers(/*average=*/false)) targets.push_back(buffer);
-  const NamedTensors tensors = read_diffusers_tensors(network);
   std::map<std::string, at::Tensor> found(tensors.begin(), tensors.end());
   std::vector<std::string> problems;
   const at::NoGradGuard no_grad;
@@ -103,8 +177,8 @@ std::int64_t take_tensors(const Player& player, const DiffusersNetwork& network)
   }
   for (const auto& [name, tensor] : found) problems.push_back(name + " has no place");
   if (!problems.empty())
-    fail(ExitCode::checkpoint, "{}: the weights are not those of its {}: {}", network.folder.string(),
-         "config.json", fmt::format("{}", fmt::join(problems, "; ")).substr(0, 300));
+    fail(ExitCode::checkpoint, "{}: these weights are not those of a network with its options: {}",
+         from.string(), fmt::format("{}", fmt::join(problems, "; ")).substr(0, 300));
   return std::ssize(tensors);
 }
 
@@ -117,11 +191,11 @@ Player& player_of(Method& method, std::string_view name) {
 ExitCode import_network(Process& process, const Request& request) {
   const auto group = process.group("import");
   const auto method = request.options->method->build(method_context(*request.options, *group, *group));
-  Player& player = player_of(*method, request.folder->network.format.player);
+  Player& player = player_of(*method, request.player);
   method->initialise();
   std::int64_t count = 0;
   process.together([&] {
-    if (process.is_root()) count = take_tensors(player, request.folder->network);
+    if (process.is_root()) count = take_tensors(player, request.tensors(), request.from);
   });
   player.broadcast(*group, 0);
   player.reset_average();
@@ -133,10 +207,8 @@ ExitCode import_network(Process& process, const Request& request) {
     if (!process.is_root()) return;
     rename_durably(temporary / checkpoint_name(0), request.out);
     fs::remove_all(temporary);
-    fmt::print("{}: {}, {} tensors, {} numbers{}\n", request.out.string(),
-               request.folder->network.format.class_name, with_thousands(count),
-               with_thousands(player.parameter_count()),
-               request.folder->scheduler ? ", " + request.folder->scheduler->class_name() : "");
+    fmt::print("{}: {}, {} tensors, {} numbers\n", request.out.string(), request.what, with_thousands(count),
+               with_thousands(player.parameter_count()));
   });
   return ExitCode::done;
 }

@@ -4,6 +4,7 @@
 #include "launch/loaded_run.h"
 #include "launch/pictures/picture.h"
 #include "launch/progress_line.h"
+#include "launch/sampler_flags.h"
 #include "launch/text.h"
 #include "launch/threads.h"
 
@@ -31,15 +32,6 @@ const std::vector<Flag> flags{
     {"psi", "PSI", "of networks with styles: w drawn towards its mean by this factor, -2 to 2 [1]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
-    {"sampler.solver", "NAME", "of a diffusion model: ddpm, ddim, dpm++2m, euler, heun [the run's own]"},
-    {"sampler.steps", "N", "steps from noise to image [the run's own]"},
-    {"sampler.eta", "E", "ddim's noise, 0 to 1 [the run's own]"},
-    {"sampler.guidance", "W", "weight of the label, 1 for no guidance [the run's own]"},
-    {"sampler.guidance_least", "S", "least noise (sigma / alpha) with guidance [the run's own]"},
-    {"sampler.guidance_most", "S", "most noise with guidance [the run's own]"},
-    {"sampler.direction", "NAME",
-     "of CycleGAN: images, made of sources, or sources, made of images [the run's own]"},
-    {"sampler.dropout", "BOOL", "of pix2pix: whether dropout is drawn [the run's own]"},
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64, of other pictures than a grid 16]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
@@ -48,7 +40,7 @@ const std::vector<Flag> flags{
 };
 
 std::vector<Flag> all_flags() {
-  std::vector<Flag> all = flags;
+  std::vector<Flag> all = with_sampler_flags(flags);
   const std::vector<Flag> more = picture_flags();
   all.insert(all.end() - 1, more.begin(), more.end());  // --help is the last
   return all;
@@ -86,9 +78,7 @@ Request read_request(const CommandLine& line) {
   schema.add("--device", request.device, {"auto", "cpu", "cuda"}, "");
   for (const char* name : {"truncation", "psi", "ema", "batchnorm", "watchdog.seconds", "device"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
-  for (const Flag& flag : flags)
-    if (flag.name.starts_with("sampler.") && line.has(flag.name))
-      request.sampler[flag.name] = {line.value(flag.name), "command line"};
+  request.sampler = sampler_settings(line);
   request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
 }

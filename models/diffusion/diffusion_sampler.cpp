@@ -19,6 +19,7 @@ void DrawOptions::describe(OptionSchema& schema) {
   schema.add("sampler.eta", solver_options.eta, "", {0, 1}, "ddim's noise, 0 for none", OnResume::free);
   schema.add("sampler.variance", solver_options.variance, {"small", "large"},
              "of ddpm's steps, where the network does not learn it", OnResume::free);
+  churn.describe(schema);
   schema.add("sampler.guidance", guidance, "", {0, 1000}, "weight of the label, 1 for no guidance",
              OnResume::free);
   schema.add("sampler.guidance_least", guidance_least, "", {0, 1e9},
@@ -35,6 +36,15 @@ void DrawOptions::check(const DiffusionProcess& process, bool without_label) con
          "sampler.guidance = {} needs a network that has learned without labels: train with classes and "
          "diffusion.label_dropout above 0, or set sampler.guidance = 1",
          guidance);
+  if (churn.amount > 0 && !process.time_at(1))
+    fail(ExitCode::options,
+         "sampler.churn = {} adds noise of any size, and this process has that of whole times alone: train "
+         "with "
+         "diffusion.process = edm or flow, or draw by ddpm, or ddim with sampler.eta",
+         churn.amount);
+  if (churn.least > churn.most)
+    fail(ExitCode::options, "sampler.churn_least = {} is above sampler.churn_most = {}", churn.least,
+         churn.most);
   if (guidance_least > guidance_most)
     fail(ExitCode::options, "sampler.guidance_least = {} is above sampler.guidance_most = {}", guidance_least,
          guidance_most);
@@ -71,12 +81,13 @@ at::Tensor DiffusionSampler::noise(std::string_view stream, std::uint64_t step, 
   return to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), setting_.device);
 }
 
-Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels) {
+Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels,
+                                   double guidance) {
   const std::int64_t count = x.size(0), none = setting_.images.classes;
   const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
   const at::Tensor seen = per_image(c.scale, x) * x;
   // sigma / alpha may be infinite.
-  const bool guided = options_.guidance != 1 && point.sigma >= options_.guidance_least * point.alpha &&
+  const bool guided = guidance != 1 && point.sigma >= options_.guidance_least * point.alpha &&
                       point.sigma <= options_.guidance_most * point.alpha;
   const DenoiserContext context{setting_.activations};
   const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {
@@ -93,7 +104,7 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
   out = out.narrow(1, 0, channels);
   if (guided) {
     const at::Tensor with = out.narrow(0, 0, count), without = out.narrow(0, count, count);
-    out = without + options_.guidance * (with - without);
+    out = without + guidance * (with - without);
   }
   result.image = per_image(c.keep, x) * x + per_image(c.gain, x) * out;
   if (options_.clip) result.image = result.image.clamp(-1, 1);
@@ -111,18 +122,26 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const at::Tensor& la
   at::Tensor x = noise * scale;
   for (std::size_t i = 0; i + 1 < path_.size(); ++i) {
     if (setting_.alive) setting_.alive("sampling");
+    PathPoint from = path_[i];
+    if (const auto noisier = churned(options_.churn, process_, from, options_.steps)) {
+      x = churn(options_.churn, x, from, *noisier, step_noise("churn", i + 1));
+      from = *noisier;
+    }
     x = solver->step(
-        x, path_[i], path_[i + 1],
-        [&](const at::Tensor& at_x, const PathPoint& point) { return denoise(at_x, point, kinds); },
-        [&] { return step_noise(i + 1); });
+        x, from, path_[i + 1],
+        [&](const at::Tensor& at_x, const PathPoint& point) {
+          return denoise(at_x, point, kinds, options_.guidance);
+        },
+        [&] { return step_noise("step", i + 1); });
   }
   return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 at::Tensor DiffusionSampler::images(std::int64_t first, const at::Tensor& labels) {
   const std::int64_t count = labels.size(0);
-  return solve(noise("noise", 0, first, count), labels,
-               [&](std::uint64_t step) { return noise("step", step, first, count); });
+  return solve(noise("noise", 0, first, count), labels, [&](std::string_view stream, std::uint64_t step) {
+    return noise(stream, step, first, count);
+  });
 }
 
 at::Tensor DiffusionSampler::latents(std::int64_t first, std::int64_t count) const {
@@ -137,8 +156,8 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
   const at::Tensor noised = latents.to(setting_.dtype)
                                 .view({count, spec.channels, spec.height, spec.width})
                                 .contiguous(at::MemoryFormat::ChannelsLast);
-  return solve(to_device(noised, setting_.device), labels, [&](std::uint64_t step) {
-    return noise("step", step, 0, 1).expand({count, -1, -1, -1});
+  return solve(to_device(noised, setting_.device), labels, [&](std::string_view stream, std::uint64_t step) {
+    return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
   });
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/diffusion/churn.h"
 #include "models/diffusion/denoiser.h"
 #include "models/diffusion/process.h"
 #include "models/diffusion/solver.h"
@@ -15,6 +16,7 @@ struct DrawOptions {
   std::string spacing = "trailing";
   SolverOptions solver_options;
   double guidance = 1;
+  ChurnOptions churn;
   double guidance_least = 0, guidance_most = 1e9;  ///< of sigma / alpha
   bool clip = true;
 
@@ -49,11 +51,11 @@ class DiffusionSampler final : public Sampler, public LatentImages {
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
 
  private:
-  using StepNoise = std::function<at::Tensor(std::uint64_t step)>;
+  using StepNoise = std::function<at::Tensor(std::string_view stream, std::uint64_t step)>;
   /// From noise of variance 1 to the image.
   at::Tensor solve(const at::Tensor& noise, const at::Tensor& labels, const StepNoise& step_noise);
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
-  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels);
+  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels, double guidance);
 
   std::shared_ptr<Denoiser> network_;
   const DiffusionProcess& process_;

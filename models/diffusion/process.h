@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <optional>
 
 #include "core/options.h"
 
@@ -36,6 +37,9 @@ class DiffusionProcess {
   /// "trailing" or "leading" where they are whole numbers. Throws Error(options) for more steps than there
   /// are times.
   virtual at::Tensor path(std::int64_t steps, const std::string& spacing) const = 0;
+
+  /// The time at which sigma / alpha is `noise`; nothing where times are whole numbers.
+  virtual std::optional<double> time_at(double /*noise*/) const { return std::nullopt; }
 
   /// Whether the network gives a second output v, as large as F, for the variance of DDPM's backward step.
   virtual bool learns_variance() const { return false; }

@@ -15,6 +15,11 @@ constexpr NetworkFormat format_table[] = {
     unet_2d_model,
 };
 
+/// What classes were called in files of before.
+constexpr std::pair<std::string_view, std::string_view> former_names[] = {
+    {"Transformer2DModel", "DiTTransformer2DModel"},
+};
+
 }  // namespace
 
 std::span<const NetworkFormat> network_formats() {
@@ -36,9 +41,12 @@ const NetworkFormat& format_of_run(const Settings& run) {
 }
 
 const NetworkFormat& format_of_class(const ConfigReader& config) {
+  std::string wanted = config.class_name();
+  for (const auto& [before, now] : former_names)
+    if (wanted == before) wanted = now;
   std::vector<std::string_view> known;
   for (const NetworkFormat& format : format_table) {
-    if (config.class_name() == format.class_name) return format;
+    if (wanted == format.class_name) return format;
     known.push_back(format.class_name);
   }
   fail(ExitCode::checkpoint, "{}: the class {} is not known here: it may be {}", config.where(),

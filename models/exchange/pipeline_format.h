@@ -17,7 +17,7 @@ struct PipelineFormat {
 /// By a run's settings, with `network` from format_of_run():
 ///
 ///     UNet2DModel            DDPMPipeline, or DDIMPipeline with DDIMScheduler; of networks without labels
-///     DiTTransformer2DModel  DiTPipeline, which is handed the autoencoder of the latents: from_pretrained(DIR, vae=...)
+///     DiTTransformer2DModel  DiTPipeline, which is handed the latents' autoencoder: from_pretrained(DIR, vae=...)
 PipelineFormat pipeline_of_run(const NetworkFormat& network, const Settings& run);
 
 /// The version of diffusers whose layout is written.

@@ -11,28 +11,14 @@
 #include "models/diffusion/processes/ddpm.h"
 #include "models/diffusion/processes/edm.h"
 #include "models/diffusion/processes/flow.h"
+#include "tests/models/known_mixture.h"
 
 namespace ganymede {
 namespace {
 
-constexpr double weights[] = {0.3, 0.7};
-constexpr double means[2][2] = {{-0.6, 0.2}, {0.5, -0.4}};
-constexpr double deviation = 0.1;
-
-at::Tensor mean_of(int mode) {
-  return at::tensor({means[mode][0], means[mode][1]}, at::kDouble).view({1, 2, 1, 1});
-}
-
-/// E[x_0 | x]: of each mode's posterior mean, weighted by how likely the mode is.
-at::Tensor exact(const at::Tensor& x, const PathPoint& at_point) {
-  const double variance = deviation * deviation;
-  const double total = at_point.alpha * at_point.alpha * variance + at_point.sigma * at_point.sigma;
-  const at::Tensor first = x - at_point.alpha * mean_of(0), second = x - at_point.alpha * mean_of(1);
-  const at::Tensor logit =
-      (first.square() - second.square()).sum(1, true) / (2 * total) + std::log(weights[1] / weights[0]);
-  const double pull = at_point.alpha * variance / total;
-  return (mean_of(0) + pull * first).lerp(mean_of(1) + pull * second, logit.sigmoid());
-}
+using test::mixture::deviation;
+using test::mixture::means;
+using test::mixture::weights;
 
 at::Tensor draw(const DiffusionProcess& process, const std::string& name, std::int64_t steps,
                 const SolverOptions& options = {}, std::int64_t count = 2000) {
@@ -46,7 +32,7 @@ at::Tensor draw(const DiffusionProcess& process, const std::string& name, std::i
     x = solver->step(
         x, path[i], path[i + 1],
         [](const at::Tensor& at_x, const PathPoint& point) {
-          return Denoised{exact(at_x, point), {}};
+          return Denoised{test::mixture::denoised(at_x, point.alpha, point.sigma), {}};
         },
         [&] { return noise(i + 1); });
   return x.view({count, 2});

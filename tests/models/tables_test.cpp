@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "models/diffusion/denoiser.h"
 #include "models/diffusion/process.h"
+#include "models/exchange/network_format.h"
 #include "models/gan/auxiliary.h"
 #include "models/gan/loss.h"
 #include "models/gan/network.h"
@@ -47,6 +48,25 @@ TEST(DiffusionProcesses, AreThoseOfTheirFolder) {
   EXPECT_EQ(as_set(diffusion_process_names()), names_in("models/diffusion/processes", ".h"));
   for (const std::string& name : diffusion_process_names()) EXPECT_NE(make_diffusion_process(name), nullptr);
   EXPECT_THROW(make_diffusion_process("nonesuch"), Error);
+}
+
+// UNet2DModel is unet_2d_model.
+TEST(NetworkFormats, AreThoseOfTheirFolder) {
+  std::set<std::string> classes, files;
+  for (const NetworkFormat& format : network_formats()) {
+    std::string name(format.class_name);
+    std::ranges::transform(name, name.begin(), [](unsigned char letter) { return std::tolower(letter); });
+    EXPECT_TRUE(classes.insert(name).second);
+    const ConfigReader config({{"_class_name", format.class_name}}, "config.json");
+    EXPECT_EQ(format_of_class(config).class_name, format.class_name);
+  }
+  for (std::string name : names_in("models/exchange/networks", ".h")) {
+    std::erase(name, '_');
+    files.insert(name);
+  }
+  EXPECT_EQ(classes, files);
+  EXPECT_THROW(format_of_class(ConfigReader({{"_class_name", "nonesuch"}}, "config.json")), Error);
+  EXPECT_THROW(format_of_run({}), Error);
 }
 
 }  // namespace

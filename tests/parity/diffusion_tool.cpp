@@ -11,7 +11,7 @@
 // Writes "out", and the gradients of sum(out g): "gradient.<name>" and "gradient.x".
 //
 // `solve`: goes from IN's "x" to an image by the recipe's solver where the network's output is sin(x + t / 1000) of
-// what it is given, with IN's "noise.<i>" for step i. Writes "x.<i>" after step i, and each point's "alpha", "sigma",
+// what it is given, with IN's "noise.<i>" for step i (and its churn). Writes "x.<i>" after step i, and each point's "alpha", "sigma",
 // "time". All float64.
 //
 // `sample`: draws images 0, 1, ... of seed 7 for IN's "labels" by the network with the weights "weight.<name>". Writes
@@ -159,7 +159,12 @@ void solve(Words words) {
     return Denoised{parts.draw.clip ? image.clamp(-1, 1) : image, {}};
   };
   for (std::size_t i = 0; i + 1 < path.size(); ++i) {
-    x = solver->step(x, path[i], path[i + 1], denoise, [&] { return in.read(fmt::format("noise.{}", i)); });
+    PathPoint from = path[i];
+    if (const auto noisier = churned(parts.draw.churn, *parts.process, from, parts.draw.steps)) {
+      x = churn(parts.draw.churn, x, from, *noisier, in.read(fmt::format("noise.{}", i)));
+      from = *noisier;
+    }
+    x = solver->step(x, from, path[i + 1], denoise, [&] { return in.read(fmt::format("noise.{}", i)); });
     record.emplace_back(fmt::format("x.{}", i), x.clone());
   }
   const auto figures = [&](const char* name, auto field) {

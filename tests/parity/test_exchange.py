@@ -99,16 +99,15 @@ def load(kind, folder, **arguments):
 DIGITS_UNET = ["--unet.channels", "8,16", "--unet.attention", 16]
 DIGITS_DIT = ["--diffusion.network", "dit", "--dit.resolution", 32, "--dit.image_channels", 1, "--dit.classes", 10,
               "--dit.patch", 4, "--dit.depth", 2, "--dit.width", 16, "--dit.heads", 2]
+ALL_LABELS = ["--diffusion.label_dropout", 0, "--sampler.guidance", 1]
 RUNS = {
     "labels": (DIGITS_UNET, UNet2DModel, 11),
-    "no-labels": ([*DIGITS_UNET, "--unet.classes", 1, "--diffusion.label_dropout", 0, "--sampler.guidance", 1], UNet2DModel,
-                  None),
+    "no-labels": ([*DIGITS_UNET, "--unet.classes", 1, *ALL_LABELS], UNet2DModel, None),
     "learned-variance": ([*DIGITS_UNET, "--ddpm.learned_variance", "true", "--ddpm.prediction", "eps", "--unet.scale_shift",
                           "true", "--unet.residual_resampling", "true", "--unet.head_channels", 4], UNet2DModel, 11),
     "dit": (DIGITS_DIT, DiTTransformer2DModel, 11),
-    "dit-no-dropout": ([*DIGITS_DIT, "--diffusion.label_dropout", 0, "--sampler.guidance", 1], DiTTransformer2DModel, 10),
-    "dit-no-labels": ([*DIGITS_DIT, "--dit.classes", 1, "--diffusion.label_dropout", 0, "--sampler.guidance", 1],
-                      DiTTransformer2DModel, None),
+    "dit-no-dropout": ([*DIGITS_DIT, *ALL_LABELS], DiTTransformer2DModel, 10),
+    "dit-no-labels": ([*DIGITS_DIT, "--dit.classes", 1, *ALL_LABELS], DiTTransformer2DModel, None),
 }
 
 
@@ -223,6 +222,16 @@ def change(folder, key, value):
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
 
 
+def test_dit_comes_by_its_former_class_name(tmp_path):
+    model = dit()
+    model.save_pretrained(tmp_path / "model")
+    change(tmp_path / "model", "_class_name", "Transformer2DModel")
+    succeed(0, "import", tmp_path / "model", "--out", tmp_path / "checkpoint")
+    compare_outputs(tmp_path / "checkpoint", model, tmp_path, labels=5)
+    change(tmp_path / "model", "norm_type", None)
+    assert "norm_type" in refusal(4, 0, "import", tmp_path / "model", "--out", tmp_path / "other")
+
+
 def test_the_last_label_may_stand_for_none(tmp_path):
     unet().save_pretrained(tmp_path / "model")
     succeed(0, "import", tmp_path / "model", "--out", tmp_path / "plain")
@@ -248,7 +257,7 @@ def test_what_the_program_has_not_is_refused(key, value, tmp_path):
     unet().save_pretrained(tmp_path / "model")
     change(tmp_path / "model", key, value)
     line = refusal(4, 0, "import", tmp_path / "model", "--out", tmp_path / "checkpoint")
-    assert "config.json" in line and (key in line or key in ("_class_name", "layers_per_block"))
+    assert "model" in line and (key in line or key in ("_class_name", "layers_per_block"))
     assert not list(tmp_path.glob("checkpoint*"))
 
 
@@ -260,6 +269,124 @@ def test_files_that_are_not_there_are_named(tmp_path):
     different = randomise(DiTTransformer2DModel(num_attention_heads=4, attention_head_dim=8, num_layers=2, sample_size=8))
     different.save_pretrained(tmp_path / "dit")
     assert "embedders" in refusal(4, 0, "import", tmp_path / "dit", "--out", tmp_path / "checkpoint")
+
+
+# Imports by the names of a network's authors --------------------------------------------------------------------------
+
+METHOD = "[train]\nmethod = denoising\n[diffusion]\nlabel_dropout = {}\nnetwork = {}\n[{}]\n"
+
+
+def original_dit(model):
+    """Its state by the authors' names: fused q, k and v, embedders once, positions."""
+    state, names = model.state_dict(), {}
+    for theirs, ours in (("x_embedder.proj", "pos_embed.proj"), ("final_layer.linear", "proj_out_2"),
+                         ("final_layer.adaLN_modulation.1", "proj_out_1")):
+        names[theirs] = [ours]
+    first = "transformer_blocks.0.norm1.emb"
+    names |= {"t_embedder.mlp.0": [f"{first}.timestep_embedder.linear_1"],
+              "t_embedder.mlp.2": [f"{first}.timestep_embedder.linear_2"],
+              "y_embedder.embedding_table": [f"{first}.class_embedder.embedding_table"]}
+    for i in range(len(model.transformer_blocks)):
+        ours = f"transformer_blocks.{i}"
+        names |= {f"blocks.{i}.{theirs}": [f"{ours}.{name}" for name in own] for theirs, own in (
+            ("attn.qkv", ("attn1.to_q", "attn1.to_k", "attn1.to_v")), ("attn.proj", ("attn1.to_out.0",)),
+            ("mlp.fc1", ("ff.net.0.proj",)), ("mlp.fc2", ("ff.net.2",)), ("adaLN_modulation.1", ("norm1.linear",)))}
+    original = {f"{theirs}.{kind}": torch.cat([state[f"{name}.{kind}"] for name in own])
+                for theirs, own in names.items() for kind in ("weight", "bias") if f"{own[0]}.{kind}" in state}
+    return original | {"pos_embed": torch.zeros(1, 64, 32)}
+
+
+def original_unet(model, heads_apart):
+    """Its state by ADM's names: one numbering of all blocks, fused q, k and v."""
+    names = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "conv_norm_out": "out.0",
+             "time_embedding.linear_2": "time_embed.2", "class_embedding": "label_emb", "conv_out": "out.2",
+             "mid_block.resnets.0": "middle_block.0", "mid_block.attentions.0": "middle_block.1",
+             "mid_block.resnets.1": "middle_block.2"}
+    number = 1
+    for i, block in enumerate(model.down_blocks):
+        for j in range(len(block.resnets)):
+            names[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{number}.0"
+            names[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{number}.1"
+            number += 1
+        if block.downsamplers:
+            names[f"down_blocks.{i}.downsamplers.0"] = f"input_blocks.{number}.0"
+            number += 1
+    number = 0
+    for i, block in enumerate(model.up_blocks):
+        for j in range(len(block.resnets)):
+            names[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{number}.0"
+            names[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{number}.1"
+            number += 1
+        names[f"up_blocks.{i}.upsamplers.0"] = f"output_blocks.{number - 1}.{2 if hasattr(block, 'attentions') else 1}"
+    parts = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
+             "conv2": "out_layers.3", "conv_shortcut": "skip_connection", "group_norm": "norm", "to_out.0": "proj_out",
+             "to_q": "qkv"}
+    state, original = model.state_dict(), {}
+    for name, tensor in state.items():
+        stem, kind = name.rsplit(".", 1)
+        if stem.endswith(("to_k", "to_v")):
+            continue
+        module = max((ours for ours in names if f"{stem}.".startswith(f"{ours}.")), key=len)
+        part = stem[len(module) + 1:]
+        if part == "conv":  # of a change of size
+            part = "op" if "downsamplers" in module else "conv"
+        if part == "to_q":
+            heads = model.get_submodule(module).heads
+            fused = torch.stack([state[f"{module}.{which}.{kind}"] for which in ("to_q", "to_k", "to_v")])
+            fused = fused.unflatten(1, (heads, -1))
+            tensor = (fused.transpose(0, 1) if heads_apart else fused).flatten(0, 2)
+        if ".attentions." in name and kind == "weight" and part != "group_norm":
+            tensor = tensor.unsqueeze(-1)  # a convolution over one dimension
+        original[".".join(filter(None, (names[module], parts.get(part, part), kind)))] = tensor.contiguous()
+    return original
+
+
+def test_dit_comes_by_its_authors_names(tmp_path):
+    model = dit(norm_eps=1e-6)
+    for block in model.transformer_blocks:
+        block.norm1.emb.time_proj.downscale_freq_shift = 0
+    state = original_dit(model)
+    torch.save(state, tmp_path / "plain.pt")
+    torch.save({"model": {name: tensor + 1 for name, tensor in state.items()}, "ema": state, "opt": {"state": {}}},
+               tmp_path / "training.pt")
+    (tmp_path / "dit.cfg").write_text(
+        METHOD.format(0.1, "dit", "ddpm") + "learned_variance = true\n[dit]\nresolution = 16\nclasses = 5\ndepth = 3\n"
+        "width = 32\nheads = 4\n")
+    for name in ("plain", "training"):
+        succeed(0, "import", tmp_path / f"{name}.pt", "--recipe", tmp_path / "dit.cfg", "--out", tmp_path / name)
+        compare_outputs(tmp_path / name, model, tmp_path, labels=6)
+    succeed(0, "import", tmp_path / "training.pt", "--recipe", tmp_path / "dit.cfg", "--ema", "false", "--out",
+            tmp_path / "raw")
+    bias = weights_of(tmp_path / "raw")["weight.proj_out_2.bias"]
+    assert torch.equal(bias, state["final_layer.linear.bias"] + 1)
+    out = tmp_path / "never"
+    assert "--recipe" in refusal(2, 0, "import", tmp_path / "plain.pt", "--out", out)
+    assert "DiT" in refusal(2, 0, "import", tmp_path / "plain.pt", "--recipe", "ddpm-digits", "--out", out)
+    assert "no place" in refusal(4, 0, "import", tmp_path / "plain.pt", "--recipe", tmp_path / "dit.cfg", "--dit.depth", 2,
+                                  "--out", out)
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
+    assert "ADM" in refusal(4, 0, "import", tmp_path / "other.pt", "--recipe", tmp_path / "dit.cfg", "--out", out)
+
+
+@pytest.mark.parametrize("name, heads_apart", [("ldm", True), ("resampling", True), ("resampling", False)])
+def test_unets_come_by_their_authors_names(name, heads_apart, tmp_path):
+    """Of ADM as they are; of latent diffusion within a checkpoint, whose average's names have no dots."""
+    model = unet(name, flip_sin_to_cos=True, freq_shift=0)
+    state = original_unet(model, heads_apart)
+    recipe = METHOD.format(0, "unet", "unet") + (
+        "resolution = 16\nchannels = 16, 32, 48\nblocks = 2\nattention = 8\ngroups = 8\nclasses = 5\n")
+    if name == "ldm":
+        recipe += "head_channels = 8\n"
+        state = {f"model.diffusion_model.{key}": tensor + 1 for key, tensor in state.items()} | {
+            "model_ema." + f"diffusion_model.{key}".replace(".", ""): tensor for key, tensor in state.items()}
+        state = {"state_dict": state | {"first_stage_model.weight": torch.zeros(1)}, "global_step": 5}
+    else:
+        recipe += "head_channels = 16\nresidual_resampling = true\nscale_shift = true\n"
+    (tmp_path / "unet.cfg").write_text(recipe)
+    torch.save(state, tmp_path / "model.ckpt")
+    arguments = ["import", tmp_path / "model.ckpt", "--recipe", tmp_path / "unet.cfg", "--out", tmp_path / "checkpoint"]
+    succeed(0, *arguments, "--attention-order", "legacy" if heads_apart else "new")
+    compare_outputs(tmp_path / "checkpoint", model, tmp_path, labels=5)
 
 
 # Pipelines ------------------------------------------------------------------------------------------------------------

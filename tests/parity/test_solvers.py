@@ -14,6 +14,7 @@ from diffusers import (
     EDMEulerScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FlowMatchHeunDiscreteScheduler,
 )
 
 from diffusion_tool import error, tool
@@ -155,9 +156,14 @@ def test_edm(solver, kind, tmp_path):
     check_steps(ours, trajectory, LOOSE)
 
 
-def test_edm_heun(tmp_path):
-    """Against algorithm 1 of arXiv 2206.00364 without churn, written from the paper."""
-    x, _, ours = solve(tmp_path, 18, "diffusion.process=edm sampler.solver=heun sampler.clip=false", scale=80)
+CHURN = dict(churn=30, churn_least=0.05, churn_most=50, churn_noise=1.007)
+
+
+@pytest.mark.parametrize("churn", [{}, CHURN], ids=["plain", "churn"])
+def test_edm_heun(churn, tmp_path):
+    """Against algorithm 2 of arXiv 2206.00364, written from the paper."""
+    told = " ".join(f"sampler.{key}={value}" for key, value in churn.items())
+    x, noises, ours = solve(tmp_path, 18, f"diffusion.process=edm sampler.solver=heun sampler.clip=false {told}", scale=80)
     sigmas = np.append((80 ** (1 / 7) + np.arange(18) / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7, 0)
 
     def denoised(x, sigma):
@@ -165,7 +171,10 @@ def test_edm_heun(tmp_path):
         return c_skip * x + c_out * output(x / np.sqrt(sigma**2 + 0.25), np.log(sigma) / 4)
 
     trajectory = []
-    for sigma, next_sigma in zip(sigmas, sigmas[1:]):
+    for sigma, next_sigma, noise in zip(sigmas, sigmas[1:], noises):
+        if churn and churn["churn_least"] <= sigma <= churn["churn_most"]:
+            higher = sigma * (1 + min(churn["churn"] / 18, np.sqrt(2) - 1))
+            x, sigma = x + np.sqrt(higher**2 - sigma**2) * churn["churn_noise"] * noise, higher
         slope = (x - denoised(x, sigma)) / sigma
         guess = x + (next_sigma - sigma) * slope
         if next_sigma > 0:
@@ -184,3 +193,18 @@ def test_flow(tmp_path):
         x = theirs.step(output(x, t), t, x.double(), return_dict=False)[0].double()
         trajectory.append(x)
     check_steps(ours, trajectory, 1e-5)
+
+
+def test_flow_heun(tmp_path):
+    theirs = FlowMatchHeunDiscreteScheduler(num_train_timesteps=1000)
+    x, _, ours = solve(tmp_path, 20, "diffusion.process=flow sampler.solver=heun sampler.clip=false")
+    theirs.set_timesteps(20)
+    sigmas = torch.linspace(1, 0.05, 20, dtype=torch.float64)  # in the place of its own, which end at 1 / 1000
+    theirs.sigmas = torch.cat([sigmas[:1], sigmas[1:].repeat_interleave(2), torch.zeros(1)])
+    theirs.timesteps = 1000 * torch.cat([sigmas[:1], sigmas[1:].repeat_interleave(2)])
+    trajectory = []
+    for t in theirs.timesteps:
+        x = theirs.step(output(x, t), t, x, return_dict=False)[0].double()
+        if theirs.state_in_first_order:
+            trajectory.append(x)
+    check_steps(ours, [*trajectory, x], 1e-5)

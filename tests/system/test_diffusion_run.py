@@ -1,5 +1,7 @@
 """A diffusion model from the command line: trains, goes on, and draws the same images at any rank count."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -50,6 +52,20 @@ def test_each_option_shows(trained, tmp_path):
         assert np.abs(draw(trained, tmp_path / f"{i}.h5", *options) - images).max() > 1, options
 
 
+def test_scores_are_drawn_as_asked_and_say_so(trained, tmp_path):
+    def evaluate(*options):
+        succeed(0, "evaluate", "--from", trained, "--reference", DIGITS, "--reference-count", 50, "--count", 20, "--metrics",
+                "fid", "--cache", "none", "--json", tmp_path / "scores.json", "--sampler.steps", 3, *options)
+        scores = json.loads((tmp_path / "scores.json").read_text())
+        return scores["metrics"]["fid"]["value"], scores["protocol"]["images"]["sampler"]
+
+    score, sampler = evaluate()
+    assert sampler["steps"] == "3" and sampler["solver"] == "dpm++2m" and float(sampler["guidance"]) == 1.5
+    other, told = evaluate("--sampler.solver", "ddim", "--sampler.eta", 1, "--sampler.guidance", 3)
+    assert told == sampler | {"solver": "ddim", "eta": "1", "guidance": "3"} and other != score
+    assert "--sampler.steps" in refusal(2, 0, "evaluate", "--from", DIGITS, "--reference", DIGITS, "--sampler.steps", 3)
+
+
 @pytest.mark.parametrize("options, word", [
     (["--truncation", 0.5], "truncation"),
     (["--batchnorm", "batch"], "batch norm"),
@@ -74,4 +90,5 @@ def test_interpolates_between_the_noises_of_images(trained, tmp_path):
     row = [sheet[2 + factor // 2:-2:factor, 2 + i * (32 * factor + 2):][:, :32 * factor:factor] for i in range(3)]
     assert np.abs(row[0] - alone[0]).max() <= 1 and np.abs(row[2] - alone[1]).max() <= 1
     assert np.abs(row[1] - row[0]).max() > 1
+    (["--sampler.churn", 5], "sampler.churn = 5"),
     assert "no styles" in refusal(2, 0, *arguments, "--path", "w")

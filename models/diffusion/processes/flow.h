@@ -24,6 +24,7 @@ class Flow final : public DiffusionProcess {
   at::Tensor times(const at::Tensor& uniform) const override;
   Coefficients coefficients(const at::Tensor& times) const override;
   at::Tensor path(std::int64_t steps, const std::string& spacing) const override;
+  std::optional<double> time_at(double noise) const override { return noise / (1 + noise); }
 
  private:
   FlowOptions options_;

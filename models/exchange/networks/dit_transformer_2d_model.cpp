@@ -59,6 +59,9 @@ Settings dit_2d_settings(const ConfigReader& config, bool /*last_label_is_none*/
   config.require("dropout", 0);
   config.require("norm_elementwise_affine", false);
   config.require("norm_type", "ada_norm_zero");
+  // Transformer2DModel was the class of others too.
+  if (config.class_name() != "DiTTransformer2DModel" && !config.has("norm_type"))
+    config.refuse("norm_type", "ada_norm_zero is expected of a DiT");
   DitOptions o;
   o.resolution = config.integer("sample_size", 32);
   o.image_channels = config.integer("in_channels", 4);

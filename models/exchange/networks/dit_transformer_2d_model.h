@@ -4,10 +4,10 @@
 
 namespace ganymede {
 
-/// diffusers' DiTTransformer2DModel: models/diffusion/networks/dit.h with dit.frequency_shift = 1 and dit.mlp_ratio = 4.
+/// diffusers' DiTTransformer2DModel: models/diffusion/networks/dit.h with dit.frequency_shift = 1, dit.mlp_ratio = 4.
 /// It repeats in each block the embedders of time and label that ours has once, and has a label for none always: where
 /// ours has not, its row is zero, and a network that tells no classes apart has two rows of zeros. Places are no tensor
-/// there.
+/// there. Files from before 2024 call the class Transformer2DModel.
 nlohmann::json dit_2d_config(const Settings& run);
 Settings dit_2d_settings(const ConfigReader& config, bool last_label_is_none);
 NamedTensors dit_2d_to_theirs(const NamedTensors& ours, const nlohmann::json& config);

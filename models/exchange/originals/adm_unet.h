@@ -1,0 +1,23 @@
+#pragma once
+
+#include "models/exchange/original_format.h"
+
+namespace ganymede {
+
+/// The UNet of ADM and of latent diffusion by their authors' names: "input_blocks", "middle_block", "output_blocks",
+/// "time_embed", "label_emb", "out", numbered in the order of the recipe's levels, blocks and attention.
+Settings original_adm_unet_settings();
+NamedTensors original_adm_unet_to_ours(const NamedTensors& theirs, const Settings& run,
+                                       const OriginalLayout& layout);
+
+inline constexpr OriginalFormat original_adm_unet{
+    .name = "the UNet of ADM and latent diffusion",
+    .landmark = "input_blocks.0.0.weight",
+    .choice = "diffusion.network",
+    .network = "unet",
+    .player = "denoiser",
+    .settings = original_adm_unet_settings,
+    .to_ours = original_adm_unet_to_ours,
+};
+
+}  // namespace ganymede
