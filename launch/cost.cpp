@@ -26,7 +26,7 @@ std::string expected_data(const ImageSpec& spec) {
   std::string text =
       fmt::format("{:<16} images of {} x {} x {}", "data", spec.channels, spec.height, spec.width);
   if (spec.classes > 1) text += fmt::format(", {} classes", spec.classes);
-  if (spec.sources != SourceImages::none)
+  if (spec.sources == SourceImages::paired || spec.sources == SourceImages::unpaired)
     text += fmt::format(", {} sources of {} channels",
                         spec.sources == SourceImages::paired ? "paired" : "unpaired", spec.source_channels);
   if (spec.embedding > 0) text += fmt::format(", embeddings of {} numbers", spec.embedding);

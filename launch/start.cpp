@@ -23,7 +23,7 @@ std::string check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
   expect("rows", dataset.height(), spec.height, "pack it with --size, or set the network's resolution");
   expect("columns", dataset.width(), spec.width, "pack it with --size, or set the network's resolution");
   check_companions(dataset, needs_of(spec));
-  if (dataset.classes() > spec.classes)
+  if (spec.sources != SourceImages::own && dataset.classes() > spec.classes)
     fail(ExitCode::dataset,
          "the dataset has {} classes, the networks expect at most {}: set the network's classes",
          dataset.classes(), spec.classes);
