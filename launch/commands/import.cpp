@@ -4,12 +4,12 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/weights_file.h"
+#include "launch/checkpoint_saver.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
 #include "launch/diffusers_folder.h"
 #include "launch/flag_command.h"
 #include "launch/recipe.h"
-#include "launch/snapshot.h"
 #include "launch/text.h"
 #include "models/exchange/original_format.h"
 
@@ -201,8 +201,9 @@ ExitCode import_network(Process& process, const Request& request) {
   player.reset_average();
   fs::path temporary = request.out;
   temporary += ".tmp";
-  Snapshots(process, temporary, 1)
-      .save(*method, {}, {{"options", request.options->schema.to_recipe()}, {"dataset", ""}});
+  CheckpointSaver saver(process, temporary, {.failures = 1});
+  saver.begin(*method, {}, {{"options", request.options->schema.to_recipe()}, {"dataset", ""}});
+  saver.finish();
   process.together([&] {
     if (!process.is_root()) return;
     rename_durably(temporary / checkpoint_name(0), request.out);
