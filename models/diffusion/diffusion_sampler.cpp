@@ -116,6 +116,7 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const at::Tensor& la
         [&](const at::Tensor& at_x, const PathPoint& point) { return denoise(at_x, point, kinds); },
         [&] { return step_noise(i + 1); });
   }
+  if (setting_.decode) return setting_.decode(x);
   return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
