@@ -17,7 +17,8 @@ std::string read_notes(const DatasetLayout& layout) {
     if (file.contains(name) && file.describe(name).offset == place.images.offset)
       notes["links"].push_back("/" + name);
   for (const char* attribute :
-       {"writer", "source", "subdir", "crop", "resizer", "sources_from", "embeddings_from", "uuid"})
+       {"writer", "source", "subdir", "crop", "resizer", "sources_from", "embeddings_from", "first_stage",
+        "latents_of", "latent_mean", "latent_deviation", "uuid"})
     if (const auto text = file.text("/", attribute)) notes["provenance"][attribute] = *text;
   // An attribute may hold anything.
   return notes.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);

@@ -104,7 +104,21 @@ std::int64_t RunOptions::total_steps(std::int64_t batches_per_step) const {
                       static_cast<std::int64_t>(std::ceil(train.kimg * 1000)));
 }
 
+bool RunOptions::learns_latents() const {
+  const ImageSpec data = method->images(), samples = method->samples();
+  return data.channels != samples.channels || data.height != samples.height || data.width != samples.width;
+}
+
 void RunOptions::check(int world_size) const {
+  if (learns_latents() && train.flip)
+    fail(ExitCode::options,
+         "data.flip = true: a mirrored latent is not that of the mirrored image: set diffusion.flip = true "
+         "in its place");
+  if (learns_latents() && train.collapse_action != "none")
+    fail(ExitCode::options,
+         "collapse.action = {}: samples are compared with the dataset's images, and this holds latents: set "
+         "none",
+         train.collapse_action);
   const std::vector<Stage> stages = method->stages(train.batch);
   for (const Stage& stage : stages) {
     const std::string batch =

@@ -64,6 +64,8 @@ class RunOptions {
 
   /// The number of steps that --steps or --kimg ask for.
   std::int64_t total_steps(std::int64_t batches_per_step) const;
+  /// Whether a dataset holds latents, of which samples are decoded.
+  bool learns_latents() const;
   /// Throws Error(options) where options do not fit together or do not fit `world_size` ranks.
   void check(int world_size) const;
 };

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include "launch/cost.h"
+#include "launch/first_stage_run.h"
 #include "launch/start.h"
 #include "launch/start_record.h"
 #include "launch/threads.h"
@@ -45,10 +46,10 @@ Run::Run(Process& process, const RunRequest& request)
   });
   const bool fresh = process.world().agree(folder_ && !folder_->is_fresh() ? 1 : 0) == 0;
 
-  const std::string layout = process.from_root([&] { return ImageDataset::inspect(request.data); });
+  layout_ = process.from_root([&] { return ImageDataset::inspect(request.data); });
   process.together([&] {
     const int neighbours = process.world().local_size();
-    dataset_.emplace(ImageDataset::attach(layout, ImageDataset::default_cache(neighbours)));
+    dataset_.emplace(ImageDataset::attach(layout_, ImageDataset::default_cache(neighbours)));
     const std::string warning = check_dataset(*dataset_, options_.method->images());
     if (process.is_root() && !warning.empty()) print_error("warning: " + warning);
   });
@@ -136,6 +137,15 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
   } else {
     if (process_.is_root()) method->initialise();
     for (Player* player : method->players()) player->broadcast(*gradients, 0);
+    process_.together([&] {
+      if (has_first_stage(*method) == request_.first_stage.empty())
+        fail(ExitCode::options, "{}",
+             request_.first_stage.empty()
+                 ? "--first-stage is missing: the run of train.method = autoencoder that encoded the dataset"
+                 : "--first-stage: this run diffuses no latents, leave it out");
+    });
+    if (has_first_stage(*method))
+      adopt_first_stage(process_, *method, request_.first_stage, layout_, *gradients);
     if (!request_.init_from.empty()) init_from(process_, *method, request_.init_from, *gradients);
   }
   process_.together([&] {

@@ -16,6 +16,7 @@ struct RunRequest {
   std::string resume = "auto";            ///< find_start()'s choice
   std::vector<std::string> allowed = {};  ///< check_same_run()'s
   std::string init_from = {};             ///< init_from()'s path; none: begin with new weights
+  std::string first_stage = {};           ///< adopt_first_stage()'s path, of a new run that diffuses latents
 };
 
 /// A run in its folder, from any of its checkpoints on.
@@ -50,6 +51,7 @@ class Run {
   RunOptions& options_;
   std::unique_ptr<RunFolder> folder_;  // rank 0's
   std::optional<ImageDataset> dataset_;
+  std::string layout_;
   std::map<std::int64_t, std::string> levels_;
   std::optional<SoundCheckpoint> checkpoint_;
   std::uint64_t reseed_ = 0;

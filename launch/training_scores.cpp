@@ -109,6 +109,9 @@ void TrainingScores::open_reference() {
         fail(ExitCode::options,
              "evaluate.reference = data holds images, and samples are such as its sources: name a dataset of "
              "those");
+      if (setting_.options.learns_latents())
+        fail(ExitCode::options,
+             "evaluate.reference = data holds latents, and samples are images: name a dataset of these");
       reference_ = std::make_unique<DatasetImages>(
           std::shared_ptr<const ImageDataset>(std::shared_ptr<void>(), &setting_.dataset));
     });

@@ -10,6 +10,7 @@
 #include "launch/actions.h"
 #include "launch/commands.h"
 #include "launch/damages.h"
+#include "launch/encode_action.h"
 #include "launch/progress_line.h"
 #include "launch/text.h"
 
@@ -19,6 +20,7 @@ namespace {
 constexpr const char* usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION ...]   make a dataset
        ganymede dataset info FILE.h5 ...               say what a dataset holds
        ganymede dataset verify FILE.h5 ...             read all of it and check every digest
+       ganymede dataset encode IMAGES.h5 OUT.h5 --first-stage RUN   latents, by all ranks
 
 )";
 
@@ -259,6 +261,7 @@ const Action actions[] = {
     {"pack", pack_usage, pack_flags, "SRC and OUT.h5", pack_command},
     {"info", usage, file_flags, "a file", info_command},
     {"verify", usage, file_flags, "a file", verify_command},
+    {"encode", encode_usage, encode_flags, "IMAGES.h5 and OUT.h5", encode_action},
 };
 
 }  // namespace

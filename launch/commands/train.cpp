@@ -2,6 +2,7 @@
 #include "launch/command_line.h"
 #include "launch/commands.h"
 #include "launch/cost.h"
+#include "launch/first_stage_run.h"
 #include "launch/run.h"
 #include "launch/start.h"
 
@@ -31,6 +32,7 @@ const std::vector<Flag> flags{
     {"resume.allow", "KEY,...",
      "options that may differ from the checkpoint's; `data` allows another dataset"},
     {"init-from", "RUN|CHECKPOINT", "begin with the weights there that fit by name and shape"},
+    {"first-stage", "RUN|CHECKPOINT", "diffuse latents of its autoencoder, which has encoded the dataset"},
     {"dry-run", "", "print options, parameters, memory and communication, and end"},
     {"help", "", "this text, then every option of the recipe"},
 };
@@ -80,8 +82,9 @@ void check_allowed(const std::string& allow, std::vector<std::string> known) {
 
 /// The options decide which options there are: what chooses method and networks is read first.
 Request read_request(std::span<const std::string> arguments) {
-  const std::string choices[] = {"train.method",  "gan.network",       "gan.loss",
-                                 "gan.auxiliary", "diffusion.network", "diffusion.process"};
+  const std::string choices[] = {"train.method",         "gan.network",       "gan.loss",
+                                 "gan.auxiliary",        "diffusion.network", "diffusion.process",
+                                 "diffusion.first_stage"};
   const CommandLine first = parse_command_line(arguments, flags, choices, /*lenient=*/true);
   Settings recipe;
   if (first.has("recipe")) recipe = read_recipe(recipe_path(first.value("recipe")));
@@ -90,14 +93,16 @@ Request read_request(std::span<const std::string> arguments) {
   std::error_code unreachable;
   if (!first.has("recipe") && first.has("out") && fs::exists(config, unreachable))
     recipe = read_recipe(config.string());
-  const RunOptions outline({recipe, first.settings});
+  Settings stage;
+  if (first.has("first-stage")) stage = first_stage_settings(first.value("first-stage"));
+  const RunOptions outline({recipe, stage, first.settings});
   Request request{parse_command_line(arguments, flags, outline.schema.keys()), nullptr};
   expand(request.line);
   check_allowed(request.line.value("resume.allow"), outline.schema.keys());
   if (recipe.empty() && !request.line.has("help"))
     fail(ExitCode::options,
          "--recipe is missing: give a recipe's name or file; `ganymede models` lists the names");
-  request.options = std::make_unique<RunOptions>(std::vector<Settings>{recipe, request.line.settings});
+  request.options = std::make_unique<RunOptions>(std::vector<Settings>{recipe, stage, request.line.settings});
   if (!request.line.positional.empty())
     fail(ExitCode::options, "unexpected argument '{}'", request.line.positional.front());
   return request;
@@ -124,7 +129,8 @@ RunRequest run_request(const Request& request) {
           .data = {data.begin(), data.end()},
           .resume = request.line.value("resume", "auto"),
           .allowed = items_of(request.line.value("resume.allow")),
-          .init_from = request.line.value("init-from")};
+          .init_from = request.line.value("init-from"),
+          .first_stage = request.line.value("first-stage")};
 }
 
 }  // namespace

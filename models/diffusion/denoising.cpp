@@ -11,6 +11,11 @@ void DenoisingOptions::describe(OptionSchema& schema) {
   schema.add("diffusion.loss", loss, {"mse", "l1"}, "what is taken of the network's error");
   schema.add("diffusion.label_dropout", label_dropout, "", {0, 1},
              "probability that an image is shown without its label, for guidance");
+  if (first_stage) {
+    schema.add("diffusion.flip", flip,
+               "latents of mirrored images with probability 1/2, in the place of data.flip");
+    first_stage->describe(schema);
+  }
   denoiser.describe(schema, "denoiser");
   denoiser.describe_average(schema, "denoiser");
   draw.describe(schema);
@@ -22,6 +27,9 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
       process_(process),
       options_(options),
       context_(context),
+      first_stage_(options.first_stage
+                       ? std::make_shared<FirstStage>(*options.first_stage, context.dtype, context.device)
+                       : nullptr),
       network_(network.build(shape())),
       player_("denoiser", network_, options.denoiser, context.dtype, context.device, context.gradients,
               context.bucket_bytes, context.scale_loss()) {}
@@ -32,6 +40,7 @@ DenoiserShape DenoisingMethod::shape() const {
 
 void DenoisingMethod::initialise() {
   network_->initialise(context_.seed);
+  if (first_stage_) first_stage_->initialise(context_.seed);
   player_.reset_average();
 }
 
@@ -52,9 +61,26 @@ at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key,
                             network_description_.images().classes);
 }
 
+at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std::int64_t first) const {
+  if (!first_stage_) return batch.images;
+  const at::NoGradGuard no_grad;
+  const AutoencoderOptions& options = *options_.first_stage;
+  const std::int64_t count = batch.images.size(0), side = options.latent_size();
+  RandomKey flip_key = key, posterior_key = key;
+  flip_key.stream = "flip";
+  posterior_key.stream = "posterior";
+  const at::Tensor mirrored =
+      RandomStream(flip_key).uniform(first, count, 1, at::kDouble).squeeze(1) < (options_.flip ? 0.5 : 0);
+  const at::Tensor eps = RandomStream(posterior_key)
+                             .normal(first, count, options.latent_channels * side * side, context_.dtype)
+                             .view({count, options.latent_channels, side, side});
+  return first_stage_->latents(batch.images, to_device(mirrored, context_.device),
+                               to_device(eps, context_.device));
+}
+
 DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const RandomKey& key,
                                                 std::int64_t first) {
-  const at::Tensor& x0 = batch.images;
+  const at::Tensor x0 = clean(batch, key, first);
   const std::int64_t count = x0.size(0), width = x0.numel() / count, channels = x0.size(1);
   RandomKey eps_key = key, time_key = key;
   eps_key.stream = "eps";
@@ -125,10 +151,14 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
   network->to(context_.device, context_.dtype);
   copy_tensors(player_.weights(average), parameters_of(*network));
   copy_tensors(player_.buffers(average), buffers_of(*network));
+  std::function<at::Tensor(const at::Tensor&)> decode;
+  if (first_stage_)
+    decode = [stage = first_stage_](const at::Tensor& latents) { return stage->images(latents); };
   return std::make_unique<DiffusionSampler>(
       std::move(network), process_, options_.draw,
       DiffusionSampler::Setting{options.seed, network_description_.images(), options_.label_dropout > 0,
-                                context_.activations, context_.dtype, context_.device, context_.alive});
+                                context_.activations, context_.dtype, context_.device, context_.alive,
+                                decode});
 }
 
 namespace {
@@ -141,6 +171,8 @@ class DenoisingRecipe final : public MethodRecipe {
     };
     choose("diffusion.network", network_name_);
     choose("diffusion.process", process_name_);
+    choose("diffusion.first_stage", first_stage_name_);
+    if (first_stage_name_ == "autoencoder") options_.first_stage.emplace();
     network_ = make_denoiser_network(network_name_);
     process_ = make_diffusion_process(process_name_);
   }
@@ -149,6 +181,8 @@ class DenoisingRecipe final : public MethodRecipe {
     schema.add("diffusion.network", network_name_, denoiser_names(), "what denoises");
     schema.add("diffusion.process", process_name_, diffusion_process_names(),
                "how images become noise, and what is learned of it");
+    schema.add("diffusion.first_stage", first_stage_name_, {"none", "autoencoder"},
+               "none: images are diffused; autoencoder: latents of one, which train --first-stage names");
     options_.describe(schema);
     process_->describe(schema);
     network_->describe(schema);
@@ -163,6 +197,7 @@ class DenoisingRecipe final : public MethodRecipe {
            "diffusion.label_dropout = {}: there is one class, so there is no label to leave out",
            options_.label_dropout);
     options_.draw.check(*process_, options_.label_dropout > 0);
+    check_first_stage();
   }
 
   void check_sampling(const SampleOptions& options) const override {
@@ -180,7 +215,20 @@ class DenoisingRecipe final : public MethodRecipe {
     return all;
   }
 
-  ImageSpec images() const override { return network_->images(); }
+  ImageSpec images() const override {
+    ImageSpec spec = network_->images();
+    if (options_.first_stage) spec.channels = StoredLatents::channels(*options_.first_stage);
+    return spec;
+  }
+
+  ImageSpec samples() const override {
+    ImageSpec spec = network_->images();
+    if (!options_.first_stage) return spec;
+    const CoderOptions& coder = options_.first_stage->coder;
+    spec.channels = coder.image_channels;
+    spec.height = spec.width = coder.resolution;
+    return spec;
+  }
 
   /// With fixed tables (the places' embedding), as papers count.
   std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
@@ -188,7 +236,11 @@ class DenoisingRecipe final : public MethodRecipe {
     std::int64_t sum = 0;
     for (const at::Tensor& parameter : network->parameters()) sum += parameter.numel();
     for (const at::Tensor& table : network->buffers()) sum += table.numel();
-    return {{"denoiser", sum}};
+    if (!options_.first_stage) return {{"denoiser", sum}};
+    std::int64_t of_first_stage = 0;
+    for (const at::Tensor& parameter : Autoencoder(*options_.first_stage).parameters())
+      of_first_stage += parameter.numel();
+    return {{"denoiser", sum}, {"first_stage", of_first_stage}};
   }
 
   std::unique_ptr<Method> build(const MethodContext& context) const override {
@@ -196,7 +248,24 @@ class DenoisingRecipe final : public MethodRecipe {
   }
 
  private:
-  std::string network_name_ = "unet", process_name_ = "ddpm";
+  void check_first_stage() const {
+    if (!options_.first_stage) return;
+    const AutoencoderOptions& stage = *options_.first_stage;
+    stage.check();
+    const ImageSpec latents = network_->images();
+    if (latents.channels != stage.latent_channels || latents.height != stage.latent_size() ||
+        latents.width != stage.latent_size())
+      fail(ExitCode::options,
+           "diffusion.network = {} takes {} x {} x {}, and latents are {} x {} x {}: set {}.image_channels "
+           "and "
+           "{}.resolution to these",
+           network_name_, latents.channels, latents.height, latents.width, stage.latent_channels,
+           stage.latent_size(), stage.latent_size(), network_name_, network_name_);
+    if (options_.draw.clip)
+      fail(ExitCode::options, "sampler.clip = true: latents are not bounded as images are, set it to false");
+  }
+
+  std::string network_name_ = "unet", process_name_ = "ddpm", first_stage_name_ = "none";
   std::unique_ptr<DenoiserNetwork> network_;
   std::unique_ptr<DiffusionProcess> process_;
   DenoisingOptions options_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "models/diffusion/diffusion_sampler.h"
+#include "models/first_stages/first_stage.h"
 #include "models/method.h"
 
 namespace ganymede {
@@ -8,6 +9,9 @@ namespace ganymede {
 struct DenoisingOptions {
   std::string loss = "mse";
   double label_dropout = 0;
+  /// Where it diffuses latents: of which autoencoder. A dataset then holds what `ganymede dataset encode` makes of images.
+  std::optional<AutoencoderOptions> first_stage = std::nullopt;
+  bool flip = false;  ///< of latents: those of the mirrored image with probability one half
   OptimizerOptions denoiser{.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .ema = 0.9999};
   DrawOptions draw;
 
@@ -20,7 +24,9 @@ struct DenoisingOptions {
 ///     weight |F - (target_image x_0 + target_noise eps)|^2 / (C H W)
 ///
 /// with "l1" the absolute value in the place of the square, plus, where the variance is learned, the term of the variational bound. Noise, times and which images go
-/// without their label depend on (seed, step, position in the global batch) alone.
+/// without their label depend on (seed, step, position in the global batch) alone. With a first stage x_0 is a latent
+/// (Rombach et al., arXiv 2112.10752, equation 2) that is drawn anew from the image's posterior each time, by the same
+/// key, and samples are decoded.
 class DenoisingMethod final : public Method {
  public:
   DenoisingMethod(const DenoiserNetwork& network, const DiffusionProcess& process,
@@ -29,6 +35,7 @@ class DenoisingMethod final : public Method {
   std::vector<Player*> players() override { return {&player_}; }
   std::int64_t batches_per_step() const override { return 1; }
   std::vector<CollectiveCost> costs_per_step(int ranks) const override;
+  NamedTensors state() const override { return first_stage_ ? first_stage_->state() : NamedTensors{}; }
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
@@ -42,12 +49,15 @@ class DenoisingMethod final : public Method {
   DenoiserShape shape() const;
   /// The labels that the network is told: some left out.
   at::Tensor told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const;
+  /// What is diffused of a micro-batch.
+  at::Tensor clean(const Batch& batch, const RandomKey& key, std::int64_t first) const;
   Losses losses(const Batch& batch, const RandomKey& key, std::int64_t first);
 
   const DenoiserNetwork& network_description_;
   const DiffusionProcess& process_;
   DenoisingOptions options_;
   MethodContext context_;
+  std::shared_ptr<FirstStage> first_stage_;  // null: what is diffused is the images
   std::shared_ptr<Denoiser> network_;
   Player player_;
 };

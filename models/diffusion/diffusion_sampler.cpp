@@ -134,6 +134,7 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const at::Tensor& la
         },
         [&] { return step_noise("step", i + 1); });
   }
+  if (setting_.decode) return setting_.decode(x);
   return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
 }
 

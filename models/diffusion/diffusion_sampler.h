@@ -42,6 +42,8 @@ class DiffusionSampler final : public Sampler, public LatentImages {
     at::ScalarType dtype;
     at::Device device;
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
+    /// Images in [-1, 1], float32, of latents; without it what is drawn is the images.
+    std::function<at::Tensor(const at::Tensor& latents)> decode = {};
   };
   /// `process` must outlive it.
   DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,

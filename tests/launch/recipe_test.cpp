@@ -51,6 +51,20 @@ TEST(RunOptions, TheDiscriminatorKeepsNoAverage) {
   expect_error(ExitCode::options, [] { options_of({{"discriminator.ema", "0.9"}}); });
 }
 
+TEST(RunOptions, LatentsAreMirroredByTheirOwnOption) {
+  const Settings latents = read_recipe(recipe_path("ldm-digits"));
+  const RunOptions options({latents});
+  EXPECT_TRUE(options.learns_latents());
+  EXPECT_NO_THROW(options.check(2));
+  EXPECT_FALSE(RunOptions({read_recipe(recipe_path("ddpm-digits"))}).learns_latents());
+  EXPECT_FALSE(RunOptions({read_recipe(recipe_path("kl-digits"))}).learns_latents());
+  const auto refused = [&](const char* key, const char* value) {
+    return expect_error(ExitCode::options, [&] { RunOptions({latents, {{key, {value, "test"}}}}).check(2); });
+  };
+  EXPECT_NE(refused("data.flip", "true").find("diffusion.flip"), std::string::npos);
+  EXPECT_NE(refused("collapse.action", "warn").find("collapse.action = warn"), std::string::npos);
+}
+
 TEST(Recipes, AnUnreachableFileIsNoRecipe) {
   const std::string name(300, 'x');
   EXPECT_NE(expect_error(ExitCode::options, [&] { recipe_path(name); }).find("is neither a file"), name.npos);

@@ -73,6 +73,58 @@ TEST(DenoisingRankInvariance, OfFlowMatchingWithATransformer) {
   expect_same_run({.batch = 5, .options = {{"diffusion.process", "flow"}, {"diffusion.network", "dit"}}});
 }
 
+const Options of_latents{{"diffusion.first_stage", "autoencoder"},
+                         {"diffusion.flip", "true"},
+                         {"first_stage.resolution", "16"},
+                         {"first_stage.image_channels", "3"},
+                         {"first_stage.channels", "4,8"},
+                         {"first_stage.groups", "2"},
+                         {"first_stage.blocks", "1"},
+                         {"first_stage.latent_channels", "2"},
+                         {"sampler.clip", "false"}};
+TEST(DenoisingRankInvariance, OfLatents) {
+  expect_same_run({.batch = 5, .options = of_latents});
+}
+
+TEST(DenoisingOfLatents, DrawsThemAnewAndMirrored) {
+  const auto alone = make_single_communicator();
+  const auto seen = [&](const Options& changes) {
+    Options options = of_latents;
+    for (const auto& [key, value] : changes) options[key] = value;
+    SmallDenoiser run({.batch = 6, .options = options, .few_images = true}, *alone);
+    std::vector<at::Tensor> latents;
+    run.method().observe = [&](std::string_view name, const at::Tensor& tensor) {
+      if (name == "denoiser.x0") latents.push_back(tensor.clone());
+    };
+    run.train(2);
+    return latents;
+  };
+  const auto drawn = seen({}), unmirrored = seen({{"diffusion.flip", "false"}});
+  EXPECT_EQ(drawn[0].sizes(), (at::IntArrayRef{6, 2, 8, 8}));
+  EXPECT_FALSE(at::equal(drawn[0], drawn[1]));
+  // Of six images some are mirrored, the others not; noise is the same.
+  const at::Tensor same = (drawn[0] == unmirrored[0]).flatten(1).all(1);
+  EXPECT_GT(same.sum().item<std::int64_t>(), 0);
+  EXPECT_LT(same.sum().item<std::int64_t>(), 6);
+  // The vectors of a codebook are what they are.
+  const auto exact = seen({{"first_stage.latent", "vq"}, {"diffusion.flip", "false"}});
+  EXPECT_TRUE(at::equal(exact[0], exact[1]));
+}
+
+TEST(DenoisingOfLatents, SamplesAreImages) {
+  const auto alone = make_single_communicator();
+  SmallDenoiser run({.options = of_latents}, *alone);
+  run.train(1);
+  const at::Tensor images = run.method().sampler({.seed = 3})->images(0, at::tensor({0, 1}, at::kLong));
+  EXPECT_EQ(images.sizes(), (at::IntArrayRef{2, 3, 16, 16}));
+  EXPECT_TRUE(images.abs().le(1).all().item<bool>());
+  const auto recipe = test::small_denoiser_recipe(of_latents);
+  EXPECT_EQ(recipe->images().channels, 8);
+  EXPECT_EQ(recipe->samples().channels, 3);
+  EXPECT_EQ(recipe->samples().height, 16);
+  EXPECT_EQ(recipe->samples().classes, 3);
+}
+
 // The bound is worth something: one image less of dropout's randomness breaks it.
 TEST(DenoisingRankInvariance, AnotherProbabilityOfDropoutBreaksTheBound) {
   EXPECT_GT(difference(train_alone({.options = {{"unet.dropout", "0.21"}}}), train_alone({})), 1e3 * bound);
@@ -206,6 +258,14 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"ddpm.beta_first", "0.03"}}, "ddpm.beta_first = 0.03");
   expect_refused({{"diffusion.process", "edm"}, {"edm.sigma_min", "90"}}, "edm.sigma_min = 90");
   expect_refused({{"denoiser.decay", "cosine"}}, "denoiser.decay_until");
+  const auto refused_of_latents = [](const char* key, const char* value, const std::string& what) {
+    Options options = of_latents;
+    options[key] = value;
+    expect_refused(options, what);
+  };
+  refused_of_latents("sampler.clip", "true", "sampler.clip = true");
+  refused_of_latents("first_stage.latent_channels", "3", "latents are 3 x 8 x 8");
+  refused_of_latents("first_stage.groups", "3", "first_stage.groups = 3");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "tests/models/small_denoiser.h"
 
 #include "core/philox.h"
+#include "models/first_stages/first_stage.h"
 
 namespace ganymede::test {
 
@@ -60,9 +61,10 @@ Batch SmallDenoiser::next() {
   const std::int64_t first = (options_.few_images ? position_ % options_.batch : position_) + share.first;
   const RandomStream pixels({.seed = 6, .phase = "data", .stream = "pixels"});
   const RandomStream labels({.seed = 6, .phase = "data", .stream = "label"});
-  const at::Tensor images =
-      pixels.uniform(first, share.count, channels * resolution * resolution, at::kDouble) * 2 - 1;
-  Batch batch{images.view({-1, channels, resolution, resolution})
+  const std::int64_t rows = recipe_->images().channels;
+  at::Tensor images = pixels.uniform(first, share.count, rows * resolution * resolution, at::kDouble) * 2 - 1;
+  if (rows != channels) images = images / StoredLatents::range;
+  Batch batch{images.view({-1, rows, resolution, resolution})
                   .contiguous(at::MemoryFormat::ChannelsLast)
                   .to(options_.dtype),
               labels.integers(first, share.count, classes), position_, share};
