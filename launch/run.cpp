@@ -110,7 +110,8 @@ bool Run::roll_back(const Setback& setback) {
 
 void Run::forget_later_checkpoints() {
   const std::int64_t step = checkpoint_->manifest.step;
-  CheckpointStore store(request_.out / "checkpoints", options_.train.checkpoint_keep);
+  CheckpointStore store(request_.out / "checkpoints", options_.train.checkpoint_keep,
+                        options_.train.checkpoint_keep_every);
   store.protect(last_best_step(process_, request_.out, step));
   process_.together([&] {
     if (process_.is_root() && checkpoint_->path.parent_path() == request_.out / "checkpoints")

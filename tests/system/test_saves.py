@@ -169,9 +169,10 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(tmp_path, full, uninterrupted)
 # ------------------------------------------------------------------------------------------------- killed
 
 
-def kill_and_resume(out, ranks, expected, **where):
+def kill_and_resume(out, ranks, expected, may_miss=False, **where):
     result = run(ranks, *training(out, *OPTIONS, steps=STEPS), environment=faults(**where))
-    assert result.code == (128 + signal.SIGKILL if ranks else -signal.SIGKILL), (where, result.code, result.err)
+    killed = 128 + signal.SIGKILL if ranks else -signal.SIGKILL
+    assert result.code == killed or (may_miss and result.code == 0), (where, result.code, result.err)
     resumed = succeed(ranks, *training(out, *OPTIONS, steps=STEPS))
     assert not resumed.warnings, resumed.err
     assert_whole(out, expected)
@@ -197,7 +198,8 @@ def test_a_kill_of_one_of_two_ranks_at_any_call(tmp_path, full, uninterrupted, r
     calls = calls_of(tmp_path, 2, rank)
     chosen = places(calls, full, 3)
     for at in chosen:
-        kill_and_resume(tmp_path / "run", 2, uninterrupted[2], rank=rank, at=at)
+        # Whichever rank comes first makes a save's folder, and syncs that: two calls of each of three saves.
+        kill_and_resume(tmp_path / "run", 2, uninterrupted[2], may_miss=at > len(calls) - 6, rank=rank, at=at)
     print(f"{len(chosen)} of {len(chosen)} survived, of {len(calls)} calls of rank {rank}")
 
 
