@@ -15,8 +15,8 @@ struct DrawOptions {
   std::int64_t steps = 50;
   std::string spacing = "trailing";
   SolverOptions solver_options;
-  double guidance = 1;
   ChurnOptions churn;
+  double guidance = 1;
   double guidance_least = 0, guidance_most = 1e9;  ///< of sigma / alpha
   bool clip = true;
 

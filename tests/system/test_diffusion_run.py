@@ -71,6 +71,7 @@ def test_scores_are_drawn_as_asked_and_say_so(trained, tmp_path):
     (["--batchnorm", "batch"], "batch norm"),
     (["--sampler.solver", "nonesuch"], "dpm++2m"),
     (["--sampler.steps", 2000], "sampler.steps = 2000"),
+    (["--sampler.churn", 5], "sampler.churn = 5"),
 ])
 def test_what_cannot_be_asked_for_is_refused(trained, tmp_path, options, word):
     assert word in refusal(2, 0, "sample", "--from", trained, "--count", 1, "--out", tmp_path / "never.h5", *options)
@@ -90,5 +91,4 @@ def test_interpolates_between_the_noises_of_images(trained, tmp_path):
     row = [sheet[2 + factor // 2:-2:factor, 2 + i * (32 * factor + 2):][:, :32 * factor:factor] for i in range(3)]
     assert np.abs(row[0] - alone[0]).max() <= 1 and np.abs(row[2] - alone[1]).max() <= 1
     assert np.abs(row[1] - row[0]).max() > 1
-    (["--sampler.churn", 5], "sampler.churn = 5"),
     assert "no styles" in refusal(2, 0, *arguments, "--path", "w")
