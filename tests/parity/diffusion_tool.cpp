@@ -3,6 +3,7 @@
 //     diffusion_tool network IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool solve IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool sample IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool bound IN.safetensors OUT.safetensors KEY=VALUE ...
 //
 // KEY=VALUE are options of a recipe with train.method = denoising.
 //
@@ -15,6 +16,8 @@
 //
 // `sample`: draws images 0, 1, ... of seed 7 for IN's "labels" by the network with the weights "weight.<name>". Writes
 // "images", and the noise they came of: "noise.0" in the beginning, "noise.<i>" in step i.
+//
+// `bound`: the terms of the variational bound of IN's "x0", "xt", "estimate", "v", "times": "bound" and "prior".
 
 #include <cstdio>
 #include <span>
@@ -150,6 +153,15 @@ void sample(Words words) {
   write_safetensors(words[1], record);
 }
 
+void bound(Words words) {
+  const Parts parts = parts_of(words.subspan(2));
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  const at::Tensor x0 = in.read("x0");
+  write_safetensors(words[1], {{"bound", parts.process->bound(x0, in.read("xt"), in.read("estimate"),
+                                                              in.read("v"), in.read("times"))},
+                               {"prior", parts.process->prior_bound(x0)}});
+}
+
 }  // namespace
 }  // namespace ganymede
 
@@ -163,9 +175,11 @@ int main(int argc, char** argv) {
       ganymede::solve(words);
     else if (verb == "sample")
       ganymede::sample(words);
+    else if (verb == "bound")
+      ganymede::bound(words);
     else
       ganymede::fail(ganymede::ExitCode::options,
-                     "usage: diffusion_tool network|solve|sample IN OUT KEY=VALUE ...");
+                     "usage: diffusion_tool network|solve|sample|bound IN OUT KEY=VALUE ...");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

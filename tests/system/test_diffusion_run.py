@@ -66,6 +66,25 @@ def test_scores_are_drawn_as_asked_and_say_so(trained, tmp_path):
     assert "--sampler.steps" in refusal(2, 0, "evaluate", "--from", DIGITS, "--reference", DIGITS, "--sampler.steps", 3)
 
 
+def test_bits_a_dimension_do_not_depend_on_ranks_or_batch(trained, tmp_path):
+    chain = tmp_path / "chain"
+    succeed(0, *training(chain, 2), "--ddpm.steps", 30)
+
+    def bits(ranks, batch):
+        succeed(ranks, "evaluate", "--from", chain, "--reference", DIGITS, "--reference-count", 7, "--metrics", "bpd", "--batch",
+                batch, "--json", tmp_path / "bits.json")
+        scores = json.loads((tmp_path / "bits.json").read_text())
+        assert scores["protocol"]["reference"]["count"] == 7 and scores["protocol"]["images"]["count"] == 0
+        return scores["metrics"]["bpd"]
+
+    alone = bits(0, 7)
+    # A byte has 8 bits; what is hardly trained knows next to nothing, at the cost of 30 steps.
+    assert alone["details"]["images"] == 7 and 3 < alone["value"] < 1000 and alone["error"] > 0
+    assert bits(2, 3)["value"] == pytest.approx(alone["value"], rel=1e-5)
+    assert "ddpm" in refusal(2, 0, "evaluate", "--from", DIGITS, "--reference", DIGITS, "--metrics", "bpd")
+    assert "--reference" in refusal(2, 0, "evaluate", "--from", chain, "--metrics", "bpd")
+
+
 @pytest.mark.parametrize("options, word", [
     (["--truncation", 0.5], "truncation"),
     (["--batchnorm", "batch"], "batch norm"),
