@@ -93,28 +93,29 @@ void check_records(const std::vector<FileRecord>& shards) {
 
 }  // namespace
 
-CheckpointStore::CheckpointStore(std::filesystem::path folder, std::int64_t keep)
-    : folder_(std::move(folder)), keep_(keep) {
+CheckpointStore::CheckpointStore(std::filesystem::path folder, std::int64_t keep, std::int64_t keep_every)
+    : folder_(std::move(folder)), keep_(keep), keep_every_(keep_every) {
   if (keep_ < 1) fail(ExitCode::options, "at least one checkpoint must be kept, not {}", keep_);
 }
 
+std::filesystem::path CheckpointStore::temporary(std::int64_t step, std::string_view nonce) const {
+  return folder_ / fmt::format("{}{}{}", checkpoint_name(step), temporary_mark, nonce);
+}
+
 std::filesystem::path CheckpointStore::begin(std::int64_t step, std::string_view nonce) const {
-  create_folders(folder_);
-  remove_leftovers();
-  const std::filesystem::path temporary =
-      folder_ / fmt::format("{}{}{}", checkpoint_name(step), temporary_mark, nonce);
-  create_folders(temporary);
-  return temporary;
+  const std::filesystem::path folder = temporary(step, nonce);
+  create_folders(folder);
+  return folder;
 }
 
 std::filesystem::path CheckpointStore::publish(const std::filesystem::path& temporary, std::int64_t step,
-                                               const nlohmann::json& header, const NamedTensors& tensors,
+                                               const nlohmann::json& header,
+                                               const std::vector<TensorRecord>& layout,
                                                const std::vector<FileRecord>& shards) const {
   const std::filesystem::path target = folder_ / checkpoint_name(step);
   try {
     check_records(shards);
-    const Manifest manifest{Manifest::current_version, step, header, shards,
-                            lay_out(tensors, static_cast<int>(shards.size()))};
+    const Manifest manifest{Manifest::current_version, step, header, shards, layout};
     // Also syncs the folder, and with it the shards' names.
     write_file_durably(temporary / Manifest::file_name, manifest.to_text());
     put_in_place(temporary, target);
@@ -122,7 +123,6 @@ std::filesystem::path CheckpointStore::publish(const std::filesystem::path& temp
     discard(temporary);
     throw;
   }
-  retain(step);
   return target;
 }
 
@@ -149,8 +149,12 @@ void CheckpointStore::retain(std::int64_t published) const {
     const bool is_fallback =
         !can_fall_back && is_older && step_of(checkpoint) <= fallback_ && looks_whole(checkpoint);
     can_fall_back = can_fall_back || is_fallback || (is_published && published <= fallback_);
+    const bool is_periodic = is_older && keep_every_ > 0 && *step_of(checkpoint) % keep_every_ == 0 &&
+                             checkpoint.extension() != replaced_suffix;
     if (is_published || (is_older && kept < keep_ && looks_whole(checkpoint)))
       ++kept;
+    else if (is_periodic)
+      continue;
     else if (is_fallback || (is_protected && looks_whole(checkpoint)))
       continue;
     else
@@ -163,13 +167,13 @@ void CheckpointStore::retain(std::int64_t published) const {
   for (const std::filesystem::path& checkpoint : trash) discard(checkpoint);
 }
 
-void CheckpointStore::remove_leftovers() const {
+void CheckpointStore::clear_leftovers(const std::filesystem::path& current) const {
   for (const std::filesystem::path& folder : folders_in(folder_)) {
     const std::string name = folder.filename().string();
     const std::size_t mark = name.find(temporary_mark);
     const bool is_temporary = mark != std::string::npos && step_of(name.substr(0, mark));
     const bool is_trash = name.starts_with(trash_prefix) && step_of(name.substr(std::strlen(trash_prefix)));
-    if (is_temporary || is_trash) discard(folder);
+    if ((is_temporary && folder.filename() != current.filename()) || is_trash) discard(folder);
   }
 }
 
@@ -196,8 +200,8 @@ std::vector<std::filesystem::path> CheckpointStore::list() const {
 }
 
 FileRecord write_shard(const std::filesystem::path& folder, const NamedTensors& part, int rank,
-                       int world_size) {
-  const FileRecord record = write_safetensors(folder / shard_name(rank, world_size), part);
+                       int world_size, const std::function<void()>& tick) {
+  const FileRecord record = write_safetensors(folder / shard_name(rank, world_size), part, {}, tick);
   // On a network file system each machine answers for the names that it made.
   sync_folder(folder);
   return record;

@@ -102,7 +102,7 @@ std::string tf_record(std::string_view data) {
 }
 
 EventFile::EventFile(const std::filesystem::path& folder, std::int64_t first_step)
-    : file_(File::create(next_path(folder))) {
+    : file_(File::open_for_appending(next_path(folder))) {
   write_record(ProtoMessage().real(event::wall_time, now()).text(event::file_version, "brain.Event:2"));
   write_record(
       event_of(first_step)
@@ -168,7 +168,7 @@ void EventFile::write_summary(std::int64_t step, const ProtoMessage& message) {
 }
 
 void EventFile::write_record(const ProtoMessage& message) {
-  file_.write(tf_record(message.bytes()));
+  file_.append(tf_record(message.bytes()));
 }
 
 }  // namespace ganymede

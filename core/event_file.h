@@ -5,9 +5,9 @@
 #include <string_view>
 #include <utility>
 
-#include "core/files.h"
 #include "core/histogram.h"
 #include "core/protobuf.h"
+#include "core/record_file.h"
 
 namespace ganymede {
 
@@ -40,12 +40,14 @@ class EventFile {
   void write_text(std::int64_t step, std::string_view tag, std::string_view markdown);
 
   const std::filesystem::path& path() const { return file_.path(); }
+  /// Why records wait for space; "" where none does.
+  const std::string& trouble() const { return file_.trouble(); }
 
  private:
   void write_summary(std::int64_t step, const ProtoMessage& summary);
   void write_record(const ProtoMessage& event);
 
-  File file_;
+  RecordFile file_;
 };
 
 /// The bytes of one TFRecord.

@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <limits>
 #include <string>
 #include <system_error>
+#include <vector>
 
 #include "core/error.h"
 #include "core/host_name.h"
@@ -76,6 +78,18 @@ bool is_there(const std::filesystem::path& path) {
   return std::filesystem::exists(path, ignored);
 }
 
+constexpr std::string_view sample_prefix = "step-", sample_suffix = ".png";
+
+/// The step of a picture's name; -1 for any other name.
+std::int64_t sample_step(std::string_view name) {
+  if (!name.starts_with(sample_prefix) || !name.ends_with(sample_suffix)) return -1;
+  name.remove_prefix(sample_prefix.size());
+  name.remove_suffix(sample_suffix.size());
+  std::int64_t step = -1;
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), step);
+  return parsed.ec == std::errc() && parsed.ptr == name.data() + name.size() ? step : -1;
+}
+
 bool is_kept(const std::string& line, std::int64_t step) {
   const nlohmann::json report = nlohmann::json::parse(line, nullptr, false);
   if (!report.is_object()) return false;
@@ -98,16 +112,39 @@ RunFolder::RunFolder(const std::filesystem::path& folder)
 
 void RunFolder::append(const char* file, const nlohmann::json& line) {
   auto found = open_.find(file);
-  if (found == open_.end()) found = open_.emplace(file, File::open_for_appending(folder_ / file)).first;
-  found->second.write(json_text(line) + "\n");
+  if (found == open_.end()) found = open_.emplace(file, RecordFile(File::open_for_appending(folder_ / file))).first;
+  found->second.append(json_text(line) + "\n");
 }
 
-void RunFolder::cut_log_back(std::int64_t step) {
-  cut_back(log_name, step);
-  cut_back(metrics_name, step);
+std::string RunFolder::trouble() const {
+  for (const auto& [name, file] : open_)
+    if (!file.trouble().empty()) return file.trouble();
+  return "";
 }
 
-void RunFolder::cut_back(const char* file, std::int64_t step) {
+void RunFolder::cut_back(std::int64_t step) {
+  cut_lines_back(log_name, step);
+  cut_lines_back(metrics_name, step);
+  cut_samples_back(step);
+}
+
+std::filesystem::path RunFolder::sample(std::int64_t step) const {
+  return samples() / fmt::format("{}{:09}{}", sample_prefix, step, sample_suffix);
+}
+
+void RunFolder::cut_samples_back(std::int64_t step) {
+  std::error_code error;
+  std::vector<std::filesystem::path> later;
+  for (std::filesystem::directory_iterator entry(samples(), error), end; !error && entry != end;
+       entry.increment(error))
+    if (sample_step(entry->path().filename().string()) > step) later.push_back(entry->path());
+  for (const std::filesystem::path& picture : later)
+    if (!error) std::filesystem::remove(picture, error);
+  if (error) fail(ExitCode::storage, "cannot remove pictures from {}: {}", samples().string(), error.message());
+  if (!later.empty()) sync_folder(samples());
+}
+
+void RunFolder::cut_lines_back(const char* file, std::int64_t step) {
   const std::filesystem::path path = folder_ / file;
   if (!is_there(path)) return;
   const std::string text = read_text_file(path, std::numeric_limits<std::int64_t>::max());

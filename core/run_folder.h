@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/files.h"
+#include "core/record_file.h"
 
 namespace ganymede {
 
@@ -42,26 +42,33 @@ class RunFolder {
   std::filesystem::path samples() const { return folder_ / "samples"; }
   std::filesystem::path checkpoints() const { return folder_ / "checkpoints"; }
 
-  /// Each adds one line to its file in one write: it outlives this process, though not a power loss.
+  /// Each adds one line to its file in one write: it outlives this process, though not a power loss. Lines that
+  /// do not fit on the disk now wait for the next (RecordFile).
   void append_log(const nlohmann::json& report) { append(log_name, report); }
   void append_score(const nlohmann::json& score) { append(metrics_name, score); }
   void append_start(const nlohmann::json& start) { append(starts_name, start); }
 
   /// On resume from `step`: durably removes from log and metrics the lines whose "step" is greater, and what
-  /// is no JSON object, such as a last line torn by a kill.
-  void cut_log_back(std::int64_t step);
+  /// is no JSON object, such as a last line torn by a kill; and the pictures of later steps.
+  void cut_back(std::int64_t step);
+
+  /// The picture of a step.
+  std::filesystem::path sample(std::int64_t step) const;
+  /// Why lines wait; "" where none does.
+  std::string trouble() const;
 
   /// Durably, replacing the old.
   void write_config(std::string_view text) const;
 
  private:
   void append(const char* file, const nlohmann::json& line);
-  void cut_back(const char* file, std::int64_t step);
+  void cut_lines_back(const char* file, std::int64_t step);
+  void cut_samples_back(std::int64_t step);
 
   std::filesystem::path folder_;
   File lock_;
   bool is_fresh_ = false;
-  std::map<std::string, File> open_;  ///< by name, once something was appended
+  std::map<std::string, RecordFile> open_;  ///< by name, once something was appended
 };
 
 }  // namespace ganymede

@@ -63,6 +63,11 @@ void RunLog::score(const nlohmann::json& score) {
   events_.write_scalars(score.at("step").get<std::int64_t>(), scalars);
 }
 
+std::string RunLog::trouble() const {
+  const std::string own = folder_.trouble();
+  return own.empty() ? events_.trouble() : own;
+}
+
 void RunLog::samples(std::int64_t step, const std::filesystem::path& png) {
   events_.write_image(step, "samples", read_text_file(png, largest_picture));
 }

@@ -19,7 +19,7 @@ namespace ganymede {
 class RunLog {
  public:
   /// The run begins, or goes on, after `step`: what files say of later steps no longer holds (that of
-  /// log.jsonl and metrics.jsonl, RunFolder::cut_log_back removes).
+  /// log.jsonl and metrics.jsonl, RunFolder::cut_back removes).
   RunLog(RunFolder& folder, std::int64_t step);
 
   /// `environment`: names and values of what the run now runs on; goes to starts.jsonl with the step.
@@ -35,6 +35,9 @@ class RunLog {
   /// even distance, each through at most 65,536 of its values: milliseconds, whatever the size of the
   /// network.
   void weights(std::int64_t step, const std::string& player, const NamedTensors& weights);
+
+  /// Why something of it has not got onto the disk yet; "" where all has.
+  std::string trouble() const;
 
  private:
   RunFolder& folder_;

@@ -36,26 +36,41 @@ void for_each_block(std::span<std::byte> bytes, Action action) {
     action(bytes.subspan(offset, std::min(block_bytes, bytes.size() - offset)), offset);
 }
 
+/// Small pieces are gathered, so that calls of the system are few.
 class HashedFile {
  public:
   explicit HashedFile(const std::filesystem::path& path) : file_(File::create(path)) {}
 
   void write(std::span<const std::byte> bytes) {
-    hash_.update(bytes);
-    file_.write(bytes);
-    size_ += static_cast<std::int64_t>(bytes.size());
+    if (gathered_ + bytes.size() > block_bytes) flush();
+    if (bytes.size() > block_bytes) return put(bytes);
+    if (!bytes.empty()) std::memcpy(block_.data() + gathered_, bytes.data(), bytes.size());
+    gathered_ += bytes.size();
   }
 
   FileRecord finish() {
+    flush();
     file_.sync();
     file_.close();
     return {file_.path().filename().string(), size_, hash_.digest()};
   }
 
  private:
+  void put(std::span<const std::byte> bytes) {
+    hash_.update(bytes);
+    file_.write(bytes);
+    size_ += static_cast<std::int64_t>(bytes.size());
+  }
+  void flush() {
+    put(std::span(block_).first(gathered_));
+    gathered_ = 0;
+  }
+
   File file_;
   Xxh3 hash_;
   std::int64_t size_ = 0;
+  std::vector<std::byte> block_ = std::vector<std::byte>(block_bytes);
+  std::size_t gathered_ = 0;
 };
 
 NamedTensors in_file_order(NamedTensors tensors) {
@@ -89,14 +104,17 @@ std::string header_of(const NamedTensors& tensors, const std::map<std::string, s
 }
 
 FileRecord write_in_order(const std::filesystem::path& path, const NamedTensors& tensors,
-                          const std::string& header) {
+                          const std::string& header, const std::function<void()>& tick) {
   HashedFile file(path);
   const std::uint64_t length = header.size();
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(std::as_bytes(std::span(header)));
   for (const auto& [name, tensor] : tensors) {
     const at::Tensor plain = tensor.detach().to(at::kCPU).contiguous();
-    for_each_block(bytes_of(plain), [&](std::span<std::byte> block, std::size_t) { file.write(block); });
+    for_each_block(bytes_of(plain), [&](std::span<std::byte> block, std::size_t) {
+      file.write(block);
+      if (tick) tick();
+    });
   }
   return file.finish();
 }
@@ -108,11 +126,12 @@ std::string where_in(const std::filesystem::path& path, const std::string& name)
 }  // namespace
 
 FileRecord write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                             const std::map<std::string, std::string>& metadata) {
+                             const std::map<std::string, std::string>& metadata,
+                             const std::function<void()>& tick) {
   const NamedTensors ordered = in_file_order(tensors);
   const std::string header = header_of(ordered, metadata, path);
   try {
-    return write_in_order(path, ordered, header);
+    return write_in_order(path, ordered, header, tick);
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove(path, ignored);

@@ -33,9 +33,11 @@ struct FileRecord {
 /// metadata alone, not on the order given: widest elements come first, then by name. The name `path` is taken
 /// at once; make a new file and rename it where readers must never see half of one. Throws
 /// Error(`checkpoint`) on a name given twice or a dtype outside TensorType's list, Error(`storage`) if
-/// writing fails; what was written is then removed.
+/// writing fails; what was written is then removed. `tick` is called after each MiB at most, and what it throws
+/// ends the writing likewise.
 FileRecord write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                             const std::map<std::string, std::string>& metadata = {});
+                             const std::map<std::string, std::string>& metadata = {},
+                             const std::function<void()>& tick = {});
 
 /// A file whose header was read and found sound. Everything that the format forbids is refused, and so are
 /// entries it does not define: a header over 100,000,000 bytes, invalid JSON, keys given twice, unknown

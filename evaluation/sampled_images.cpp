@@ -9,10 +9,11 @@
 namespace ganymede {
 
 SampledImages::SampledImages(Sampler& sampler, std::int64_t count, std::array<std::int64_t, 3> shape,
-                             Labels labels, bool has_classes, std::string name, nlohmann::json details)
+                             Labels labels, bool has_classes, std::string name, nlohmann::json details,
+                             std::string kind)
     : sampler_(sampler), labels_of_(std::move(labels)) {
   description_ = {.name = std::move(name),
-                  .kind = "samples",
+                  .kind = std::move(kind),
                   .count = count,
                   .channels = shape[0],
                   .height = shape[1],
@@ -36,15 +37,19 @@ void SampledImages::in_units(
 }
 
 void SampledImages::read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) {
-  if (indices.empty()) return;
-  const std::int64_t begin = indices.front(), count = std::ssize(indices);
-  TORCH_CHECK(indices.back() == begin + count - 1, "images are drawn in runs");
-  in_units({begin, count}, batch, [&](std::int64_t first, std::int64_t drawn, std::int64_t wanted) {
-    const at::Tensor images = sampler_.images(first, labels_of_(first, drawn));
-    std::vector<std::int64_t> places(static_cast<std::size_t>(wanted));
-    std::iota(places.begin(), places.end(), first - begin);
-    take(places, to_bytes(images.narrow(0, 0, wanted)).cpu().contiguous());
-  });
+  // In runs of consecutive images.
+  for (std::size_t begin = 0, end = 0; begin < indices.size(); begin = end) {
+    while (end < indices.size() && indices[end] - indices[begin] == static_cast<std::int64_t>(end - begin))
+      ++end;
+    const std::int64_t start = indices[begin], place = static_cast<std::int64_t>(begin);
+    in_units({start, static_cast<std::int64_t>(end - begin)}, batch,
+             [&](std::int64_t first, std::int64_t drawn, std::int64_t wanted) {
+               const at::Tensor images = sampler_.images(first, labels_of_(first, drawn));
+               std::vector<std::int64_t> places(static_cast<std::size_t>(wanted));
+               std::iota(places.begin(), places.end(), place + first - start);
+               take(places, to_bytes(images.narrow(0, 0, wanted)).cpu().contiguous());
+             });
+  }
 }
 
 bool SampledImages::has_paths() const {

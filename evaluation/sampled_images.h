@@ -6,7 +6,7 @@
 namespace ganymede {
 
 /// Images that a generator draws, through bytes as a file would hold them. Image i is the same at any rank
-/// count and batch size.
+/// count and batch size. Of kind "reconstructions" it is made of image i of a dataset, and any may be read alone.
 class SampledImages final : public ImageSet {
  public:
   /// The labels [n] of images first .. first + n - 1; asked for past the end too, to fill up whole units.
@@ -14,7 +14,7 @@ class SampledImages final : public ImageSet {
 
   /// `sampler` must outlive this. `shape` is {C, H, W}.
   SampledImages(Sampler& sampler, std::int64_t count, std::array<std::int64_t, 3> shape, Labels labels,
-                bool has_classes, std::string name, nlohmann::json details);
+                bool has_classes, std::string name, nlohmann::json details, std::string kind = "samples");
 
   std::int64_t granularity() const override { return sampler_.granularity(); }
   void read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) override;

@@ -17,15 +17,24 @@ CompanionNeeds needs_of(const ImageSpec& spec) {
   return needs;
 }
 
+bool draws_from_dataset(const ImageSpec& spec) {
+  return spec.sources == SourceImages::own || needs_of(spec).any();
+}
+
 void set_conditions(SampleOptions& options, const ImageSpec& spec,
                     std::shared_ptr<const ImageDataset> dataset) {
   CompanionNeeds needs = needs_of(spec);
-  if (!needs.any()) return;
+  if (!draws_from_dataset(spec)) return;
   // What images are drawn from needs no partner.
   if (needs.sources == CompanionNeeds::Sources::paired) needs.sources = CompanionNeeds::Sources::unpaired;
   check_companions(*dataset, needs);
   if (spec.sources != SourceImages::none) {
-    const ImageDataset& sources = spec.draws_sources ? *dataset : *dataset->sources();
+    const ImageDataset& sources =
+        spec.draws_sources || spec.sources == SourceImages::own ? *dataset : *dataset->sources();
+    if (spec.sources == SourceImages::own && sources.channels() != spec.channels)
+      fail(ExitCode::dataset,
+           "the conditions' images have {} channels, the networks expect {}: pack with --channels",
+           sources.channels(), spec.channels);
     if (sources.height() != spec.height || sources.width() != spec.width)
       fail(ExitCode::dataset,
            "the conditions' sources have {} x {} pixels, the networks expect {} x {}: pack with --size",
@@ -44,15 +53,15 @@ void set_conditions(SampleOptions& options, const ImageSpec& spec, const ImageDa
   set_conditions(options, spec, std::shared_ptr<const ImageDataset>(std::shared_ptr<void>(), &dataset));
 }
 
-std::string open_conditions(Process& process, SampleOptions& options, const ImageSpec& spec,
-                            const std::string& file, const Manifest& manifest) {
-  if (!needs_of(spec).any()) {
+Conditions open_conditions(Process& process, SampleOptions& options, const ImageSpec& spec,
+                           const std::string& file, const Manifest& manifest) {
+  if (!draws_from_dataset(spec)) {
     process.together([&] {
       if (!file.empty())
         fail(ExitCode::options, "--conditions {}: this run draws from nothing but labels: leave it out",
              file);
     });
-    return "";
+    return {};
   }
   std::vector<std::filesystem::path> files{file};
   process.together([&] {
@@ -62,18 +71,18 @@ std::string open_conditions(Process& process, SampleOptions& options, const Imag
       if (path.is_string()) files.emplace_back(path.get<std::string>());
     if (files.empty())
       fail(ExitCode::options,
-           "this run draws from a dataset's sources or embeddings: name one by --conditions");
+           "this run draws from a dataset's images, sources or embeddings: name one by --conditions");
   });
   const std::string layout = process.from_root([&] { return ImageDataset::inspect(files); });
-  std::string digest;
+  Conditions conditions;
   process.together([&] {
     const int neighbours = process.world().local_size();
     const auto dataset = std::make_shared<const ImageDataset>(
         ImageDataset::attach(layout, ImageDataset::default_cache(neighbours)));
     set_conditions(options, spec, dataset);
-    digest = dataset->digest();
+    conditions = {dataset->digest(), dataset->size()};
   });
-  return digest;
+  return conditions;
 }
 
 nlohmann::json paths_of(const ImageDataset& dataset) {

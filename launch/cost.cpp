@@ -1,5 +1,6 @@
 #include "launch/cost.h"
 
+#include "launch/snapshot.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -25,7 +26,7 @@ std::string expected_data(const ImageSpec& spec) {
   std::string text =
       fmt::format("{:<16} images of {} x {} x {}", "data", spec.channels, spec.height, spec.width);
   if (spec.classes > 1) text += fmt::format(", {} classes", spec.classes);
-  if (spec.sources != SourceImages::none)
+  if (spec.sources == SourceImages::paired || spec.sources == SourceImages::unpaired)
     text += fmt::format(", {} sources of {} channels",
                         spec.sources == SourceImages::paired ? "paired" : "unpaired", spec.source_channels);
   if (spec.embedding > 0) text += fmt::format(", embeddings of {} numbers", spec.embedding);
@@ -53,6 +54,10 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
       "memory           {} a rank for weights, gradients, moments, averages and buffers; activations come on "
       "top\n",
       byte_text(memory));
+  std::int64_t saved = 0;
+  for (const auto& [name, tensor] : state_of(*method)) saved += static_cast<std::int64_t>(tensor.nbytes());
+  text += fmt::format("checkpoint       {} on the disk, copied at its step into {} of host memory a rank\n",
+                      byte_text(saved), byte_text((saved + world_size - 1) / world_size));
   text += fmt::format("a step on {} rank{}:\n", world_size, world_size == 1 ? "" : "s");
   for (const CollectiveCost& cost : method->costs_per_step(world_size))
     text += fmt::format("  {:<28} {:>6} all-reduces of {} in all\n", cost.what, cost.count,

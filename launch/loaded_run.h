@@ -16,6 +16,7 @@ class LoadedRun {
   const SoundCheckpoint& checkpoint() const { return checkpoint_; }
   const RunOptions& options() const { return *options_; }
   ImageSpec images() const { return options_->method->images(); }
+  ImageSpec samples() const { return options_->method->samples(); }
   Method& method() { return *method_; }
 
  private:

@@ -1,5 +1,6 @@
 #include <vector>
 
+#include "core/memory.h"
 #include "core/signals.h"
 #include "launch/commands.h"
 #include "launch/process.h"
@@ -28,6 +29,7 @@ int main(int argc, char** argv) {
   // Before MPI: an unhandled SIGUSR1 kills.
   install_stop_signal();
   ignore_broken_pipes();
+  keep_freed_memory();
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::exception& caught) {

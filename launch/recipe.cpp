@@ -32,12 +32,22 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
              "that a run which diverges goes back to its newest checkpoint, with other random numbers",
              OnResume::free);
+  schema.add("train.compare_every", compare_every, "steps", {0, many},
+             "between comparisons of the ranks' weights and averages, which must be the same; also before each "
+             "checkpoint; 0 for never",
+             OnResume::free);
   schema.add("data.flip", flip, "mirror each image with probability 1/2");
   schema.add("checkpoint.every", checkpoint_every, "steps", {0, many}, "between checkpoints, 0 for never",
              OnResume::free);
   schema.add("checkpoint.minutes", checkpoint_minutes, "minutes", {0, 1e6},
              "between checkpoints, 0 for never", OnResume::free);
-  schema.add("checkpoint.keep", checkpoint_keep, "", {1, 1e6}, "checkpoints that stay", OnResume::free);
+  schema.add("checkpoint.keep", checkpoint_keep, "", {1, 1e6}, "newest checkpoints that stay", OnResume::free);
+  schema.add("checkpoint.keep_every", checkpoint_keep_every, "steps", {0, many},
+             "between checkpoints that are made and stay for good, 0 for none", OnResume::free);
+  schema.add("checkpoint.retry_seconds", checkpoint_retry_seconds, "s", {0, 1e6},
+             "from a checkpoint that could not be written to the next attempt", OnResume::free);
+  schema.add("checkpoint.failures", checkpoint_failures, "", {1, 1e6},
+             "attempts to write a checkpoint that fail in succession and end the run", OnResume::free);
   schema.add("sample.every", sample_every, "steps", {0, many}, "between sample grids, 0 for never",
              OnResume::free);
   schema.add("sample.count", sample_count, "images", {1, 4096}, "images of a sample grid", OnResume::free);

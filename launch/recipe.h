@@ -21,11 +21,15 @@ struct TrainOptions {
   std::int64_t checkpoint_every = 1000;
   double checkpoint_minutes = 15;
   std::int64_t checkpoint_keep = 3;
+  std::int64_t checkpoint_keep_every = 0;
+  double checkpoint_retry_seconds = 60;
+  std::int64_t checkpoint_failures = 3;
   std::int64_t sample_every = 500;
   std::int64_t sample_count = 64;
   std::int64_t log_every = 10;
   double watchdog_seconds = 300;
   std::int64_t rollbacks = 3;
+  std::int64_t compare_every = 100;
   std::string collapse_action = "none";
   std::int64_t collapse_every = 500;
   double collapse_least_spread = 0.2;

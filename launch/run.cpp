@@ -5,6 +5,7 @@
 
 #include "launch/cost.h"
 #include "launch/start.h"
+#include "launch/start_record.h"
 #include "launch/threads.h"
 #include "launch/trainer.h"
 
@@ -60,6 +61,19 @@ Run::Run(Process& process, const RunRequest& request)
 }
 
 ExitCode Run::go() {
+  try {
+    const ExitCode code = go_to_the_end();
+    if (folder_) StartRecord::drop(request_.out);
+    return code;
+  } catch (const AgreedError& error) {
+    // What the user can mend says nothing against the checkpoint.
+    constexpr ExitCode mendable[] = {ExitCode::options, ExitCode::dataset, ExitCode::checkpoint, ExitCode::storage};
+    if (folder_ && std::ranges::find(mendable, error.code()) != std::end(mendable)) StartRecord::drop(request_.out);
+    throw;
+  }
+}
+
+ExitCode Run::go_to_the_end() {
   while (true) {
     const auto outcome = go_on();
     if (const auto* code = std::get_if<ExitCode>(&outcome)) return *code;
@@ -140,6 +154,8 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
   ExitCode code{};
   try {
     code = trainer.run(start);
+  } catch (const ReplicasDiffer&) {
+    throw;
   } catch (const Collapsed& error) {
     setback = {error, std::min(error.sound_step(), trainer.saved_step()), true};
   } catch (const AgreedError& error) {
@@ -155,7 +171,7 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
 
 void Run::tell_start(const RunProgress& start, const Method& method) {
   folder_->write_config(options_.schema.to_recipe());
-  folder_->cut_log_back(start.step);
+  folder_->cut_back(start.step);
   const std::int64_t batches = method.batches_per_step(), total = options_.total_steps(batches);
   const std::vector<Stage> stages = options_.method->stages(options_.train.batch);
   if (rollbacks_ == 0)

@@ -28,6 +28,7 @@ class Run {
   ExitCode go();
 
  private:
+  ExitCode go_to_the_end();
   /// Why a course ended that may be tried again, and the step of a checkpoint that it can go back to at most.
   struct Setback {
     AgreedError error;

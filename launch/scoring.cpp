@@ -37,9 +37,9 @@ std::unique_ptr<ImageSet> drawn_images(Sampler& sampler, const Drawing& drawing,
   const auto labels = [&drawing](std::int64_t first, std::int64_t count) {
     return labels_of(drawing, first, count);
   };
-  return std::make_unique<SampledImages>(sampler, drawing.count,
-                                         std::array{spec.channels, spec.height, spec.width}, labels,
-                                         spec.classes > 1, std::move(name), std::move(details));
+  return std::make_unique<SampledImages>(
+      sampler, drawing.count, std::array{spec.channels, spec.height, spec.width}, labels, spec.classes > 1,
+      std::move(name), std::move(details), spec.sources == SourceImages::own ? "reconstructions" : "samples");
 }
 
 nlohmann::json drawing_details(const SampleOptions& options, const Drawing& drawing, const RunOptions& run,

@@ -1,8 +1,6 @@
 #include "launch/snapshot.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <unistd.h>
 
 #include <set>
 #include <unordered_map>
@@ -19,51 +17,9 @@ NamedTensors state_of(Method& method) {
   return state;
 }
 
-void Snapshots::protect_saved(std::int64_t step) {
-  store_.protect(step);
-  process_.together([&] {
-    if (process_.is_root()) store_.retain(step);
-  });
-}
-
-void Snapshots::save(Method& method, const RunProgress& progress, nlohmann::json header) {
-  header["position"] = progress.position;
-  header["reseed"] = progress.reseed;
-  header["collapse"] = {progress.collapse.sound_step, progress.collapse.low_looks};
-  header["ranks"] = process_.size();
-  header["threads"] = at::get_num_threads();
-  for (const Player* player : method.players()) {
-    header["updates"][player->name()] = player->updates();
-    for (const auto& bucket : player->reducer().buckets())
-      header["buckets"][player->name()].push_back({bucket.offset, bucket.count});
-  }
-  const NamedTensors tensors = state_of(method);
-  const int rank = process_.rank(), size = process_.size();
-  const std::filesystem::path temporary =
-      process_.from_root([&] { return store_.begin(progress.step, std::to_string(getpid())).string(); });
-  try {
-    FileRecord record;
-    process_.together([&] {
-      NamedTensors shard = shard_of(tensors, rank, size);
-      for (auto& [name, tensor] : shard) tensor = tensor.cpu();
-      record = write_shard(temporary, shard, rank, size);
-    });
-    const auto texts = process_.world().gather_texts(nlohmann::json(record).dump());
-    process_.together([&] {
-      if (rank != 0) return;
-      std::vector<FileRecord> records;
-      for (const std::string& text : texts) records.push_back(nlohmann::json::parse(text).get<FileRecord>());
-      store_.publish(temporary, progress.step, header, tensors, records);
-    });
-  } catch (const Error&) {
-    if (rank == 0) discard(temporary);
-    throw;
-  }
-}
-
 namespace {
 
-/// Whether the header is one of Snapshots::save.
+/// Whether the header is CheckpointSaver's.
 void check_header(const Manifest& manifest, const std::filesystem::path& checkpoint) {
   const nlohmann::json& header = manifest.header;
   const auto has = [&](const char* key, bool (nlohmann::json::*is)() const noexcept) {

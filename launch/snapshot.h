@@ -20,28 +20,6 @@ struct RunProgress {
   CollapseMemory collapse = {};
 };
 
-/// Saves and loads checkpoints of a method, all ranks together.
-class Snapshots {
- public:
-  Snapshots(Process& process, std::filesystem::path folder, std::int64_t keep)
-      : process_(process), store_(std::move(folder), keep) {}
-
-  /// Keeps this step's checkpoint beyond the newest ones: the best.
-  void protect(std::optional<std::int64_t> step) { store_.protect(step); }
-  /// And the newest at or before this one: what a run that collapses goes back to.
-  void fall_back_to(std::optional<std::int64_t> step) { store_.fall_back_to(step); }
-  /// Keeps the step that was saved last, and removes the best before it. Collective.
-  void protect_saved(std::int64_t step);
-
-  /// Writes a checkpoint: every rank its shard, rank 0 the manifest. `header` is kept beside the progress.
-  /// Collective.
-  void save(Method& method, const RunProgress& progress, nlohmann::json header);
-
- private:
-  Process& process_;
-  CheckpointStore store_;
-};
-
 /// A checkpoint that was read through and found whole.
 struct SoundCheckpoint {
   std::filesystem::path path;

@@ -1,11 +1,13 @@
 #include "launch/start.h"
 
+#include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
 #include <cstring>
 
 #include "launch/conditions.h"
 #include "launch/device.h"
+#include "launch/start_record.h"
 
 namespace ganymede {
 namespace fs = std::filesystem;
@@ -21,7 +23,7 @@ std::string check_dataset(const ImageDataset& dataset, const ImageSpec& spec) {
   expect("rows", dataset.height(), spec.height, "pack it with --size, or set the network's resolution");
   expect("columns", dataset.width(), spec.width, "pack it with --size, or set the network's resolution");
   check_companions(dataset, needs_of(spec));
-  if (dataset.classes() > spec.classes)
+  if (spec.sources != SourceImages::own && dataset.classes() > spec.classes)
     fail(ExitCode::dataset,
          "the dataset has {} classes, the networks expect at most {}: set the network's classes",
          dataset.classes(), spec.classes);
@@ -75,9 +77,62 @@ SoundCheckpoint start_from(Process& process, const fs::path& path, const fs::pat
 
 }  // namespace
 
+namespace {
+
+/// Nothing also where those that are there are damaged.
+std::optional<SoundCheckpoint> sound_until(Process& process, const fs::path& out, std::int64_t last_step) {
+  try {
+    return newest_checkpoint(process, out, last_step);
+  } catch (const AgreedError& error) {
+    if (error.code() != ExitCode::checkpoint) throw;
+    return std::nullopt;
+  }
+}
+
+StartRecord shared_record(Process& process, const fs::path& out) {
+  StartRecord record;
+  process.together([&] {
+    if (process.is_root()) record = StartRecord::read(out);
+  });
+  at::Tensor fields = at::tensor({record.step, record.starts, record.last_step}, at::kLong);
+  process.world().broadcast(fields, 0)->wait();
+  const auto* values = fields.const_data_ptr<std::int64_t>();
+  return {values[0], values[1], values[2]};
+}
+
+/// The newest sound checkpoint, unless starts from it have failed again and again: then the one before it. Counts this
+/// start.
+std::optional<SoundCheckpoint> newest_to_go_on_from(Process& process, const fs::path& out) {
+  StartRecord record = shared_record(process, out);
+  const bool any_step = record.last_step == StartRecord{}.last_step;
+  auto start = any_step ? newest_checkpoint(process, out) : sound_until(process, out, record.last_step);
+  if (!start && !any_step) {
+    record = {};
+    start = newest_checkpoint(process, out);
+  }
+  if (!start) return std::nullopt;
+  if (record.step == start->manifest.step && record.starts >= StartRecord::most_failures)
+    if (auto before = sound_until(process, out, record.step - 1)) {
+      if (process.is_root())
+        print_error(fmt::format("warning: {} starts from step {} did not get to another checkpoint: this one goes on "
+                                "from the checkpoint before it, of step {}",
+                                record.starts, record.step, before->manifest.step));
+      record.last_step = before->manifest.step;
+      start = std::move(before);
+    }
+  record.starts = record.step == start->manifest.step ? record.starts + 1 : 1;
+  record.step = start->manifest.step;
+  process.together([&] {
+    if (process.is_root()) record.write(out);
+  });
+  return start;
+}
+
+}  // namespace
+
 std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice, const fs::path& out,
                                           bool fresh) {
-  if (choice == "auto") return newest_checkpoint(process, out);
+  if (choice == "auto") return newest_to_go_on_from(process, out);
   if (choice != "never") return start_from(process, choice, out);
   process.together([&] {
     if (!fresh && process.is_root())

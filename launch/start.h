@@ -17,8 +17,8 @@ std::string check_dataset(const ImageDataset& dataset, const ImageSpec& spec);
 void check_same_run(const RunOptions& options, const ImageDataset& dataset, const Manifest& manifest,
                     const std::vector<std::string>& allowed);
 
-/// What the run in `out` goes on from, by --resume's `choice`: "auto" its newest sound checkpoint, "never"
-/// nothing, else the run or checkpoint at that path, unless `out` has checkpoints of its own that this would
+/// What the run in `out` goes on from, by --resume's `choice`: "auto" its newest sound checkpoint, or, where
+/// two starts from that got to no other, the one before (StartRecord); "never" nothing, else the run or checkpoint at that path, unless `out` has checkpoints of its own that this would
 /// throw away. Nothing means a fresh start; `fresh` says that `out` holds no run yet. Collective; throws
 /// AgreedError.
 std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice,

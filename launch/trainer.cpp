@@ -2,17 +2,22 @@
 
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
+#include <set>
 #include <utility>
 
+#include "core/host_name.h"
 #include "core/image_grid.h"
 #include "core/signals.h"
 #include "core/trace_range.h"
+#include "distributed/replica_check.h"
 #include "launch/conditions.h"
 #include "launch/device.h"
 #include "launch/draw.h"
 #include "launch/environment.h"
+#include "launch/start_record.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -20,7 +25,11 @@ namespace ganymede {
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
       stages_(setting.options.method->stages(setting.options.train.batch)),
-      snapshots_(setting.process, setting.out / "checkpoints", setting.options.train.checkpoint_keep),
+      saver_(setting.process, setting.out / "checkpoints",
+             {.keep = setting.options.train.checkpoint_keep,
+              .keep_every = setting.options.train.checkpoint_keep_every,
+              .retry_seconds = setting.options.train.checkpoint_retry_seconds,
+              .failures = setting.options.train.checkpoint_failures}),
       control_(setting.process.world().duplicate("control")) {
   if (setting.options.train.evaluate_every > 0)
     scores_.emplace(TrainingScores::Setting{setting.process, setting.options, setting.dataset, setting.method,
@@ -37,7 +46,7 @@ bool Trainer::is_due(std::int64_t total) const {
   const TrainOptions& options = setting_.options.train;
   const auto every = [&](std::int64_t period) { return period > 0 && progress_.step % period == 0; };
   return progress_.step == total || every(options.log_every) || every(options.sample_every) ||
-         every(options.checkpoint_every) || every(options.evaluate_every) ||
+         every(options.checkpoint_every) || every(options.checkpoint_keep_every) || every(options.evaluate_every) ||
          (collapse_ && collapse_->is_due(progress_.step));
 }
 
@@ -84,9 +93,11 @@ Trainer::Agreed Trainer::agree(bool now) {
       std::chrono::duration<double, std::ratio<60>>(std::chrono::steady_clock::now() - saved_at_).count();
   // The clock of rank 0 alone decides, and every rank's signal counts.
   const bool overdue =
-      setting_.process.is_root() && options.checkpoint_minutes > 0 && minutes >= options.checkpoint_minutes;
+      setting_.process.is_root() && (saver_.retry_is_due() ||
+                                     (options.checkpoint_minutes > 0 && minutes >= options.checkpoint_minutes));
   const std::size_t later = now || setting_.process.device().is_cpu() ? 0 : 1;
-  std::vector<at::Tensor> parts{at::tensor({stop_requested() ? 1. : 0., overdue ? 1. : 0.}, at::kDouble)};
+  const std::vector<double> flags{stop_requested() ? 1. : 0., overdue ? 1. : 0., saver_.is_busy() ? 1. : 0.};
+  std::vector<at::Tensor> parts{at::tensor(flags, at::kDouble)};
   for (std::size_t i = 0; i + later < pending_.size(); ++i) {
     wait_for(pending_[i]);
     parts.push_back(pending_[i].values);
@@ -94,8 +105,8 @@ Trainer::Agreed Trainer::agree(bool now) {
   at::Tensor totals = at::cat(parts);
   control_->all_reduce(totals)->wait();
   const double* values = totals.data_ptr<double>();
-  const Agreed agreed{values[0] > 0, values[1] > 0};
-  for (values += 2; pending_.size() > later; pending_.pop_front()) {
+  const Agreed agreed{values[0] > 0, values[1] > 0, values[2] == 0};
+  for (values += flags.size(); pending_.size() > later; pending_.pop_front()) {
     take(pending_.front(), values);
     values += pending_.front().values.numel();
   }
@@ -120,17 +131,27 @@ void Trainer::take(const Pending& pending, const double* totals) {
       sound = sound && skips;
   if (sound) return;
   line_.finish();
+  saver_.finish();  // of a step that was found sound
   throw AgreedError(
       ExitCode::diverged,
       fmt::format("training diverged: a loss or gradient of step {} is not finite; the last checkpoint is of "
                   "step {}. Lower the learning rates, or add a gradient penalty or clipping",
-                  pending.step, std::max<std::int64_t>(saved_step_, 0)),
+                  pending.step, std::max<std::int64_t>(saved_step(), 0)),
       setting_.process.is_root());
 }
 
 ExitCode Trainer::run(const RunProgress& start) {
+  try {
+    return train(start);
+  } catch (const AgreedError&) {
+    // What was sound when its save began is so still: it may be what the run goes back to.
+    saver_.finish();
+    throw;
+  }
+}
+
+ExitCode Trainer::train(const RunProgress& start) {
   progress_ = start;
-  saved_step_ = start.step > 0 ? start.step : -1;
   saved_at_ = std::chrono::steady_clock::now();
   for (const Player* player : setting_.method.players())
     if (const LossScale* scale = player->loss_scale())
@@ -143,12 +164,12 @@ ExitCode Trainer::run(const RunProgress& start) {
   open_log();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_samples();
-  snapshots_.protect(scores_ ? scores_->go_on_from(progress_.step)
-                             : last_best_step(process, setting_.out, progress_.step));
+  saver_.begin_from(start.step > 0 ? start.step : -1, scores_ ? scores_->go_on_from(progress_.step)
+                                                            : last_best_step(process, setting_.out, progress_.step));
   if (scores_ && scores_->is_due(progress_.step, total)) score();
   if (collapse_) collapse_->remember(progress_.collapse);
   keep_way_back();
-  bool stop = false;
+  bool stop = false, is_counted = true;  // among the starts that got to no checkpoint
   while (progress_.step < total && !stop) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
     note("training");
@@ -175,13 +196,24 @@ ExitCode Trainer::run(const RunProgress& start) {
     const bool grid_due =
         options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
     if (grid_due && !stop) write_samples();
-    const bool periodic = options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0;
-    if (agreed.save || periodic || stop || progress_.step == total) save();
+    if (agreed.idle) saver_.advance();
+    if (is_counted && saver_.saved_step() > start.step) {
+      if (process.is_root()) StartRecord::drop(setting_.out);
+      is_counted = false;
+    }
+    if (options.compare_every > 0 && progress_.step % options.compare_every == 0) compare_ranks();
+    const bool periodic = (options.checkpoint_every > 0 && progress_.step % options.checkpoint_every == 0) ||
+                          (options.checkpoint_keep_every > 0 && progress_.step % options.checkpoint_keep_every == 0);
+    if (stop || progress_.step == total)
+      save_now();
+    else if (agreed.save || periodic)
+      save();
     // What a stop leaves out the next start makes up for.
     if (scores_ && !stop && scores_->is_due(progress_.step, total)) score();
     // Who asks to stop may not wait: saved is saved first.
     if (grid_due && stop) write_samples();
   }
+  saver_.finish();
   line_.finish();
   return progress_.step < total ? ExitCode::stopped : ExitCode::done;
 }
@@ -216,7 +248,7 @@ void Trainer::open_feed() {
 void Trainer::keep_way_back() {
   if (!collapse_) return;
   progress_.collapse = collapse_->memory();
-  if (progress_.collapse.sound_step >= 0) snapshots_.fall_back_to(progress_.collapse.sound_step);
+  if (progress_.collapse.sound_step >= 0) saver_.fall_back_to(progress_.collapse.sound_step);
 }
 
 void Trainer::move_on() {
@@ -248,6 +280,14 @@ void Trainer::report(std::int64_t total) {
   line_.show(fmt::format("step {}/{}  {:.1f} images/s  {} left  {}", progress_.step, total, images_per_second,
                          duration_text(line_.seconds_left()), text));
   log_->report(log_entry(images_per_second));
+  tell_trouble();
+}
+
+void Trainer::tell_trouble() {
+  const std::string trouble = log_->trouble();
+  if (!trouble.empty() && !std::exchange(in_trouble_, true))
+    print_error(fmt::format("warning: {}; what the log says meanwhile waits in memory", trouble));
+  if (trouble.empty()) in_trouble_ = false;
 }
 
 nlohmann::json Trainer::log_entry(double images_per_second) const {
@@ -280,12 +320,11 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
 }
 
 void Trainer::score() {
+  saver_.finish();  // scoring takes long
   note("scoring");
   const TrainingScores::Result result = scores_->evaluate(progress_.step);
-  if (result.is_best && saved_step_ == progress_.step) {
-    snapshots_.protect_saved(progress_.step);
-  } else if (result.is_best) {
-    snapshots_.protect(progress_.step);
+  if (result.is_best) {
+    saver_.keep_best(progress_.step);
     save();
   }
   setting_.process.together([&] {
@@ -296,14 +335,49 @@ void Trainer::score() {
 }
 
 void Trainer::save() {
-  if (saved_step_ == progress_.step) return;
+  if (saver_.has(progress_.step)) return;
+  if (setting_.options.train.compare_every > 0) compare_ranks();  // no checkpoint is made of several runs' weights
   note("saving");
-  snapshots_.save(setting_.method, progress_,
-                  {{"options", setting_.options.schema.to_recipe()},
-                   {"dataset", setting_.dataset.digest()},
-                   {"data", paths_of(setting_.dataset)}});
-  saved_step_ = progress_.step;
+  saver_.begin(setting_.method, progress_,
+               {{"options", setting_.options.schema.to_recipe()},
+                {"dataset", setting_.dataset.digest()},
+                {"data", paths_of(setting_.dataset)}});
   saved_at_ = std::chrono::steady_clock::now();
+}
+
+void Trainer::compare_ranks() {
+  if (std::exchange(compared_step_, progress_.step) == progress_.step) return;
+  const TraceRange range("compare ranks");
+  NamedTensors tensors;
+  for (const Player* player : setting_.method.players())
+    for (const auto& [name, tensor] : player->state())
+      if (name.find("/weight/") != name.npos || name.find("/ema/") != name.npos) tensors.emplace_back(name, tensor);
+  const auto difference = compare_replicas(*control_, tensors);
+  if (!difference) return;
+  line_.finish();
+  saver_.finish();  // of a step at which they were the same
+  const auto hosts = setting_.process.world().gather_texts(host_name());
+  std::set<std::string> of_those;
+  for (const int rank : difference->ranks) of_those.insert(hosts[static_cast<std::size_t>(rank)]);
+  throw ReplicasDiffer(
+      ExitCode::diverged,
+      fmt::format("at step {} {}{}: a processor or its memory fails{}; {}", progress_.step,
+                  difference->text(setting_.process.size()),
+                  of_those.empty() ? "" : fmt::format(" (on {})", fmt::join(of_those, ", ")),
+                  of_those.empty() ? ": try the machines one by one" : ": go on without that machine",
+                  saved_step() < 0
+                      ? "there is no checkpoint yet"
+                      : fmt::format("in the last checkpoint, of step {}, all ranks were the same", saved_step())),
+      setting_.process.is_root());
+}
+
+void Trainer::save_now() {
+  saver_.finish();
+  save();
+  for (saver_.finish(); saver_.must_retry(); saver_.finish()) {
+    saver_.wait_for_retry();
+    save();
+  }
 }
 
 void Trainer::write_samples() {
@@ -322,9 +396,14 @@ void Trainer::write_samples() {
       });
   setting_.process.together([&] {
     if (!log_) return;
-    const auto path = setting_.folder->samples() / fmt::format("step-{:09}.png", progress_.step);
-    write_grid(path, at::cat(images), grid_columns(drawing));
-    log_->samples(progress_.step, path);
+    const auto path = setting_.folder->sample(progress_.step);
+    try {
+      write_grid(path, at::cat(images), grid_columns(drawing));
+      log_->samples(progress_.step, path);
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::storage) throw;
+      print_error(fmt::format("warning: {}; training goes on without this picture", error.what()));
+    }
     for (const Player* player : setting_.method.players())
       log_->weights(progress_.step, player->name(), player->weights(/*average=*/false));
   });

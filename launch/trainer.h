@@ -7,13 +7,19 @@
 #include "core/run_log.h"
 #include "datasets/image_dataset.h"
 #include "launch/batch_feed.h"
+#include "launch/checkpoint_saver.h"
 #include "launch/collapse_watch.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
-#include "launch/snapshot.h"
 #include "launch/training_scores.h"
 
 namespace ganymede {
+
+/// The AgreedError(diverged) of a run whose ranks no longer hold the same weights: going back would not mend the
+/// machine.
+class ReplicasDiffer : public AgreedError {
+  using AgreedError::AgreedError;
+};
 
 /// A training run: asks the method for steps, and between them reports, samples, saves, and listens for a
 /// request to stop.
@@ -36,11 +42,12 @@ class Trainer {
   /// collapse.action says.
   ExitCode run(const RunProgress& start);
   /// The newest checkpoint of this course: where it began, or saved since; -1 for none.
-  std::int64_t saved_step() const { return saved_step_; }
+  std::int64_t saved_step() const { return saver_.saved_step(); }
 
  private:
   struct Agreed {
     bool stop = false, save = false;
+    bool idle = false;  ///< no rank is busy with the save under way
   };
   /// A step's figures on their way to the host.
   struct Pending {
@@ -59,8 +66,16 @@ class Trainer {
   Agreed agree(bool now);
   void take(const Pending& pending, const double* totals);
   void report(std::int64_t total);
+  /// Says once that the log waits for space.
+  void tell_trouble();
   nlohmann::json log_entry(double images_per_second) const;
+  ExitCode train(const RunProgress& start);
+  /// Weights and averages of all ranks, bit by bit. Throws ReplicasDiffer. Collective.
+  void compare_ranks();
+  /// Begins to save this step, unless that has been done.
   void save();
+  /// Saves this step, if need be again and again, and waits until it is saved or may fail no more.
+  void save_now();
   void write_samples();
   void open_log();
   void score();
@@ -84,7 +99,7 @@ class Trainer {
 
   Setting setting_;
   std::vector<Stage> stages_;
-  Snapshots snapshots_;
+  CheckpointSaver saver_;
   std::unique_ptr<Communicator> control_;
   RunProgress progress_;
   std::optional<ImageDataset> level_;  ///< what the feed reads, where that is not the dataset itself
@@ -94,9 +109,10 @@ class Trainer {
   double skipped_ = 0;  ///< updates by then, of all players, over all ranks
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
+  bool in_trouble_ = false;    ///< and it is known
   std::optional<TrainingScores> scores_;
   std::optional<CollapseWatch> collapse_;
-  std::int64_t saved_step_ = -1;
+  std::int64_t compared_step_ = -1;
   std::chrono::steady_clock::time_point saved_at_;
 };
 

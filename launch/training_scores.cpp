@@ -60,7 +60,10 @@ TrainingScores::TrainingScores(const Setting& setting)
     network.device = process.device();
     extractor_ = make_feature_extractor(network);
   });
-  scoring.reference_count = options.evaluate_reference_count;
+  const bool own = setting.options.method->images().sources == SourceImages::own;
+  count_ = own ? std::min(options.evaluate_count, setting.dataset.size()) : options.evaluate_count;
+  // Reconstructions stand beside their originals.
+  scoring.reference_count = own ? count_ : options.evaluate_reference_count;
   open_reference();
   if (reference_ && scoring.reference_count >= reference_->size()) scoring.reference_count = 0;
   evaluator_.emplace(*ranks_, *extractor_, scoring);
@@ -77,11 +80,10 @@ TrainingScores::TrainingScores(const Setting& setting)
   sampling_.seed = scoring.seed;
   const ImageSpec spec = setting.options.method->images();
   process.together([&] { set_conditions(sampling_, spec, setting.dataset); });
-  drawing_ = {options.evaluate_count, scoring.batch, sampling_.seed, {}, spec.classes};
+  drawing_ = {own ? setting.dataset.size() : count_, scoring.batch, sampling_.seed, {}, spec.classes};
   const Drawn first = drawn(0);
-  process.together([&] { evaluator_->check(*first.images, options.evaluate_count); });
-  score_together([&] { protocol_ = evaluator_->protocol(*first.images, options.evaluate_count); },
-                 process.is_root());
+  process.together([&] { evaluator_->check(*first.images, count_); });
+  score_together([&] { protocol_ = evaluator_->protocol(*first.images, count_); }, process.is_root());
 }
 
 TrainingScores::Drawn TrainingScores::drawn(std::int64_t step) const {
@@ -92,7 +94,7 @@ TrainingScores::Drawn TrainingScores::drawn(std::int64_t step) const {
   details["step"] = step;
   if (sampling_.sources || sampling_.embeddings) details["conditions"] = setting_.dataset.digest();
   setting_.process.together([&] {
-    result.images = drawn_images(*result.sampler, drawing_, setting_.options.method->images(),
+    result.images = drawn_images(*result.sampler, drawing_, setting_.options.method->samples(),
                                  setting_.out.lexically_normal().filename().string(), std::move(details));
   });
   return result;
@@ -149,8 +151,7 @@ bool TrainingScores::is_due(std::int64_t step, std::int64_t total) const {
 TrainingScores::Result TrainingScores::evaluate(std::int64_t step) {
   const Drawn now = drawn(step);
   Evaluation evaluation;
-  score_together([&] { evaluation = evaluator_->evaluate(*now.images, drawing_.count); },
-                 setting_.process.is_root());
+  score_together([&] { evaluation = evaluator_->evaluate(*now.images, count_); }, setting_.process.is_root());
   last_step_ = step;
   text_ = score_line(evaluation);
   Result result{evaluation.to_json(), take(step, evaluation.scores.front().value)};

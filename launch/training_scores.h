@@ -57,6 +57,7 @@ class TrainingScores {
   std::vector<const Metric*> metrics_;
   SampleOptions sampling_;
   Drawing drawing_;
+  std::int64_t count_ = 0;       ///< of images that are scored
   std::int64_t last_step_ = -1;  ///< that has been scored
   std::optional<std::int64_t> best_step_;
   double best_ = 0;

@@ -4,8 +4,9 @@
 
 namespace ganymede {
 
-/// A second image set of a dataset: none is asked for; row i belongs to image i; or rows belong to no image.
-enum class SourceImages { none, paired, unpaired };
+/// A second image set of a dataset: none is asked for; row i belongs to image i; or rows belong to no image. With `own`
+/// none is asked for either: samples are made of the images themselves.
+enum class SourceImages { none, paired, unpaired, own };
 
 /// What the images must be for a method's networks, and what must come with them.
 struct ImageSpec {

@@ -8,6 +8,7 @@
 #include "models/encoders/bigan.h"
 #include "models/encoders/projection_networks.h"
 #include "models/encoders/vae_gan.h"
+#include "models/first_stages/autoencoder_method.h"
 #include "models/gan/adversarial_recipe.h"
 #include "models/translation/cyclegan.h"
 #include "models/translation/pix2pix.h"
@@ -24,6 +25,7 @@ struct Entry {
 constexpr Entry table[] = {
     {"adversarial", make_adversarial_recipe},
     {"adversarial_autoencoder", make_adversarial_autoencoder_recipe},
+    {"autoencoder", make_autoencoder_recipe},
     {"bigan", make_bigan_recipe},
     {"cyclegan", make_cyclegan_recipe},
     {"denoising", make_denoising_recipe},

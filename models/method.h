@@ -127,6 +127,8 @@ class MethodRecipe {
   virtual std::vector<Stage> stages(std::int64_t batch) const { return {{.batch = batch}}; }
   /// What a dataset must look like.
   virtual ImageSpec images() const = 0;
+  /// What samples look like: as a rule such as the dataset's images.
+  virtual ImageSpec samples() const { return images(); }
   /// Each player's name and number of parameters, from networks built without memory.
   virtual std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const = 0;
   virtual std::unique_ptr<Method> build(const MethodContext& context) const = 0;

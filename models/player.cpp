@@ -137,6 +137,7 @@ Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, con
     ema_buffer_ = buffer_.clone();
   }
   if (scale_loss) scale_.emplace(device);
+  gradient_norm_ = at::zeros({}, gradient_.options());  // of one that does not learn from the first step on
   for (const auto& [parameter_name, parameter] : parameters) {
     parameters_.push_back(parameter);
     parameter_count_ += parameter.numel();

@@ -54,7 +54,9 @@ const std::vector<Flag> own_flags{
      "where statistics of references are kept [$XDG_CACHE_HOME/ganymede, ~/.cache/ganymede]"},
     {"classes", "all|3,7", "of a run: image i has the (i mod n)-th of these n classes [random classes]"},
     {"conditions", "FILE.h5",
-     "of a run: dataset whose sources or embeddings are drawn from [the run's data]"},
+     "of a run: dataset whose sources or embeddings are drawn from [the run's data]; of an autoencoder's, "
+     "whose "
+     "images are reconstructed [the reference]"},
     {"truncation", "T", "of a run: draw z from a normal truncated to +-T [not truncated]"},
     {"psi", "PSI", "of a run of networks with styles: w drawn towards its mean by this factor [1]"},
     {"ema", "true|false", "of a run: the moving average of the weights [true]"},
@@ -151,13 +153,20 @@ class Scored {
     if (process.from_root([&] { return is_run(request.from) ? "run" : "images"; }) == "run") {
       run_ = std::make_unique<LoadedRun>(process, request.from, request.device, request.sampler);
       spec_ = run_->images();
-      drawing_ = {request.count > 0 ? request.count : 50'000, request.evaluator.batch, 0, {}, spec_.classes};
+      // Reconstructions are of the reference, whose images they stand beside.
+      const bool own = spec_.sources == SourceImages::own;
+      const std::string extension = request.reference.extension().string();
+      const bool reference =
+          own && request.conditions.empty() && (extension == ".h5" || extension == ".hdf5");
+      const std::string conditions = reference ? request.reference.string() : request.conditions;
+      conditions_ = open_conditions(process, options_, spec_, conditions, run_->checkpoint().manifest);
+      const std::int64_t drawn = request.count > 0 ? request.count : 50'000;
+      drawing_ = {own ? conditions_.count : drawn, request.evaluator.batch, 0, {}, spec_.classes};
+      count_ = own ? request.count : drawn;
       process.together([&] {
         drawing_.classes = read_classes(request.classes, spec_.classes);
         run_->options().method->check_sampling(request.drawing);
       });
-      conditions_ =
-          open_conditions(process, options_, spec_, request.conditions, run_->checkpoint().manifest);
     } else {
       process.use_device(request.device, "--device", false);
       process.together([&] {
@@ -181,20 +190,22 @@ class Scored {
         drawing_details(options_, drawing_, run_->options(),
                         std::ranges::any_of(run_->method().players(), &Player::has_average));
     details["step"] = run_->checkpoint().manifest.step;
-    if (!conditions_.empty()) details["conditions"] = conditions_;
+    if (!conditions_.digest.empty()) details["conditions"] = conditions_.digest;
     process_.together([&] {
-      images_ = drawn_images(*sampler_, drawing_, spec_, request_.from.lexically_normal().filename().string(),
-                             std::move(details));
+      images_ = drawn_images(*sampler_, drawing_, run_->samples(),
+                             request_.from.lexically_normal().filename().string(), std::move(details));
     });
     return *images_;
   }
-  std::int64_t count() const { return run_ ? drawing_.count : request_.count; }
+  /// How many are scored, 0 for all.
+  std::int64_t count() const { return run_ ? count_ : request_.count; }
 
  private:
   Process& process_;
   const Request& request_;
   SampleOptions options_;
-  std::string conditions_;  // digest of what images are drawn from
+  Conditions conditions_;
+  std::int64_t count_ = 0;
   std::unique_ptr<LoadedRun> run_;
   ImageSpec spec_;
   Drawing drawing_;

@@ -266,12 +266,12 @@ ExitCode project(Process& process, Request request) {
   std::unique_ptr<ProjectionNetworks> networks;
   std::optional<Lpips> lpips;
   process.together([&] {
-    if (needs_of(spec).any())
-      fail(
-          ExitCode::options,
-          "--from {}: this run's images are drawn from sources or embeddings, not from latents alone: give a "
-          "run without them",
-          request.from.string());
+    if (draws_from_dataset(spec))
+      fail(ExitCode::options,
+           "--from {}: this run's images are drawn from a dataset's images, sources or embeddings, not from "
+           "latents alone: give a "
+           "run without them",
+           request.from.string());
     networks = run.method().projection(request.weights);
     if (!networks)
       fail(ExitCode::options,

@@ -89,7 +89,8 @@ void generate(Process& process, const Request& request, std::int64_t count, Comp
   SampleOptions options = request.options;
   open_conditions(process, options, spec, "", run.checkpoint().manifest);
   const auto sampler = run.method().sampler(options);
-  std::vector<at::Tensor> images{at::empty({0, spec.channels, spec.height, spec.width}, at::kByte)};
+  const ImageSpec drawn = run.samples();
+  std::vector<at::Tensor> images{at::empty({0, drawn.channels, drawn.height, drawn.width}, at::kByte)};
   draw(process, *sampler, drawing,
        [&](std::int64_t, const at::Tensor& part, const at::Tensor&) { images.push_back(to_bytes(part)); });
   comparison.generated = at::cat(images);

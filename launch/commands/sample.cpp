@@ -94,14 +94,15 @@ ExitCode sample(Process& process, Request request) {
   });
 
   const PictureKind& picture = *request.picture;
-  const ImageSpec spec = run.images();
+  const ImageSpec spec = run.images(), drawn = run.samples();
   Drawing drawing{request.picture_options.count, request.batch, request.options.seed, {}, spec.classes};
   process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
   open_conditions(process, request.options, spec, request.conditions, run.checkpoint().manifest);
   process.together([&] {
-    if (needs_of(spec).any() && picture.name != "grid")
+    if (draws_from_dataset(spec) && picture.name != "grid")
       fail(ExitCode::options,
-           "--picture {}: this run's images are drawn from sources or embeddings, one each, not from latent "
+           "--picture {}: this run's images are drawn from a dataset's images, sources or embeddings, one "
+           "each, not from latent "
            "vectors "
            "alone: leave it out",
            picture.name);
@@ -116,7 +117,7 @@ ExitCode sample(Process& process, Request request) {
   ProgressLine line(stderr, 10);
   picture.write({.process = process,
                  .sampler = *sampler,
-                 .spec = spec,
+                 .spec = drawn,
                  .drawing = drawing,
                  .options = request.picture_options,
                  .out = request.out,

@@ -19,9 +19,10 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptio
     : change_(change), scale_shift_(options.scale_shift) {
   norm1_ = register_module("norm1", std::make_shared<GroupNorm>(options.groups, in, options.eps));
   conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, WeightOptions{}));
-  time_ = register_module(
-      "time_emb_proj",
-      std::make_shared<Linear>(options.embedding, scale_shift_ ? 2 * out : out, WeightOptions{}));
+  if (options.embedding > 0)
+    time_ = register_module(
+        "time_emb_proj",
+        std::make_shared<Linear>(options.embedding, scale_shift_ ? 2 * out : out, WeightOptions{}));
   norm2_ = register_module("norm2", std::make_shared<GroupNorm>(options.groups, out, options.eps));
   dropout_ = register_module("dropout", std::make_shared<Dropout>(options.dropout, name));
   conv2_ = register_module("conv2", std::make_shared<Conv2d>(out, out, 3, WeightOptions{}));
@@ -30,14 +31,15 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptio
 }
 
 at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
-  const at::Tensor e = time_->forward(emb).to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1);
+  const at::Tensor e =
+      time_ ? time_->forward(emb).to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1) : at::Tensor();
   at::Tensor h = at::silu(norm1_->forward(x));
   h = change_ == SizeChange::up ? conv1_->forward_upsampled(h) : conv1_->forward(resized(h, change_));
   if (scale_shift_) {
     const auto parts = e.chunk(2, 1);
     h = norm2_->forward(h) * (1 + parts[0]) + parts[1];
   } else {
-    h = norm2_->forward(h + e);
+    h = norm2_->forward(time_ ? h + e : h);
   }
   h = conv2_->forward(dropout_->forward(at::silu(h), draws));
   const at::Tensor direct = resized(x, change_);

@@ -9,7 +9,7 @@ namespace ganymede {
 
 /// What the blocks of a UNet have in common.
 struct BlockOptions {
-  std::int64_t embedding = 512;  ///< width of the embedded time and label
+  std::int64_t embedding = 512;  ///< width of the embedded time and label; 0 = there is neither
   std::int64_t groups = 32;
   double eps = 1e-5;
   double dropout = 0;
@@ -25,13 +25,14 @@ enum class SizeChange { none, up, down };
 ///     y = x + conv2(dropout(silu(norm2(h) (1 + a) + b)))     with, e = (a, b)  (ADM, arXiv 2105.05233)
 ///
 /// x passes a 1x1 convolution "conv_shortcut" where the numbers of channels differ. With a change of size, x and the
-/// input of conv1 are doubled (nearest) or halved (mean of 2x2) in size. emb comes through its SiLU.
+/// input of conv1 are doubled (nearest) or halved (mean of 2x2) in size. emb comes through its SiLU; without an embedding
+/// e is 0, and there is no "time_emb_proj".
 class ResidualBlock : public torch::nn::Module {
  public:
   /// `name` tells its dropout from others'.
   ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
                 SizeChange change = SizeChange::none);
-  /// x [N, in, H, W], emb [N, embedding].
+  /// x [N, in, H, W], emb [N, embedding], undefined where there is none.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws);
 
  private:

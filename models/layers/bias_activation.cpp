@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "core/kernels/cpu/activation.h"
+
 namespace ganymede {
 namespace {
 
@@ -20,6 +22,10 @@ BiasActivation kept(AutogradContext* context) {
   return {data["slope"].toDouble(), data["gain"].toDouble(), data["bound"].toDouble()};
 }
 
+cpu::ActivationFigures figures_of(const BiasActivation& activation) {
+  return {activation.slope, activation.gain, activation.bound};
+}
+
 /// g times the activation's derivative where its result is y.
 class ActivationGradient : public torch::autograd::Function<ActivationGradient> {
  public:
@@ -27,6 +33,10 @@ class ActivationGradient : public torch::autograd::Function<ActivationGradient> 
                             const BiasActivation& activation) {
     keep(context, activation);
     context->save_for_backward({y});
+    if (y.is_cpu() && y.is_non_overlapping_and_dense()) {
+      const bool alike = g.strides() == y.strides() && g.sizes() == y.sizes();
+      return cpu::activation_gradient(alike ? g : at::empty_like(y).copy_(g), y, figures_of(activation));
+    }
     at::Tensor result = at::where(y > 0, g, g * activation.slope).mul_(activation.gain);
     if (activation.bound > 0) result.masked_fill_(y.abs() >= activation.bound, 0);
     return result;
@@ -36,27 +46,54 @@ class ActivationGradient : public torch::autograd::Function<ActivationGradient> 
   }
 };
 
+/// [C] to be added to x [N, C, ...].
+at::Tensor beside(const at::Tensor& bias, const at::Tensor& x) {
+  std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
+  shape[1] = -1;
+  return bias.view(shape);
+}
+
+/// Whether the kernel takes a bias together with x.
+bool ends_in_channels(const at::Tensor& x) {
+  return x.is_cpu() && ((x.dim() == 2 && x.is_contiguous()) ||
+                        (x.dim() == 4 && x.is_contiguous(at::MemoryFormat::ChannelsLast)));
+}
+
 class ActivatedSum : public torch::autograd::Function<ActivatedSum> {
  public:
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const BiasActivation& activation) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const std::optional<at::Tensor>& bias, const BiasActivation& activation) {
     keep(context, activation);
-    at::Tensor y = at::leaky_relu(x, activation.slope).mul_(activation.gain);
-    if (activation.bound > 0) y.clamp_(-activation.bound, activation.bound);
+    context->saved_data["bias"] = bias.has_value();
+    at::Tensor y;
+    if (x.is_cpu() && x.is_non_overlapping_and_dense()) {
+      const bool at_once = !bias || ends_in_channels(x);
+      y = cpu::activation(at_once ? x : x + beside(*bias, x), bias && at_once ? *bias : at::Tensor(),
+                          figures_of(activation));
+    } else {
+      y = at::leaky_relu(bias ? x + beside(*bias, x) : x, activation.slope).mul_(activation.gain);
+      if (activation.bound > 0) y.clamp_(-activation.bound, activation.bound);
+    }
     context->save_for_backward({y});
     return y;
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
-    return {ActivationGradient::apply(gradients[0], context->get_saved_variables()[0], kept(context)), {}};
+    const at::Tensor y = context->get_saved_variables()[0];
+    const at::Tensor of_sum = ActivationGradient::apply(gradients[0], y, kept(context));
+    variable_list result{of_sum, {}, {}};
+    if (!context->saved_data["bias"].toBool() || !context->needs_input_grad(1)) return result;
+    std::vector<std::int64_t> others{0};
+    for (std::int64_t dimension = 2; dimension < y.dim(); ++dimension) others.push_back(dimension);
+    result[1] = of_sum.sum(others);
+    return result;
   }
 };
 
 }  // namespace
 
 at::Tensor bias_activation(const at::Tensor& x, const at::Tensor& bias, const BiasActivation& activation) {
-  if (!bias.defined()) return ActivatedSum::apply(x, activation);
-  std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
-  shape[1] = -1;
-  return ActivatedSum::apply(x + bias.to(x.scalar_type()).view(shape), activation);
+  return ActivatedSum::apply(x, bias.defined() ? std::optional(bias.to(x.scalar_type())) : std::nullopt,
+                             activation);
 }
 
 }  // namespace ganymede

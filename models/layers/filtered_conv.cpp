@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "models/layers/convolution.h"
 #include "models/layers/filter.h"
 
 namespace ganymede {
@@ -11,7 +12,8 @@ FilteredConv2d::FilteredConv2d(std::int64_t in, std::int64_t out, const WeightOp
 
 at::Tensor FilteredConv2d::forward(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
-  return at::conv2d(filtered(x, {.before = 2, .after = 2}), effective_weight(type), effective_bias(type), 2);
+  return convolution(filtered(x, {.before = 2, .after = 2}), effective_weight(type), effective_bias(type), 2,
+                     0);
 }
 
 }  // namespace ganymede

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "models/layers/convolution.h"
 #include "models/layers/filter.h"
 
 namespace ganymede {
@@ -23,7 +24,7 @@ at::Tensor ModulatedConv2d::forward(const at::Tensor& x, const at::Tensor& w) {
     y = at::conv_transpose2d(y, kernel.transpose(0, 1), {}, 2);  // [N, out, 2 H + 1, 2 W + 1]
     y = filtered(y, {.before = 1, .after = 1, .gain = 2});
   } else {
-    y = at::conv2d(y, kernel, {}, 1, options_.kernel / 2);
+    y = convolution(y, kernel, {}, 1, options_.kernel / 2);
   }
   if (!options_.demodulate) return y;
   const double fan_in = static_cast<double>(options_.in * options_.kernel * options_.kernel);

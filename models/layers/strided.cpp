@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "models/layers/convolution.h"
+
 namespace ganymede {
 
 StridedConv2d::StridedConv2d(std::int64_t in, std::int64_t out, std::int64_t kernel,
@@ -10,7 +12,7 @@ StridedConv2d::StridedConv2d(std::int64_t in, std::int64_t out, std::int64_t ker
 
 at::Tensor StridedConv2d::forward(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
-  return at::conv2d(x, effective_weight(type), effective_bias(type), 2, (weight().size(2) - 1) / 2);
+  return convolution(x, effective_weight(type), effective_bias(type), 2, (weight().size(2) - 1) / 2);
 }
 
 TransposedConv2d::TransposedConv2d(std::int64_t in, std::int64_t out, std::int64_t kernel,

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "models/layers/convolution.h"
+
 namespace ganymede {
 namespace {
 
@@ -89,24 +91,24 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const Wei
 
 at::Tensor Conv2d::forward(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
-  return at::conv2d(x, effective_weight(type), effective_bias(type), 1, weight().size(2) / 2);
+  return convolution(x, effective_weight(type), effective_bias(type), 1, weight().size(2) / 2);
 }
 
 at::Tensor Conv2d::forward_upsampled(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
   at::Tensor bias = effective_bias(type);
   if (bias.defined()) bias = bias.repeat({4});
-  return join_phases(at::conv2d(x, effective_weight(type, WeightForm::after_upsampling), bias, 1, 1));
+  return join_phases(convolution(x, effective_weight(type, WeightForm::after_upsampling), bias, 1, 1));
 }
 
 at::Tensor Conv2d::forward_pooled(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
-  return at::conv2d(x, effective_weight(type, WeightForm::before_pooling), effective_bias(type), 2, 1);
+  return convolution(x, effective_weight(type, WeightForm::before_pooling), effective_bias(type), 2, 1);
 }
 
 at::Tensor Conv2d::forward_strided(const at::Tensor& x, std::int64_t stride, std::int64_t padding) {
   const at::ScalarType type = x.scalar_type();
-  return at::conv2d(x, effective_weight(type), effective_bias(type), stride, padding);
+  return convolution(x, effective_weight(type), effective_bias(type), stride, padding);
 }
 
 Linear::Linear(std::int64_t in, std::int64_t out, const WeightOptions& options)

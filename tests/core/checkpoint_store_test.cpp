@@ -122,7 +122,7 @@ TEST(CheckpointStore, ShardMustHoldWhatTheManifestSays) {
   const CheckpointStore store(folder.path(), 2);
   const auto publish = [&](const NamedTensors& written, const NamedTensors& claimed) {
     const std::filesystem::path temporary = store.begin(5, "n");
-    return store.publish(temporary, 5, {}, claimed, {write_shard(temporary, written, 0, 1)});
+    return store.publish(temporary, 5, {}, lay_out(claimed, 1), {write_shard(temporary, written, 0, 1)});
   };
   const at::Tensor zeros = at::zeros({2, 3});
   const NamedTensors claimed = {{"a", zeros}};
@@ -159,6 +159,7 @@ TEST(CheckpointStore, BeginClearsWhatUnfinishedSavesLeft) {
   for (const char* name : {"notes", "mine.tmp-1", "trash-mine"})
     std::filesystem::create_directory(folder / name);
   const std::filesystem::path temporary = store.begin(2, "y");
+  store.clear_leftovers(temporary);
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"mine.tmp-1", "notes", "step-000000001",
                                                                "step-000000002.tmp-y", "trash-mine"}));
   EXPECT_TRUE(std::filesystem::is_empty(temporary));
@@ -197,6 +198,15 @@ TEST(CheckpointStore, TheBestStaysBeyondTheNewest) {
   EXPECT_EQ(steps(), Steps({4})) << "the best is the newest";
   save(store, 2, some_tensors(1), 1);
   EXPECT_EQ(steps(), Steps({2})) << "the run went back to before it";
+}
+
+TEST(CheckpointStore, ThoseOfEachSoManyStepsStayBeyondTheNewest) {
+  const TemporaryFolder folder;
+  const CheckpointStore store(folder.path(), 2, 4);
+  for (int step = 1; step <= 11; ++step) save(store, step, some_tensors(step), 2);
+  EXPECT_EQ(steps_in(store), (std::vector<std::int64_t>{11, 10, 8, 4}));
+  save(store, 6, some_tensors(6), 1);
+  EXPECT_EQ(steps_in(store), (std::vector<std::int64_t>{6, 4})) << "the run went back to before them";
 }
 
 TEST(CheckpointStore, DamagedOnesDoNotCountAmongTheKept) {
@@ -252,7 +262,7 @@ TEST(CheckpointStore, AFailingDiskIsAStorageErrorAndHarmless) {
   for (const int rank : {0, 1}) shards.push_back(write_shard(temporary, shard_of(tensors, rank, 2), rank, 2));
   {
     const FileSizeLimit limit(100);
-    expect_error(ExitCode::storage, [&] { store.publish(temporary, 2, {}, tensors, shards); });
+    expect_error(ExitCode::storage, [&] { store.publish(temporary, 2, {}, lay_out(tensors, 2), shards); });
   }
   EXPECT_EQ(names_in(folder.path()), (std::vector<std::string>{"step-000000001"}));
   EXPECT_TRUE(bitwise_equal(restore(store.list().front()), some_tensors(1)));

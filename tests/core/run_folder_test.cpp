@@ -107,15 +107,20 @@ TEST(RunFolder, LogsOneObjectALine) {
 TEST(RunFolder, TheLogIsCutBackToTheStepResumedFrom) {
   const TemporaryFolder folder;
   RunFolder run(folder.path());
-  run.cut_log_back(5);
+  run.cut_back(5);
   EXPECT_FALSE(std::filesystem::exists(folder / "log.jsonl"));
   for (int step = 1; step <= 12; ++step) run.append_log({{"step", step}});
   run.append_log({{"event", "saved"}});
   append(folder / "log.jsonl", "{\"step\":13,\"lo");
   for (int step : {11, 12}) run.append_score({{"step", step}});
+  for (int step : {11, 12}) append(run.sample(step), "picture");
+  append(folder / "samples/mine.png", "picture");
   run.append_start({{"step", 12}});
-  run.cut_log_back(11);
+  run.cut_back(11);
   EXPECT_EQ(text_in(folder / "metrics.jsonl"), "{\"step\":11}\n");
+  EXPECT_TRUE(std::filesystem::exists(folder / "samples/step-000000011.png"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "samples/step-000000012.png"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "samples/mine.png"));
   EXPECT_EQ(text_in(folder / "starts.jsonl"), "{\"step\":12}\n") << "what has been started has been started";
   run.append_log({{"step", 12}, {"again", true}});
   std::string expected;
@@ -123,7 +128,7 @@ TEST(RunFolder, TheLogIsCutBackToTheStepResumedFrom) {
   expected += "{\"event\":\"saved\"}\n{\"again\":true,\"step\":12}\n";
   EXPECT_EQ(text_in(folder / "log.jsonl"), expected);
   append(folder / "log.jsonl", "{\"step\":12}");
-  run.cut_log_back(12);
+  run.cut_back(12);
   EXPECT_EQ(text_in(folder / "log.jsonl"), expected + "{\"step\":12}\n")
       << "whole, only its end of line lost";
 }

@@ -26,10 +26,13 @@ inline NamedTensors some_tensors(double value) {
 inline std::filesystem::path save(const CheckpointStore& store, std::int64_t step,
                                   const NamedTensors& tensors, int world_size) {
   const std::filesystem::path temporary = store.begin(step, "nonce");
+  store.clear_leftovers(temporary);
   std::vector<FileRecord> shards;
   for (int rank = 0; rank < world_size; ++rank)
     shards.push_back(write_shard(temporary, shard_of(tensors, rank, world_size), rank, world_size));
-  return store.publish(temporary, step, {{"images", 64 * step}}, tensors, shards);
+  const auto saved = store.publish(temporary, step, {{"images", 64 * step}}, lay_out(tensors, world_size), shards);
+  store.retain(step);
+  return saved;
 }
 
 /// All that a restore does, on one rank.

@@ -166,5 +166,29 @@ TEST(SampledImages, GoThroughBytesInWholeUnits) {
   EXPECT_EQ(seen, std::vector<std::int64_t>({4, 5, 6, 7, 8, 9}));
 }
 
+class Singles final : public Sampler {
+ public:
+  at::Tensor images(std::int64_t first, const at::Tensor& labels) override {
+    return at::arange(first, first + labels.numel(), at::kFloat).view({-1, 1, 1, 1}) / 127.5;
+  }
+};
+
+TEST(SampledImages, ReconstructionsAreReadSingly) {
+  Singles sampler;
+  SampledImages set(
+      sampler, 20, {1, 1, 1}, [](std::int64_t, std::int64_t n) { return at::zeros({n}, at::kLong); }, false,
+      "run", {}, "reconstructions");
+  EXPECT_EQ(set.description().kind, "reconstructions");
+  const std::vector<std::int64_t> indices{1, 2, 3, 7, 11, 12, 19};
+  std::vector<std::int64_t> seen(indices.size(), -1);
+  set.read(indices, 2, [&](const std::vector<std::int64_t>& places, const at::Tensor& images) {
+    EXPECT_LE(images.size(0), 2);
+    for (std::size_t i = 0; i < places.size(); ++i)
+      seen[static_cast<std::size_t>(places[i])] =
+          images[static_cast<std::int64_t>(i)].item<std::int64_t>() - 128;
+  });
+  EXPECT_EQ(seen, indices);
+}
+
 }  // namespace
 }  // namespace ganymede

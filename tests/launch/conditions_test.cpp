@@ -49,6 +49,23 @@ TEST_F(ConditionsTest, GivesSamplersTheRowsOfADataset) {
   EXPECT_FALSE(plain.sources || plain.embeddings);
 }
 
+TEST_F(ConditionsTest, GivesAutoencodersTheImagesThemselves) {
+  ImageSpec own{3, side, side, 1};
+  own.sources = SourceImages::own;
+  EXPECT_TRUE(draws_from_dataset(own));
+  EXPECT_FALSE(draws_from_dataset({3, side, side, 1}));
+  EXPECT_FALSE(needs_of(own).any());
+  SampleOptions options;
+  set_conditions(options, own, dataset());
+  const at::Tensor images = options.sources(4, 2);
+  EXPECT_EQ(images.sizes(), (at::IntArrayRef{2, 3, side, side}));
+  EXPECT_TRUE(at::equal(images[1], options.sources(0, 1)[0]));
+  own.channels = 1;
+  EXPECT_NE(
+      message_of(ExitCode::dataset, [&] { set_conditions(options, own, dataset()); }).find("3 channels"),
+      std::string::npos);
+}
+
 TEST_F(ConditionsTest, RefusesOtherDatasets) {
   SampleOptions options;
   ImageSpec other = spec();

@@ -7,6 +7,10 @@
 namespace ganymede {
 namespace {
 
+std::int64_t first_count_of(const std::string& recipe) {
+  return RunOptions({read_recipe(recipe_path(recipe))}).method->parameter_counts().front().second;
+}
+
 std::int64_t count_of(const std::string& recipe, const Settings& changes = {}) {
   const RunOptions options({read_recipe(recipe_path(recipe)), changes});
   const auto counts = options.method->parameter_counts();
@@ -33,6 +37,18 @@ TEST(ParameterCounts, OfAdm) {
   EXPECT_EQ(count_of("adm-imagenet256"), 553'838'086);
   EXPECT_EQ(count_of("adm-imagenet256", {{"unet.classes", {"1", "test"}}}), 552'814'086);
   EXPECT_EQ(count_of("adm-imagenet512"), 558'997'638);
+}
+
+TEST(ParameterCounts, OfFirstStages) {
+  EXPECT_EQ(first_count_of("kl-f4"), 55'312'063);
+  EXPECT_EQ(first_count_of("kl-f8"), 83'653'863);
+  EXPECT_EQ(first_count_of("kl-f16"), 69'610'963);
+  EXPECT_EQ(first_count_of("vq-f4"), 55'322'782);
+  EXPECT_EQ(first_count_of("vq-f8"), 67'717'295);
+  EXPECT_EQ(first_count_of("vq-f16"), 72'141'699);
+  const auto counts = RunOptions({read_recipe(recipe_path("kl-f4"))}).method->parameter_counts();
+  ASSERT_EQ(counts.size(), 2u);
+  EXPECT_EQ(counts[1].second, 2'765'633);
 }
 
 TEST(ParameterCounts, OfLatentDiffusion) {

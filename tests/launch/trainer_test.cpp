@@ -8,60 +8,12 @@
 #include "core/signals.h"
 #include "datasets/dataset_writer.h"
 #include "tests/core/temporary_folder.h"
+#include "tests/launch/one_weight.h"
 
 namespace ganymede {
 namespace {
 
 constexpr std::int64_t batch = 4;
-
-class Net final : public torch::nn::Module {
- public:
-  Net() { weight = register_parameter("weight", at::zeros({3})); }
-  at::Tensor weight;
-};
-
-/// One number to learn; its gradient is what the test says.
-class OneWeight final : public Method {
- public:
-  OneWeight(Communicator& gradients, bool scale_loss)
-      : net_(std::make_shared<Net>()),
-        player_("net", net_, {}, at::kFloat, at::kCPU, gradients, 1 << 20, scale_loss) {}
-
-  std::vector<Player*> players() override { return {&player_}; }
-  std::int64_t batches_per_step() const override { return 1; }
-  std::vector<CollectiveCost> costs_per_step(int) const override { return {}; }
-  void initialise() override {}
-  StepReport step(std::int64_t step, const NextBatch& next) override {
-    next();
-    if (during) during(step);
-    player_.zero_gradients();
-    player_.reducer().arm();
-    const double value = step == bad_step ? NAN : 1.0;
-    player_.backward(net_->weight.sum() * value);
-    player_.finish_gradients();
-    player_.update();
-    return {{"loss", at::full({}, player_.loss_scale() ? value : 1.0, at::kDouble)}};
-  }
-  std::unique_ptr<Sampler> sampler(const SampleOptions&) override { return std::make_unique<Grey>(grey); }
-
-  std::int64_t bad_step = 0;
-  double grey = 0;  ///< of what is drawn
-  std::function<void(std::int64_t)> during;
-
- private:
-  class Grey final : public Sampler {
-   public:
-    explicit Grey(double grey) : grey_(grey) {}
-    at::Tensor images(std::int64_t, const at::Tensor& labels) override {
-      return at::full({labels.numel(), 1, 32, 32}, grey_);
-    }
-
-   private:
-    double grey_;
-  };
-  std::shared_ptr<Net> net_;
-  Player player_;
-};
 
 struct Training {
   explicit Training(const std::map<std::string, std::string>& settings = {}, bool scale_loss = false)
@@ -78,7 +30,7 @@ struct Training {
   }
   /// Goes on after `step`, with what the method is by now.
   ExitCode train(std::int64_t step = 0) {
-    run_folder->cut_log_back(step);
+    run_folder->cut_back(step);
     return Trainer({process, *options, *dataset, method, &*run_folder, run_folder->path(), {}})
         .run({step, step * batch, 0});
   }

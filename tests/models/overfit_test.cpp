@@ -194,6 +194,8 @@ std::vector<Learner> learners() {
     if (network == "progressive" || network.starts_with("stylegan"))
       for (const std::string player : {"generator", "discriminator"})
         options.insert({{player + ".lr", "5e-3"}, {player + ".beta1", "0"}});
+    if (network == "biggan_deep")
+      options["gan.gradient_penalty"] = "20";  // nothing else keeps its samples apart
     all.push_back(gan(network, network, options, network == "biggan" || network == "sngan" ? 200 : 400));
   }
   for (const std::string method : {"adversarial_autoencoder", "bigan", "vae_gan"}) {

@@ -29,6 +29,20 @@ const std::map<std::string, std::string>& narrow(const std::string& method) {
         {"discriminator_channels", "4"},
         {"pool", "3"},
         {"patch_layers", "1"}}},
+      {"autoencoder",
+       {{"first_stage.resolution", "16"},
+        {"first_stage.image_channels", "2"},
+        {"first_stage.channels", "4,8"},
+        {"first_stage.groups", "2"},
+        {"first_stage.blocks", "1"},
+        {"first_stage.latent_channels", "2"},
+        {"first_stage.codes", "12"},
+        {"reconstruction.discriminator_channels", "4"},
+        {"reconstruction.patch_layers", "1"},
+        {"reconstruction.kl", "1e-2"},
+        {"reconstruction.adversarial_from", "2"},
+        {"autoencoder.lr", "1e-3"},
+        {"discriminator.lr", "1e-3"}}},
   };
   return table.at(method);
 }
@@ -48,11 +62,13 @@ at::Tensor drawn(const char* set, const ImageSpec& spec, std::int64_t channels, 
 std::unique_ptr<MethodRecipe> small_translation_recipe(const SmallTranslationOptions& options) {
   Settings settings;
   const auto set = [&](const std::string& key, const std::string& value) { settings[key] = {value, "test"}; };
-  for (const auto& [key, value] : narrow(options.method)) set(options.method + "." + key, value);
+  for (const auto& [key, value] : narrow(options.method))
+    set(key.find('.') == key.npos ? options.method + "." + key : key, value);
   // Where a true gradient is zero, Adam's eps of everyday makes steps of its rounding errors.
-  set("generator.eps", "1e-3");
+  const std::string player = options.method == "autoencoder" ? options.method : "generator";
+  set(player + ".eps", "1e-3");
   set("discriminator.eps", "1e-3");
-  set("generator.ema", "0.9");
+  set(player + ".ema", "0.9");
   for (const auto& [key, value] : options.options) set(key, value);
   auto recipe = make_method_recipe(options.method, settings);
   OptionSchema schema;

@@ -5,7 +5,7 @@
 namespace ganymede::test {
 
 /// A run of image translation with narrow networks on synthetic images, neither square nor with as many channels as
-/// their sources.
+/// their sources; or of an autoencoder, whose images are their own sources.
 struct SmallTranslationOptions {
   std::string method = "pix2pix";
   std::int64_t batch = 5;

@@ -1,11 +1,12 @@
-// What the program's denoisers and solvers compute:
+// What the program's denoisers, solvers and autoencoders compute:
 //
 //     diffusion_tool network IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool solve IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool sample IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool bound IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool autoencoder IN.safetensors OUT.safetensors KEY=VALUE ...
 //
-// KEY=VALUE are options of a recipe with train.method = denoising.
+// KEY=VALUE are options of a recipe with train.method = denoising, or autoencoder.
 //
 // `network`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "condition", "labels", "g".
 // Writes "out", and the gradients of sum(out g): "gradient.<name>" and "gradient.x".
@@ -18,6 +19,10 @@
 // "images", and the noise they came of: "noise.0" in the beginning, "noise.<i>" in step i.
 //
 // `bound`: the terms of the variational bound of IN's "x0", "xt", "estimate", "v", "times": "bound" and "prior".
+//
+// `autoencoder`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "g", "h" and, of "kl", "eps". Writes
+// "moments", what is drawn or quantised of them as "latent", of "vq" "indices", and "reconstruction"; and the gradients
+// of sum(moments g) + sum(reconstruction h), where that of a quantised latent goes to what it was quantised from.
 
 #include <cstdio>
 #include <span>
@@ -26,6 +31,7 @@
 #include "core/philox.h"
 #include "core/safetensors.h"
 #include "models/diffusion/diffusion_sampler.h"
+#include "models/first_stages/autoencoder.h"
 #include "models/player.h"
 
 namespace ganymede {
@@ -69,19 +75,29 @@ Parts parts_of(Words words) {
   return parts;
 }
 
-/// With the weights of the file, which holds so many other tensors.
-std::shared_ptr<Denoiser> network_of(const Parts& parts, const SafetensorsFile& in, at::ScalarType type,
-                                     std::size_t others) {
-  auto network = parts.network->build(parts.shape);
-  network->to(type);
-  std::size_t weights = 0;
+/// IN's weights become the network's; `others` is the number of IN's other tensors.
+void take_weights(torch::nn::Module& network, const SafetensorsFile& in, std::size_t others) {
   const at::NoGradGuard no_grad;
-  for (const auto& [name, parameter] : parameters_of(*network)) {
+  std::size_t weights = 0;
+  for (const auto& [name, parameter] : parameters_of(network)) {
     at::Tensor(parameter).copy_(in.read("weight." + name));
     ++weights;
   }
   if (weights + others != in.tensors().size())
     fail(ExitCode::checkpoint, "there are weights that the network lacks");
+}
+
+void add_gradients(NamedTensors& record, const torch::nn::Module& network) {
+  for (const auto& [name, parameter] : parameters_of(network))
+    if (parameter.grad().defined()) record.emplace_back("gradient." + name, parameter.grad());
+}
+
+/// With the weights of the file, which holds so many other tensors.
+std::shared_ptr<Denoiser> network_of(const Parts& parts, const SafetensorsFile& in, at::ScalarType type,
+                                     std::size_t others) {
+  auto network = parts.network->build(parts.shape);
+  network->to(type);
+  take_weights(*network, in, others);
   return network;
 }
 
@@ -93,8 +109,43 @@ void network(Words words) {
   const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), {});
   (out * in.read("g")).sum().backward();
   NamedTensors record{{"out", out.detach()}, {"gradient.x", x.grad()}};
-  for (const auto& [name, parameter] : parameters_of(*network))
-    record.emplace_back("gradient." + name, parameter.grad());
+  add_gradients(record, *network);
+  write_safetensors(words[1], record);
+}
+
+void autoencoder(Words words) {
+  AutoencoderOptions options;
+  OptionSchema schema;
+  options.describe(schema);
+  Settings settings;
+  for (const std::string word : words.subspan(2)) {
+    const std::size_t equals = word.find('=');
+    settings[word.substr(0, equals)] = {word.substr(equals + 1), "command line"};
+  }
+  schema.apply(settings);
+  options.check();
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  Autoencoder network(options);
+  const at::Tensor x = in.read("x").requires_grad_();
+  network.to(x.scalar_type());
+  take_weights(network, in, options.quantises() ? 3 : 4);
+  const at::Tensor moments = network.encode(x);
+  NamedTensors record{{"moments", moments.detach()}};
+  at::Tensor latent, codes;
+  if (options.quantises()) {
+    const at::Tensor indices = network.codebook().nearest(moments);
+    codes = network.codebook().vectors(indices);
+    latent = moments + (codes - moments).detach();
+    record.emplace_back("indices", indices);
+  } else {
+    latent = LatentMoments(moments).drawn(in.read("eps"));
+  }
+  const at::Tensor reconstruction = network.decode(latent);
+  ((moments * in.read("g")).sum() + (reconstruction * in.read("h")).sum()).backward();
+  record.emplace_back("latent", latent.detach().contiguous());
+  record.emplace_back("reconstruction", reconstruction.detach());
+  record.emplace_back("gradient.x", x.grad());
+  add_gradients(record, network);
   write_safetensors(words[1], record);
 }
 
@@ -177,9 +228,11 @@ int main(int argc, char** argv) {
       ganymede::sample(words);
     else if (verb == "bound")
       ganymede::bound(words);
+    else if (verb == "autoencoder")
+      ganymede::autoencoder(words);
     else
       ganymede::fail(ganymede::ExitCode::options,
-                     "usage: diffusion_tool network|solve|sample|bound IN OUT KEY=VALUE ...");
+                     "usage: diffusion_tool network|solve|sample|bound|autoencoder IN OUT KEY=VALUE ...");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

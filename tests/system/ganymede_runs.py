@@ -62,9 +62,9 @@ OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mou
 
 class Job:
     """A started program; `ranks` 0 means without mpirun. As a context it leaves no process behind. `mounted` is shell
-    that runs before it, with mounts that no one else sees, and has the command as "$@"."""
+    that runs before it, with mounts that no one else sees, and has the command as "$@"; `environment` is added to ours."""
 
-    def __init__(self, ranks, *arguments, mounted=None):
+    def __init__(self, ranks, *arguments, mounted=None, environment=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ganymede."))
         launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
         if mounted:
@@ -72,7 +72,7 @@ class Job:
         self.pids = set()
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
             self.process = subprocess.Popen([*launcher, PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=err, env=ENVIRONMENT, start_new_session=True)
+                                            stderr=err, env=ENVIRONMENT | dict(environment), start_new_session=True)
 
     def __enter__(self):
         return self
@@ -141,8 +141,8 @@ def kill(pid, number):
         pass
 
 
-def run(ranks, *arguments, timeout=150, mounted=None):
-    with Job(ranks, *arguments, mounted=mounted) as job:
+def run(ranks, *arguments, timeout=150, mounted=None, environment=()):
+    with Job(ranks, *arguments, mounted=mounted, environment=environment) as job:
         return job.wait(timeout)
 
 

@@ -1,5 +1,6 @@
-"""slurm/train.sbatch under a real Slurm: who is requeued, and that what is requeued ends as if nothing had happened."""
+"""The batch scripts under a real Slurm: who is requeued, and that what is requeued ends as if nothing had happened."""
 
+import json
 import os
 import re
 import subprocess
@@ -45,15 +46,56 @@ def test_signal_reaches_every_rank_and_what_it_stopped_is_requeued(slurm, tmp_pa
     assert fields["Restarts"] == str(restarts), log
 
 
-@pytest.mark.parametrize("first_exit", [86, 138])
-def test_failure_without_signal_is_not_requeued(slurm, tmp_path, first_exit):
-    stand_in = tmp_path / "stand-in"
-    stand_in.write_text(STAND_IN)
-    stand_in.chmod(0o755)
-    job = slurm.submit("--output=job.log", SCRIPT, cwd=tmp_path, DATA="data.h5", OUT="run", PROGRAM=str(stand_in),
-                       FIRST_EXIT=str(first_exit), AWAIT_SIGNAL="no")
-    fields = slurm.wait(job, 60)
-    assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("FAILED", f"{first_exit}:0", "0")
+# Says what it is asked for, and fails.
+ECHO = """#!/bin/bash
+echo "asked for: $*"
+exit "$EXIT"
+"""
+
+
+def echoing(folder):
+    """Environment of a job whose ranks say what they are asked for."""
+    program = folder / "echo"
+    program.write_text(ECHO)
+    program.chmod(0o755)
+    return {"PROGRAM": str(program), "DATA": "data.h5", "OUT": "run"}
+
+
+@pytest.mark.parametrize("status, restarts", [(86, 1), (137, 1), (143, 0), (3, 0)],
+                         ids=["hang", "killed", "terminated", "bad dataset"])
+def test_failure_is_requeued_where_another_start_may_mend_it_and_not_for_ever(slurm, tmp_path, status, restarts):
+    job = slurm.submit("--output=job.log", "--ntasks-per-node=1", SCRIPT, cwd=tmp_path, EXIT=str(status), RETRIES="1",
+                       **echoing(tmp_path))
+    fields = slurm.wait(job, 90)
+    log = (tmp_path / "job.log").read_text()
+    assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("FAILED", f"{status}:0", str(restarts)), log
+    assert log.count("asked for: train --recipe biggan-cifar10 --data data.h5 --out run\n") == restarts + 1, log
+    assert ("not requeued" in log) == (restarts > 0), log
+    assert not list(tmp_path.glob(".*.failures"))
+
+
+def test_job_of_an_array_trains_its_recipe_and_seed_on_staged_data(slurm, tmp_path):
+    (tmp_path / "data.h5").write_bytes(b"images")
+    told = {"SEEDS": "5 6", "RECIPES": "one two.cfg", "STAGE": str(tmp_path / "disk"), "EXIT": "0"}
+    job = slurm.submit("--array=0-4", "--output=%a.log", "--ntasks-per-node=1", "--time=5",
+                       ROOT / "slurm/array.sbatch", "--steps", "9", cwd=tmp_path, **echoing(tmp_path) | told)
+    for index, (recipe, run, seed) in enumerate([("one", "one-seed5", 5), ("one", "one-seed6", 6),
+                                                 ("two.cfg", "two-seed5", 5), ("two.cfg", "two-seed6", 6)]):
+        slurm.wait(f"{job}_{index}", 90)
+        log = (tmp_path / f"{index}.log").read_text()
+        assert (f"asked for: train --recipe {recipe} --data {tmp_path}/disk/data.h5 --out run/{run} --train.seed {seed} "
+                "--steps 9\n") in log, log
+    assert slurm.wait(f"{job}_4", 90)["ExitCode"] == "2:0"
+    assert "--array=0-3 would do" in (tmp_path / "4.log").read_text()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["data.h5"]
+
+
+def test_evaluation_is_a_job_too(slurm, tmp_path):
+    job = slurm.submit("--output=job.log", "--ntasks-per-node=2", ROOT / "slurm/evaluate.sbatch", "--count", "64", cwd=tmp_path,
+                       FROM=str(DIGITS), REFERENCE=str(DIGITS), PROGRAM=str(PROGRAM))
+    fields = slurm.wait(job, 120)
+    log = (tmp_path / "job.log").read_text()
+    assert fields["ExitCode"] == "0:0" and re.search(r"fid", log), log
 
 
 def test_signal_before_the_ranks_is_requeued_too(tmp_path):
@@ -100,3 +142,36 @@ def test_job_at_its_limit_is_requeued_and_ends_as_if_uninterrupted(slurm, tmp_pa
     reference = tmp_path / "reference"
     succeed(2, "train", "--recipe", recipe, "--data", DIGITS, "--out", reference, *options)
     assert_bit_equal(final_tensors(run, last), final_tensors(reference, last))
+
+
+def test_preempted_job_ends_as_if_uninterrupted(slurm, tmp_path):
+    options = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "0", "--log.every", "5"]
+    recipe, run = tmp_path / "recipe.cfg", tmp_path / "run"
+    write_recipe(recipe, 10**9)
+    job = slurm.submit("--time=10", "--output=job.log", SCRIPT, *options, cwd=tmp_path, RECIPE=str(recipe), DATA=str(DIGITS),
+                       OUT=str(run), PROGRAM=str(PROGRAM))
+    stops = []
+
+    def reports():
+        return (run / "log.jsonl").read_text().count("\n") if (run / "log.jsonl").exists() else 0
+
+    for _ in range(2):
+        before = reports()
+        slurm.wait_while_alive(job, "training", lambda: reports() > before, 60)
+        urgent = slurm.submit("--partition=urgent", "--ntasks=4", "--time=1", "--output=urgent.log", "--wrap=sleep 1",
+                              cwd=tmp_path)
+        assert slurm.wait(urgent, 90)["JobState"] == "COMPLETED"
+        stops.append(int(checkpoints(run)[-1].name[5:]))
+        if len(stops) == 2:
+            write_recipe(recipe, stops[-1] + 20)
+    fields = slurm.wait(job, 120)
+    log = (tmp_path / "job.log").read_text()
+    assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
+    for step in stops:
+        assert f"resuming at step {step} " in log, log
+    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == stops[-1] + 20
+
+    reference = tmp_path / "reference"
+    succeed(2, "train", "--recipe", recipe, "--data", DIGITS, "--out", reference, *options)
+    assert_bit_equal(final_tensors(run, stops[-1] + 20), final_tensors(reference, stops[-1] + 20))

@@ -257,7 +257,7 @@ def test_full_disk_ends_the_run_and_space_lets_it_go_on(tmp_path):
     # Two checkpoints of 420 KiB fit, the third does not; the same command again, with room, goes on from the second.
     mounted = (f"mount -t tmpfs -o size=2m tmpfs '{disk}' && head -c 1M /dev/zero >'{disk}/filler' && "
                f"""{{ "$@"; echo "first exit $?"; rm '{disk}/filler'; }}""")
-    result = run(2, *training(out, "--checkpoint.every", 3), mounted=mounted)
+    result = run(2, *training(out, "--checkpoint.every", 3, "--checkpoint.retry_seconds", 0), mounted=mounted)
     assert "first exit 5" in result.out, (result.out, result.err)
     assert len(result.errors) == 1 and "No space left" in result.errors[0] and str(out) in result.errors[0], result.err
     assert result.code == 0 and "resuming at step 6 of 12" in result.out, (result.out, result.err)

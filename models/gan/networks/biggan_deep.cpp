@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "core/error.h"
+#include "models/layers/bias_activation.h"
 
 namespace ganymede {
 namespace {
@@ -36,6 +37,10 @@ WeightOptions weights_of(bool spectral_norm, const BigGanDeepOptions& options) {
 
 bool has_attention(std::int64_t resolution, const BigGanDeepOptions& options) {
   return std::ranges::find(options.attention, resolution) != options.attention.end();
+}
+
+at::Tensor rectified(const at::Tensor& x) {
+  return bias_activation(x, {}, {.slope = 0, .gain = 1});
 }
 
 at::Tensor upsample(const at::Tensor& x) {
@@ -72,7 +77,7 @@ class BigGanDeepGenerator::Block final : public torch::nn::Module {
     h = upsampling_ ? convs_[1]->forward_upsampled(h) : convs_[1]->forward(h);
     h = convs_[2]->forward(norms_[2]->forward(h, y, context));
     h = convs_[3]->forward(norms_[3]->forward(h, y, context));
-    const at::Tensor kept = x.narrow(1, 0, out_);
+    const at::Tensor kept = out_ == x.size(1) ? x : x.narrow(1, 0, out_);
     return h + (upsampling_ ? upsample(kept) : kept);
   }
 
@@ -134,9 +139,9 @@ class BigGanDeepDiscriminator::Block final : public torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor h = convs_[0]->forward(at::relu(x)).relu_();
-    h = convs_[1]->forward(h).relu_();
-    h = convs_[2]->forward(h).relu_();
+    at::Tensor h = convs_[0]->forward(rectified(x));
+    h = convs_[1]->forward(rectified(h));
+    h = rectified(convs_[2]->forward(rectified(h)));
     h = convs_[3]->forward(halve_ ? downsample(h) : h);
     const at::Tensor kept = halve_ ? downsample(x) : x;
     return h.add_(shortcut_ ? at::cat({kept, shortcut_->forward(kept)}, 1) : kept);

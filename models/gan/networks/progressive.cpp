@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "core/error.h"
+#include "models/layers/bias_activation.h"
 #include "models/layers/filter.h"
 #include "models/layers/minibatch_deviation.h"
 #include "models/layers/pixel_norm.h"
@@ -17,12 +18,14 @@ namespace {
 constexpr WeightOptions hidden{.gain = std::numbers::sqrt2, .equalised = true};
 constexpr WeightOptions outer{.gain = 1, .equalised = true};
 
+constexpr double slope = 0.2;
+
 at::Tensor activate(const at::Tensor& x) {
-  return at::leaky_relu(x, 0.2);
+  return bias_activation(x, {}, {.slope = slope, .gain = 1});
 }
 
 at::Tensor normalised(const at::Tensor& x) {
-  return pixel_norm(activate(x));
+  return activated_pixel_norm(x, slope);
 }
 
 }  // namespace

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace ganymede {
+
+/// at::conv2d: x [N, in, H, W], weight [out, in, k, k], bias [out] or undefined -> [N, out, H', W'], in x's type.
+/// Differentiable to any order; what differs is the cost of a second derivative. Of a gradient penalty's two passes
+/// back, PyTorch computes the weight's share as a convolution whose kernel is as large as the image and whose channels
+/// are the batch; here it is an ordinary gradient of a weight.
+at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                       std::int64_t stride, std::int64_t padding);
+
+}  // namespace ganymede

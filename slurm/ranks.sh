@@ -1,0 +1,112 @@
+# Sourced by the batch scripts beside it: starts the ranks of one command and puts the job back into the queue where that
+# helps. The script that sources it has set LAUNCHER, PROGRAM and the like from the environment, and these traps, for the
+# signal may come before anything else:
+#
+#   asked=no step=
+#   trap 'asked=yes interrupted=yes; forward' USR1
+#
+# A job is requeued after 75 (stopped on request, after saving), and up to RETRIES times in a row after what another start
+# may mend: 6 (a peer or the network lost), 86 (a hang, ended by the watchdog) and 128+n (killed by a signal other than
+# SIGINT and SIGTERM, which are somebody's wish).
+
+# SITE: modules that provide Open MPI, where it is not part of the system.
+# module load openmpi/4.1
+
+# SITE: how ranks are started. srun needs a Slurm with PMIx (srun --mpi=list); mpirun needs nothing.
+launcher=${LAUNCHER:-srun}
+program=${PROGRAM:-$SLURM_SUBMIT_DIR/build/cpu/ganymede}
+retries=${RETRIES:-3}
+name=${SLURM_JOB_NAME:-ganymede}
+# The failures in a row are counted beside the log.
+failures=$PWD/.$name-$SLURM_JOB_ID.failures
+
+forward() { [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null; }
+
+say() { echo "$name: $*"; }
+
+# requeue WHY
+requeue() {
+  say "$1, back into the queue"
+  scontrol requeue "$SLURM_JOB_ID"
+}
+
+case $launcher in
+  # Ranks that end of themselves get a minute to do so together; those left over after one died are ended then.
+  srun)
+    start=(srun --mpi=pmix --kill-on-bad-exit=0 --wait=60 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
+    start_on_each_node=(srun --mpi=none --ntasks-per-node=1 --ntasks="${SLURM_NNODES:-1}" --kill-on-bad-exit=1)
+    ;;
+  # Slurm's own limits bind the ranks to their cores.
+  mpirun)
+    start=(mpirun -n "$SLURM_NTASKS" --bind-to none)
+    start_on_each_node=(mpirun --map-by ppr:1:node --bind-to none)
+    if [ "$(id -u)" = 0 ]; then
+      start+=(--allow-run-as-root)
+      start_on_each_node+=(--allow-run-as-root)
+    fi
+    ;;
+  *) echo "$name: LAUNCHER is '$launcher': set it to srun or mpirun" >&2; exit 2 ;;
+esac
+
+# stage FOLDER FILE...: copies the files to the folder of every machine, each whole or not at all, and sets `staged` to
+# the copies. What is there in the same size and age is not copied again.
+stage() {
+  local folder=$1 file
+  shift
+  staged=()
+  for file in "$@"; do staged+=("$folder/${file##*/}"); done
+  say "copying $* to $folder of each machine"
+  "${start_on_each_node[@]}" bash -c '
+    folder=$1; shift
+    mkdir -p "$folder" || exit
+    for file; do
+      copy=$folder/${file##*/}
+      [ "$(stat -c "%s %Y" "$file")" = "$(stat -c "%s %Y" "$copy" 2>/dev/null)" ] && continue
+      cp -p "$file" "$copy.$$" && mv "$copy.$$" "$copy" || { rm -f "$copy.$$"; exit 1; }
+    done' stage "$folder" "$@" && return
+  echo "$name: $* could not be copied to $folder of every machine: leave STAGE out, or make room there" >&2
+  exit 5
+}
+
+# run_ranks COMMAND ARGUMENT...: runs the program on all ranks, and ends this script with its exit code.
+run_ranks() {
+  say "job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), $SLURM_NTASKS ranks on $SLURM_NODELIST"
+  if [ $asked = yes ]; then
+    requeue "asked to stop before the start"
+    exit 75
+  fi
+  "${start[@]}" "$program" "$@" &
+  step=$!
+  # Again, for a signal that came between the two lines above.
+  [ $asked = no ] || forward
+
+  # The signal ends `wait`, not the step: wait again until what it returns is the step's own status.
+  local status
+  interrupted=yes
+  while [ $interrupted = yes ]; do
+    interrupted=no
+    wait "$step"
+    status=$?
+  done
+
+  if [ "$status" = 75 ]; then
+    rm -f "$failures"
+    requeue "stopped after saving"
+  elif [ "$status" = 138 ] && [ $asked = yes ]; then
+    # 128 + SIGUSR1: the signal came before the ranks were ready for it.
+    requeue "stopped while starting"
+  elif [ "$status" = 6 ] || [ "$status" = 86 ] ||
+    { [ "$status" -gt 128 ] && [ "$status" != 130 ] && [ "$status" != 143 ]; }; then
+    local count=$(($(cat "$failures" 2>/dev/null || echo 0) + 1))
+    if [ $count -le "$retries" ]; then
+      echo $count >"$failures"
+      requeue "ended with $status, retry $count of $retries"
+    else
+      rm -f "$failures"
+      say "ended with $status, as $retries retries before it: not requeued"
+    fi
+  else
+    rm -f "$failures"
+  fi
+  exit "$status"
+}
