@@ -114,6 +114,7 @@ void Evaluator::check_metric(const Metric& metric, const ImageSet& images, std::
   if (metric.needs.paths && !images.has_paths())
     fail(ExitCode::options, "{} follows paths between latents: score a run of a generator, not images",
          metric.name);
+  if (metric.needs.likelihood) check_likelihood(metric, images);
   if (!uses_reference(metric)) return metric.check ? metric.check(options_.metric, count, 0) : void();
   if (!reference_ && !statistics_)
     fail(ExitCode::options, "{} compares with a reference: name it by --reference", metric.name);
@@ -186,6 +187,24 @@ void Evaluator::check_pairs(const Metric& metric, const ImageSet& images, std::i
   check_same_size(metric, images.description());
 }
 
+void Evaluator::check_likelihood(const Metric& metric, const ImageSet& images) const {
+  if (!images.has_likelihood())
+    fail(ExitCode::options, "{} is of a run that gives images a likelihood: of diffusion.process = ddpm",
+         metric.name);
+  if (!reference_)
+    fail(ExitCode::options, "{} is of the reference's images: name them by --reference", metric.name);
+  check_same_size(metric, images.description());
+  if (images.labels().defined() && !reference_->labels().defined())
+    fail(ExitCode::dataset, "{} is of images with their class, and {} has no labels", metric.name,
+         reference_->description().name);
+}
+
+bool Evaluator::looks_at_images() const {
+  return options_.statistics || std::ranges::any_of(options_.metrics, [](const Metric* metric) {
+           return !metric->needs.likelihood;
+         });
+}
+
 ReferenceCache Evaluator::cache() const {
   const ImageSetDescription& images = reference_->description();
   if (images.key.empty()) return {ranks_, {}, {}};
@@ -243,13 +262,17 @@ nlohmann::json Evaluator::protocol(const ImageSet& images, std::int64_t count) {
   const bool compares =
       std::ranges::any_of(options_.metrics, [](const Metric* metric) { return uses_reference(*metric); });
   if (compares) prepare_reference();
-  nlohmann::json protocol{
-      {"images", images_protocol(images, count > 0 ? count : images.size(), options_.seed)},
-      {"extractor", extractor_protocol(extractor_.description())},
-      {"quantisation", "uint8: x * 127.5 + 128, clamped, truncated"},
-      {"seed", options_.seed},
-      {"ranks", ranks_.size()},
-      {"batch", options_.batch}};
+  const std::int64_t scored = !looks_at_images() ? 0 : count > 0 ? count : images.size();
+  nlohmann::json protocol{{"images", images_protocol(images, scored, options_.seed)},
+                          {"extractor", extractor_protocol(extractor_.description())},
+                          {"quantisation", "uint8: x * 127.5 + 128, clamped, truncated"},
+                          {"seed", options_.seed},
+                          {"ranks", ranks_.size()},
+                          {"batch", options_.batch}};
+  if (reference_ && needs([](const MetricNeeds& needs) { return needs.likelihood; }))
+    protocol["reference"] = images_protocol(
+        *reference_, options_.reference_count > 0 ? options_.reference_count : reference_->size(),
+        options_.seed);
   if (compares) protocol["reference"] = statistics_->protocol.value("images", statistics_->protocol);
   return protocol;
 }
@@ -257,8 +280,10 @@ nlohmann::json Evaluator::protocol(const ImageSet& images, std::int64_t count) {
 Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
   Evaluation evaluation{.scores = {}, .protocol = protocol(images, count), .warnings = {}};
   if (count == 0) count = images.size();
-  ImageFeatures scored = feature_pass(ranks_, images, extractor_, scored_request(),
-                                      pass_options("images", count, blocks_for(count)));
+  ImageFeatures scored;
+  if (looks_at_images())
+    scored = feature_pass(ranks_, images, extractor_, scored_request(),
+                          pass_options("images", count, blocks_for(count)));
   std::optional<Neighbourhoods> neighbours;
   if (features_ && features_->pool.defined() && scored.pool.defined())
     neighbours.emplace(ranks_, scored, *features_,
@@ -270,7 +295,10 @@ Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
                     statistics_ ? &*statistics_ : nullptr,
                     neighbours ? &*neighbours : nullptr,
                     options_.metric,
-                    options_.note};
+                    options_.note,
+                    reference_,
+                    options_.reference_count,
+                    options_.batch};
   for (const Metric* metric : options_.metrics)
     for (Score& score : metric->compute(input)) {
       if (!std::isfinite(score.value))
@@ -279,9 +307,8 @@ Evaluation Evaluator::evaluate(ImageSet& images, std::int64_t count) {
       evaluation.scores.push_back(std::move(score));
     }
 
-  evaluation.protocol["images"]["digest"] = scored.digest;
-  const std::int64_t reference_count =
-      evaluation.protocol.contains("reference") && statistics_->pool ? statistics_->pool->fitted.count : 0;
+  if (looks_at_images()) evaluation.protocol["images"]["digest"] = scored.digest;
+  const std::int64_t reference_count = statistics_ && statistics_->pool ? statistics_->pool->fitted.count : 0;
   evaluation.warnings = warnings_for(evaluation.scores, scored.count(), reference_count);
   evaluation.protocol["warnings"] = evaluation.warnings;
   if (options_.statistics) evaluation.statistics = statistics_of(ranks_, scored, protocol_of(images, scored));

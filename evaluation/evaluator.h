@@ -81,6 +81,9 @@ class Evaluator {
   void check_same_size(const Metric& metric, const ImageSetDescription& images) const;
   void check_classes(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   void check_pairs(const Metric& metric, const ImageSet& images, std::int64_t count) const;
+  void check_likelihood(const Metric& metric, const ImageSet& images) const;
+  /// Whether anything but a likelihood is asked for: whether the images themselves are looked at.
+  bool looks_at_images() const;
   void check_metric(const Metric& metric, const ImageSet& images, std::int64_t count) const;
   std::int64_t blocks_for(std::int64_t count) const;
   void prepare_reference();

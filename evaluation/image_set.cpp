@@ -12,6 +12,10 @@ void ImageSet::read_paths(const Share&, std::int64_t, double, const TakeEnds&) {
   TORCH_CHECK(false, description_.name, " has no latents");
 }
 
+at::Tensor ImageSet::bits_per_dimension(std::int64_t, const at::Tensor&, const at::Tensor&) {
+  TORCH_CHECK(false, description_.name, " gives no likelihood");
+}
+
 at::Tensor labels_tensor(std::span<const std::int64_t> labels) {
   if (std::ranges::all_of(labels, [](std::int64_t label) { return label < 0; })) return {};
   at::Tensor tensor = at::empty({std::ssize(labels)}, at::kLong);

@@ -42,6 +42,13 @@ class ImageSet {
   /// cannot be read, or has another size than the first.
   virtual void read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) = 0;
 
+  /// Whether likelihood() is there: images are drawn from a model that gives others a likelihood.
+  virtual bool has_likelihood() const { return false; }
+  /// Bits a dimension of other images by that model (models/likelihood.h): bytes [n, C, H, W] at positions first ..
+  /// first + n - 1, labels [n].
+  virtual at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
+                                        const at::Tensor& labels);
+
   /// Takes float images [n, C, H, W] of the two ends of n pieces of path.
   using TakeEnds = std::function<void(const at::Tensor& from, const at::Tensor& to)>;
   /// Whether read_paths() is there: images are drawn from latents.

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/options.h"
+#include "evaluation/metrics/bits_per_dimension.h"
 #include "evaluation/metrics/density_coverage.h"
 #include "evaluation/metrics/fid.h"
 #include "evaluation/metrics/fid_infinity.h"
@@ -41,6 +42,7 @@ std::span<const Metric> metrics() {
       ssim_metric(),
       lpips_metric(),
       path_length_metric(),
+      bits_per_dimension_metric(),
   };
   return table;
 }

@@ -46,6 +46,9 @@ struct MetricInput {
   Neighbourhoods* neighbours = nullptr;             ///< where there are rows of both
   const MetricOptions& options;
   std::function<void(std::string_view activity)> note = {};  ///< told what begins; may be empty
+  /// The reference itself, for metrics of a likelihood: how many of its images count (0 = all), and how many at once.
+  ImageSet* reference_set = nullptr;
+  std::int64_t reference_count = 0, batch = 64;
 
   void tell(std::string_view activity) const {
     if (note) note(activity);
@@ -62,6 +65,8 @@ struct MetricNeeds {
   bool pyramid = false;  ///< square images of one size on both sides, a power of two from 16 on
   bool pairs = false;    ///< sets of one length and size: image i of the one belongs to image i of the other
   bool paths = false;    ///< images that are drawn from latents
+  /// A model that gives the reference's images a likelihood; nothing is drawn from it for this.
+  bool likelihood = false;
   std::int64_t blocks = 1;  ///< least number that the pass keeps moments apart for
   /// What the extractor's name begins with; empty for any.
   std::string_view extractor = {};

@@ -4,6 +4,7 @@
 
 #include "core/image_grid.h"
 #include "models/latent_paths.h"
+#include "models/likelihood.h"
 
 namespace ganymede {
 
@@ -53,6 +54,17 @@ void SampledImages::read(const std::vector<std::int64_t>& indices, std::int64_t 
 
 bool SampledImages::has_paths() const {
   return dynamic_cast<LatentPaths*>(&sampler_) != nullptr;
+}
+
+bool SampledImages::has_likelihood() const {
+  const auto* likelihood = dynamic_cast<const Likelihood*>(&sampler_);
+  return likelihood && likelihood->has_likelihood();
+}
+
+at::Tensor SampledImages::bits_per_dimension(std::int64_t first, const at::Tensor& images,
+                                             const at::Tensor& labels) {
+  const at::Tensor values = images.to(at::kDouble) / 127.5 - 1;
+  return dynamic_cast<Likelihood&>(sampler_).bits_per_dimension(first, values, labels);
 }
 
 void SampledImages::read_paths(const Share& share, std::int64_t batch, double step, const TakeEnds& take) {

@@ -19,6 +19,9 @@ class SampledImages final : public ImageSet {
   std::int64_t granularity() const override { return sampler_.granularity(); }
   void read(const std::vector<std::int64_t>& indices, std::int64_t batch, const Take& take) override;
   bool has_paths() const override;
+  bool has_likelihood() const override;
+  at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
+                                const at::Tensor& labels) override;
   void read_paths(const Share& share, std::int64_t batch, double step, const TakeEnds& take) override;
 
  private:

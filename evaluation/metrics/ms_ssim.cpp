@@ -11,14 +11,14 @@ namespace ganymede {
 namespace {
 
 constexpr std::int64_t pairs_at_once = 64;
-constexpr std::int64_t most_images = 2000;
+constexpr std::int64_t most_compared = 2000;
 
 void check_pairs(const MetricOptions&, std::int64_t images, std::int64_t) {
   if (images < 2) fail(ExitCode::dataset, "ms-ssim compares pairs: it needs two images at least");
 }
 
 std::vector<Score> likeness(MetricInput& input) {
-  const ShardedRows images = ShardedRows::images_of(input.ranks, input.images, most_images);
+  const ShardedRows images = ShardedRows::images_of(input.ranks, input.images, most_compared);
   const RandomKey key{.seed = input.options.seed, .phase = "evaluate", .layer = "ms-ssim", .stream = "pairs"};
   const std::int64_t count = input.options.pairs;
   const at::Tensor pairs = draw_pairs(key, images.count(), count);
@@ -48,7 +48,7 @@ std::vector<Score> likeness(MetricInput& input) {
 Metric ms_ssim_metric() {
   return {.name = "ms-ssim",
           .help = "how alike the images are among themselves; no reference",
-          .needs = {.images = {.images = most_images}, .least_side = 16},
+          .needs = {.images = {.images = most_compared}, .least_side = 16},
           .check = check_pairs,
           .compute = likeness};
 }

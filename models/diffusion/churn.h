@@ -19,7 +19,7 @@ struct ChurnOptions {
   void describe(OptionSchema& schema);
 };
 
-/// Where a step of so many begins instead of at `point`: its noise sigma / alpha is 1 + min(amount / steps, sqrt(2) - 1)
+/// Where a step of so many begins if not at `point`: its noise sigma / alpha is 1 + min(amount / steps, sqrt(2) - 1)
 /// times as large, if it lies within [least, most]. Nothing where the step begins at `point`.
 std::optional<PathPoint> churned(const ChurnOptions& options, const DiffusionProcess& process,
                                  const PathPoint& point, std::int64_t steps);

@@ -108,7 +108,8 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   show("denoiser.labels", labels);
   show("denoiser.output", out);
   if (!process_.learns_variance()) return {error * share, {}};
-  const at::Tensor bound = process_.bound(x0, xt, f.detach(), out.narrow(1, channels, channels), times).sum();
+  const at::Tensor estimate = per_image(c.keep, x0) * xt + per_image(c.gain, x0) * f.detach();
+  const at::Tensor bound = process_.bound(x0, xt, estimate, out.narrow(1, channels, channels), times).sum();
   return {error * share, bound * share};
 }
 

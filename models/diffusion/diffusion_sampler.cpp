@@ -162,4 +162,30 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
   });
 }
 
+at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Tensor& images,
+                                                const at::Tensor& labels) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor x0 = to_device(images.to(at::kDouble), setting_.device);
+  const at::Tensor kinds = to_device(labels, setting_.device);
+  const std::int64_t count = x0.size(0);
+  at::Tensor bits = process_.prior_bound(x0);
+  for (std::int64_t t = process_.chain_length() - 1; t >= 0; --t) {
+    if (setting_.alive) setting_.alive("likelihood");
+    const auto time = static_cast<double>(t);
+    const at::Tensor times = at::full({count}, time, at::kDouble);
+    const Coefficients c = process_.coefficients(times);
+    const PathPoint point{c.alpha[0].item<double>(), c.sigma[0].item<double>(), time};
+    const at::Tensor eps = noise("bound", static_cast<std::uint64_t>(t), first, count).to(at::kDouble);
+    const at::Tensor xt = point.alpha * x0 + point.sigma * eps;
+    const at::Tensor seen = xt.to(setting_.dtype).contiguous(at::MemoryFormat::ChannelsLast);
+    const Denoised denoised = denoise(seen, point, kinds, /*guidance=*/1);
+    // A variance that is not learned is least or largest; the first step takes the least of the second in any case.
+    const double fixed = options_.solver_options.variance == "large" && t > 0 ? 1 : -1;
+    const at::Tensor v =
+        denoised.variance.defined() ? denoised.variance.to(at::kDouble) : at::full_like(x0, fixed);
+    bits = bits + process_.bound(x0, xt, denoised.image.to(at::kDouble), v, times);
+  }
+  return bits.cpu();
+}
+
 }  // namespace ganymede

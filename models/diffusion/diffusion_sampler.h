@@ -5,6 +5,7 @@
 #include "models/diffusion/process.h"
 #include "models/diffusion/solver.h"
 #include "models/latent_images.h"
+#include "models/likelihood.h"
 #include "models/method.h"
 
 namespace ganymede {
@@ -15,8 +16,8 @@ struct DrawOptions {
   std::int64_t steps = 50;
   std::string spacing = "trailing";
   SolverOptions solver_options;
-  double guidance = 1;
   ChurnOptions churn;
+  double guidance = 1;
   double guidance_least = 0, guidance_most = 1e9;  ///< of sigma / alpha
   bool clip = true;
 
@@ -32,7 +33,7 @@ struct DrawOptions {
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
 /// guidance, and w = 0 no label. Both are one forward of twice the images.
-class DiffusionSampler final : public Sampler, public LatentImages {
+class DiffusionSampler final : public Sampler, public LatentImages, public Likelihood {
  public:
   struct Setting {
     std::uint64_t seed;
@@ -51,6 +52,11 @@ class DiffusionSampler final : public Sampler, public LatentImages {
   at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
   at::Tensor latents(std::int64_t first, std::int64_t count) const override;
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
+  bool has_likelihood() const override { return process_.chain_length() > 0; }
+  /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
+  /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
+  at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
+                                const at::Tensor& labels) override;
 
  private:
   using StepNoise = std::function<at::Tensor(std::string_view stream, std::uint64_t step)>;

@@ -29,7 +29,11 @@ constexpr Entry table[] = {
 
 at::Tensor DiffusionProcess::bound(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
                                    const at::Tensor&) const {
-  throw std::logic_error("bound: this process learns no variance");
+  throw std::logic_error("bound: this process is no chain");
+}
+
+at::Tensor DiffusionProcess::prior_bound(const at::Tensor&) const {
+  throw std::logic_error("prior_bound: this process is no chain");
 }
 
 std::vector<std::string> diffusion_process_names() {

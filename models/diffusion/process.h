@@ -43,10 +43,16 @@ class DiffusionProcess {
 
   /// Whether the network gives a second output v, as large as F, for the variance of DDPM's backward step.
   virtual bool learns_variance() const { return false; }
-  /// A term of the variational bound in bits a dimension, [N], which v learns by: images x_0 and x_t, the
-  /// output F without its graph. learns_variance() only.
-  virtual at::Tensor bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& f,
+  /// The length of the chain of times 0 .. length - 1 whose variational bound bound() and prior_bound() give; 0 where
+  /// there is none.
+  virtual std::int64_t chain_length() const { return 0; }
+  /// A chain's term of the bound at each image's time, in bits a dimension, [N]: images x_0 and x_t, the network's
+  /// estimate of x_0, and where the variance of the backward step is, v in [-1, 1] between least and largest. What
+  /// learned variances learn by (without a graph to the estimate); summed over all times, a likelihood.
+  virtual at::Tensor bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& estimate,
                            const at::Tensor& v, const at::Tensor& times) const;
+  /// What the image still tells at the last time, in bits a dimension, [N].
+  virtual at::Tensor prior_bound(const at::Tensor& x0) const;
 };
 
 /// The names in the table.

@@ -119,7 +119,8 @@ double bound_of(const Ddpm& process, double t, double x0, double eps, double v, 
   const Coefficients c = process.coefficients(times);
   const auto pixel = [](double value) { return at::full({1, 1, 1, 1}, value, at::kDouble); };
   const double xt = c.alpha.item<double>() * x0 + c.sigma.item<double>() * eps;
-  return process.bound(pixel(x0), pixel(xt), pixel(eps + error), pixel(v), times).item<double>();
+  const double estimate = c.keep.item<double>() * xt + c.gain.item<double>() * (eps + error);
+  return process.bound(pixel(x0), pixel(xt), pixel(estimate), pixel(v), times).item<double>();
 }
 
 // Against the definitions, with figures of their own.

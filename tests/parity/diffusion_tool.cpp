@@ -3,6 +3,7 @@
 //     diffusion_tool network IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool solve IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool sample IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool bound IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool autoencoder IN.safetensors OUT.safetensors KEY=VALUE ...
 //
 // KEY=VALUE are options of a recipe with train.method = denoising, or autoencoder.
@@ -16,6 +17,9 @@
 //
 // `sample`: draws images 0, 1, ... of seed 7 for IN's "labels" by the network with the weights "weight.<name>". Writes
 // "images", and the noise they came of: "noise.0" in the beginning, "noise.<i>" in step i.
+//
+// `bound`: the terms of the variational bound of IN's "x0", "xt", "estimate", "v", "times": "bound" and "prior".
+//
 // `autoencoder`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "g", "h" and, of "kl", "eps". Writes
 // "moments", what is drawn or quantised of them as "latent", of "vq" "indices", and "reconstruction"; and the gradients
 // of sum(moments g) + sum(reconstruction h), where that of a quantised latent goes to what it was quantised from.
@@ -200,6 +204,15 @@ void sample(Words words) {
   write_safetensors(words[1], record);
 }
 
+void bound(Words words) {
+  const Parts parts = parts_of(words.subspan(2));
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  const at::Tensor x0 = in.read("x0");
+  write_safetensors(words[1], {{"bound", parts.process->bound(x0, in.read("xt"), in.read("estimate"),
+                                                              in.read("v"), in.read("times"))},
+                               {"prior", parts.process->prior_bound(x0)}});
+}
+
 }  // namespace
 }  // namespace ganymede
 
@@ -213,11 +226,13 @@ int main(int argc, char** argv) {
       ganymede::solve(words);
     else if (verb == "sample")
       ganymede::sample(words);
+    else if (verb == "bound")
+      ganymede::bound(words);
     else if (verb == "autoencoder")
       ganymede::autoencoder(words);
     else
       ganymede::fail(ganymede::ExitCode::options,
-                     "usage: diffusion_tool network|solve|sample|autoencoder IN OUT KEY=VALUE ...");
+                     "usage: diffusion_tool network|solve|sample|bound|autoencoder IN OUT KEY=VALUE ...");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

@@ -66,11 +66,31 @@ def test_scores_are_drawn_as_asked_and_say_so(trained, tmp_path):
     assert "--sampler.steps" in refusal(2, 0, "evaluate", "--from", DIGITS, "--reference", DIGITS, "--sampler.steps", 3)
 
 
+def test_bits_a_dimension_do_not_depend_on_ranks_or_batch(trained, tmp_path):
+    chain = tmp_path / "chain"
+    succeed(0, *training(chain, 2), "--ddpm.steps", 30)
+
+    def bits(ranks, batch):
+        succeed(ranks, "evaluate", "--from", chain, "--reference", DIGITS, "--reference-count", 7, "--metrics", "bpd", "--batch",
+                batch, "--json", tmp_path / "bits.json")
+        scores = json.loads((tmp_path / "bits.json").read_text())
+        assert scores["protocol"]["reference"]["count"] == 7 and scores["protocol"]["images"]["count"] == 0
+        return scores["metrics"]["bpd"]
+
+    alone = bits(0, 7)
+    # A byte has 8 bits; what is hardly trained knows next to nothing, at the cost of 30 steps.
+    assert alone["details"]["images"] == 7 and 3 < alone["value"] < 1000 and alone["error"] > 0
+    assert bits(2, 3)["value"] == pytest.approx(alone["value"], rel=1e-5)
+    assert "ddpm" in refusal(2, 0, "evaluate", "--from", DIGITS, "--reference", DIGITS, "--metrics", "bpd")
+    assert "--reference" in refusal(2, 0, "evaluate", "--from", chain, "--metrics", "bpd")
+
+
 @pytest.mark.parametrize("options, word", [
     (["--truncation", 0.5], "truncation"),
     (["--batchnorm", "batch"], "batch norm"),
     (["--sampler.solver", "nonesuch"], "dpm++2m"),
     (["--sampler.steps", 2000], "sampler.steps = 2000"),
+    (["--sampler.churn", 5], "sampler.churn = 5"),
 ])
 def test_what_cannot_be_asked_for_is_refused(trained, tmp_path, options, word):
     assert word in refusal(2, 0, "sample", "--from", trained, "--count", 1, "--out", tmp_path / "never.h5", *options)
@@ -90,5 +110,4 @@ def test_interpolates_between_the_noises_of_images(trained, tmp_path):
     row = [sheet[2 + factor // 2:-2:factor, 2 + i * (32 * factor + 2):][:, :32 * factor:factor] for i in range(3)]
     assert np.abs(row[0] - alone[0]).max() <= 1 and np.abs(row[2] - alone[1]).max() <= 1
     assert np.abs(row[1] - row[0]).max() > 1
-    (["--sampler.churn", 5], "sampler.churn = 5"),
     assert "no styles" in refusal(2, 0, *arguments, "--path", "w")

@@ -91,8 +91,8 @@ at::Tensor byte_likelihood(const at::Tensor& x, const at::Tensor& mean, const at
 
 }  // namespace
 
-at::Tensor Ddpm::bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& f, const at::Tensor& v,
-                       const at::Tensor& times) const {
+at::Tensor Ddpm::bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& estimate,
+                       const at::Tensor& v, const at::Tensor& times) const {
   const Coefficients c = coefficients(times);
   const at::Tensor before = (times - 1).clamp_min(0).to(at::kLong), first = times == 0;
   const at::Tensor bar_before = at::where(first, 1.0, alpha_bars().index_select(0, before));
@@ -107,13 +107,19 @@ at::Tensor Ddpm::bound(const at::Tensor& x0, const at::Tensor& xt, const at::Ten
 
   const at::Tensor part = (v + 1) / 2, low = per_image(least, v), high = per_image(most, v);
   const at::Tensor log_variance = part * high + (1 - part) * low;
-  const at::Tensor estimate = per_image(c.keep, xt) * xt + per_image(c.gain, xt) * f;
   const at::Tensor mean = step.mean(xt, estimate), true_mean = step.mean(xt, x0);
   const at::Tensor divergence = 0.5 * (log_variance - low - 1 + (low - log_variance).exp() +
                                        (true_mean - mean).square() * (-log_variance).exp());
   const at::Tensor likelihood = byte_likelihood(x0, mean, (0.5 * log_variance).exp());
   const at::Tensor is_first = first.to(v.device());
   return at::where(is_first, per_image_mean(likelihood), per_image_mean(divergence)) / std::numbers::ln2;
+}
+
+at::Tensor Ddpm::prior_bound(const at::Tensor& x0) const {
+  const Coefficients c = coefficients(at::full({1}, static_cast<double>(chain_length() - 1), at::kDouble));
+  const at::Tensor variance = per_image(c.sigma.square(), x0), mean = per_image(c.alpha, x0) * x0;
+  const at::Tensor divergence = 0.5 * (variance + mean.square() - 1 - variance.log());
+  return per_image_mean(divergence) / std::numbers::ln2;
 }
 
 std::unique_ptr<DiffusionProcess> make_ddpm() {

@@ -23,7 +23,8 @@ struct DdpmOptions {
 ///
 /// With learned_variance the bound of Nichol and Dhariwal (arXiv 2102.09672, equations 14 to 16) is added, in
 /// bits a dimension: v in [-1, 1] stands between the least and the largest variance of the backward step, in
-/// the logarithm. Its last term is the likelihood of bytes (DDPM, equation 13).
+/// the logarithm. Its last term is the likelihood of bytes (DDPM, equation 13), its first the divergence of x_T from
+/// noise (equation 5).
 class Ddpm final : public DiffusionProcess {
  public:
   Ddpm() = default;
@@ -34,8 +35,10 @@ class Ddpm final : public DiffusionProcess {
   Coefficients coefficients(const at::Tensor& times) const override;
   at::Tensor path(std::int64_t steps, const std::string& spacing) const override;
   bool learns_variance() const override { return options_.learned_variance; }
-  at::Tensor bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& f, const at::Tensor& v,
-                   const at::Tensor& times) const override;
+  std::int64_t chain_length() const override { return options_.schedule.steps; }
+  at::Tensor bound(const at::Tensor& x0, const at::Tensor& xt, const at::Tensor& estimate,
+                   const at::Tensor& v, const at::Tensor& times) const override;
+  at::Tensor prior_bound(const at::Tensor& x0) const override;
 
  private:
   const at::Tensor& alpha_bars() const;

@@ -1,0 +1,66 @@
+"""Terms of the variational bound against NumPy in float64, by the formulas of arXiv 2006.11239 and 2102.09672."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_tool import error, tool
+
+STEPS = 50
+SHAPE = (3, 5, 4)  # of an image
+
+
+def betas_of(schedule):
+    if schedule == "linear":
+        return np.linspace(1e-4, 0.02, STEPS)
+    f = np.cos((np.arange(STEPS + 1) / STEPS + 0.008) / 1.008 * np.pi / 2) ** 2
+    return np.minimum(1 - f[1:] / f[:-1], 0.999)
+
+
+def reference(betas, x0, xt, estimate, v, times):
+    """Divergence of the backward steps, in bits a dimension; at time 0 the likelihood of bytes."""
+    bars = np.cumprod(1 - betas)
+    before = np.append(1, bars[:-1])
+    posterior = betas * (1 - before) / (1 - bars)
+    least = np.log(np.append(posterior[1], posterior[1:]))
+    cumulative = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)))
+    bits = []
+    for i, t in enumerate(times):
+        def mean(x):
+            return betas[t] * np.sqrt(before[t]) / (1 - bars[t]) * x \
+                + (1 - before[t]) * np.sqrt(1 - betas[t]) / (1 - bars[t]) * xt[i]
+        part = (v[i] + 1) / 2
+        log_variance = part * np.log(betas[t]) + (1 - part) * least[t]
+        if t == 0:
+            deviation = np.exp(log_variance / 2)
+            above = np.where(x0[i] > 0.999, 1, cumulative((x0[i] - mean(estimate[i]) + 1 / 255) / deviation))
+            below = np.where(x0[i] < -0.999, 0, cumulative((x0[i] - mean(estimate[i]) - 1 / 255) / deviation))
+            nats = -np.log(np.maximum(above - below, 1e-12))
+        else:
+            nats = (log_variance - least[t] - 1 + np.exp(least[t] - log_variance)
+                    + (mean(x0[i]) - mean(estimate[i])) ** 2 * np.exp(-log_variance)) / 2
+        bits.append(nats.mean() / np.log(2))
+    return np.array(bits)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_terms(schedule, tmp_path):
+    betas = betas_of(schedule)
+    bars = np.cumprod(1 - betas)
+    random = np.random.default_rng(0)
+    times = np.array([0, 0, 1, 2, 17, 30, STEPS - 2, STEPS - 1])
+    x0 = random.integers(0, 256, (len(times), *SHAPE)) / 127.5 - 1
+    x0[:2, 0, 0] = [-1, 1, -1, 1]  # whose intervals have no end
+    column = (len(times), 1, 1, 1)
+    xt = np.sqrt(bars[times]).reshape(column) * x0 + np.sqrt(1 - bars[times]).reshape(column) * random.normal(size=x0.shape)
+    estimate, v = x0 + 0.01 * random.normal(size=x0.shape), random.uniform(-1, 1, x0.shape)
+    ours = tool("bound", tmp_path, {name: torch.from_numpy(array) for name, array in (
+        ("x0", x0), ("xt", xt), ("estimate", estimate), ("v", v), ("times", times.astype(float)))},
+        f"ddpm.schedule={schedule} ddpm.steps={STEPS}")
+    expected = reference(betas, x0, xt, estimate, v, times)
+    prior = (1 - bars[-1] + bars[-1] * x0**2 - 1 - np.log(1 - bars[-1])).mean((1, 2, 3)) / 2 / np.log(2)
+    worst = max(error(ours["bound"], torch.from_numpy(expected)), error(ours["prior"], torch.from_numpy(prior)))
+    print(f"bits a dimension {expected.round(4).tolist()}, worst {worst:.1e}")
+    assert worst < 1e-9
