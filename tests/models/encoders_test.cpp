@@ -10,11 +10,13 @@
 #include "tests/distributed/recording_communicator.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_gan.h"
+#include "tests/models/states.h"
 
 namespace ganymede {
 namespace {
 
 using test::RecordingCommunicator;
+using test::same;
 using test::SmallGan;
 using test::SmallGanOptions;
 using test::world;
@@ -85,11 +87,6 @@ SmallGanOptions setting(const Case& each) {
   return options;
 }
 
-bool same(const NamedTensors& a, const NamedTensors& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && at::equal(x.second, y.second); });
-}
-
 constexpr std::int64_t steps = 3;
 
 class Encoders : public testing::TestWithParam<Case> {};
@@ -106,15 +103,7 @@ TEST_P(Encoders, TrainTheSameOnAnyNumberOfRanks) {
     const auto one = make_single_communicator();
     SmallGan reference(options, *one, *one);
     reference.train(steps);
-    const NamedTensors expected = reference.state();
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      const double off = (state[i].second - expected[i].second).norm().item<double>() /
-                         (1e-3 + expected[i].second.norm().item<double>());
-      if (!(off <= worst)) {
-        worst = off;
-        where = expected[i].first;
-      }
-    }
+    worst = test::difference(state, reference.state(), where);
   }
   EXPECT_TRUE(test::everywhere(worst <= 1e-9)) << where << " is off by " << worst;
 }

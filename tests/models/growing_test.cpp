@@ -7,10 +7,12 @@
 #include "core/error.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_gan.h"
+#include "tests/models/states.h"
 
 namespace ganymede {
 namespace {
 
+using test::same;
 using test::SmallGan;
 using test::SmallGanOptions;
 using test::world;
@@ -35,11 +37,6 @@ double figure(const Figures& figures, const std::string& name) {
   for (const auto& [known, value] : figures)
     if (known == name) return value;
   throw std::logic_error("no figure " + name);
-}
-
-bool same(const NamedTensors& a, const NamedTensors& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && at::equal(x.second, y.second); });
 }
 
 at::Tensor named(const NamedTensors& tensors, const std::string& name) {

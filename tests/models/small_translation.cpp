@@ -4,6 +4,9 @@
 
 #include "core/error.h"
 #include "core/philox.h"
+#include "tests/distributed/recording_communicator.h"
+#include "tests/distributed/world.h"
+#include "tests/models/states.h"
 
 namespace ganymede::test {
 namespace {
@@ -140,6 +143,59 @@ void SmallTranslation::continue_from(SmallTranslation& other) {
   }
   taken_ = other.taken_;
   step_ = other.step_;
+}
+
+void expect_as_on_one_rank(const SmallTranslationOptions& options, std::int64_t steps) {
+  const auto gradients = world().duplicate("gradients"), norms = world().duplicate("batch norm");
+  SmallTranslation run(options, *gradients, *norms);
+  Figures report = run.train(steps);
+  for (auto& [name, figure] : report) figure = sum_over_ranks(figure);
+  for (const auto& [name, tensor] : run.state()) EXPECT_TRUE(equal_on_all_ranks(tensor)) << name;
+  // One rank's verdict is enough; the others wait.
+  std::string where;
+  double worst = 0;
+  if (world().rank() == 0) {
+    const auto alone = make_single_communicator();
+    SmallTranslation reference(options, *alone, *alone);
+    const Figures expected = reference.train(steps);
+    worst = difference(run.state(), reference.state(), where);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(report[i].second, expected[i].second, 1e-9 * (1 + std::abs(expected[i].second)))
+          << expected[i].first;
+  }
+  EXPECT_TRUE(everywhere(worst <= 1e-9)) << where << " is off by " << worst;
+}
+
+void expect_repeats_and_continues(const SmallTranslationOptions& options, std::int64_t steps) {
+  SmallTranslation whole(options, world(), world()), again(options, world(), world()),
+      continued(options, world(), world());
+  whole.train(steps - 1);
+  continued.train(1);  // what it has is to be replaced
+  continued.continue_from(whole);
+  whole.train(1);
+  continued.train(1);
+  again.train(steps);
+  EXPECT_TRUE(everywhere(same(whole.state(), continued.state()) && same(whole.state(), again.state())));
+}
+
+void expect_costs_are_sent(const SmallTranslationOptions& options) {
+  RecordingCommunicator gradients(world()), norms(world());
+  SmallTranslation run(options, gradients, norms);
+  run.train(1);
+  gradients.calls.clear();
+  norms.calls.clear();
+  run.train(1);
+  CollectiveCost reduced, mixed;
+  for (const CollectiveCost& cost : run.method().costs_per_step(world().size())) {
+    CollectiveCost& sum = cost.what.ends_with(" gradients") ? reduced : mixed;
+    sum.count += cost.count;
+    sum.bytes += cost.bytes;
+  }
+  EXPECT_GT(reduced.count, 2);
+  EXPECT_EQ(static_cast<std::int64_t>(gradients.calls.size()), reduced.count);
+  EXPECT_EQ(gradients.bytes(), reduced.bytes);
+  EXPECT_EQ(static_cast<std::int64_t>(norms.calls.size()), mixed.count);
+  EXPECT_EQ(norms.bytes(), mixed.bytes);
 }
 
 void expect_refused(const std::string& what, const std::function<void()>& act) {

@@ -46,6 +46,14 @@ class SmallTranslation {
   std::int64_t step_ = 0, taken_ = 0;
 };
 
+/// Expects of a run on all ranks: the report and the tensors of a run on one, to 1e-9, and the same bits on all ranks.
+/// Collective, as the next two are.
+void expect_as_on_one_rank(const SmallTranslationOptions& options, std::int64_t steps);
+/// That it ends with the same bits again, and when continued at its last step.
+void expect_repeats_and_continues(const SmallTranslationOptions& options, std::int64_t steps);
+/// That a step sends what the method's costs tell.
+void expect_costs_are_sent(const SmallTranslationOptions& options);
+
 /// Expects Error(options) whose message says `what`.
 void expect_refused(const std::string& what, const std::function<void()>& act);
 

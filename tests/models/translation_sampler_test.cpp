@@ -6,18 +6,15 @@
 
 #include "tests/distributed/world.h"
 #include "tests/models/small_translation.h"
+#include "tests/models/states.h"
 
 namespace ganymede {
 namespace {
 
 using test::expect_refused;
+using test::same;
 using test::SmallTranslation;
 using test::world;
-
-bool same(const NamedTensors& a, const NamedTensors& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && at::equal(x.second, y.second); });
-}
 
 SampleOptions from(const SmallTranslation& run, std::uint64_t seed = 3) {
   return {.seed = seed, .sources = [&run](std::int64_t first, std::int64_t count) {

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/distributed/recording_communicator.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_translation.h"
 
@@ -10,7 +9,6 @@ namespace ganymede {
 namespace {
 
 using test::expect_refused;
-using test::RecordingCommunicator;
 using test::SmallTranslation;
 using test::SmallTranslationOptions;
 using test::world;
@@ -58,24 +56,6 @@ std::vector<Variant> variants() {
   return all;
 }
 
-double difference(const NamedTensors& state, const NamedTensors& expected, std::string& where) {
-  double worst = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double off = (state[i].second - expected[i].second).norm().item<double>() /
-                       (1e-3 + expected[i].second.norm().item<double>());
-    if (!(off <= worst)) {
-      worst = off;
-      where = expected[i].first;
-    }
-  }
-  return worst;
-}
-
-bool same(const NamedTensors& a, const NamedTensors& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && at::equal(x.second, y.second); });
-}
-
 NamedTensors trained_alone(const SmallTranslationOptions& options) {
   const auto alone = make_single_communicator();
   SmallTranslation run(options, *alone, *alone);
@@ -86,56 +66,15 @@ NamedTensors trained_alone(const SmallTranslationOptions& options) {
 class Translation : public testing::TestWithParam<Variant> {};
 
 TEST_P(Translation, TrainsTheSameOnAnyNumberOfRanks) {
-  const auto gradients = world().duplicate("gradients"), norms = world().duplicate("batch norm");
-  SmallTranslation run(GetParam().options, *gradients, *norms);
-  Figures report = run.train(steps);
-  for (auto& [name, figure] : report) figure = test::sum_over_ranks(figure);
-  for (const auto& [name, tensor] : run.state()) EXPECT_TRUE(test::equal_on_all_ranks(tensor)) << name;
-  // One rank's verdict is enough; the others wait.
-  std::string where;
-  double worst = 0;
-  if (world().rank() == 0) {
-    const auto alone = make_single_communicator();
-    SmallTranslation reference(GetParam().options, *alone, *alone);
-    const Figures expected = reference.train(steps);
-    worst = difference(run.state(), reference.state(), where);
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      EXPECT_NEAR(report[i].second, expected[i].second, 1e-9 * (1 + std::abs(expected[i].second)))
-          << expected[i].first;
-  }
-  EXPECT_TRUE(test::everywhere(worst <= 1e-9)) << where << " is off by " << worst;
+  test::expect_as_on_one_rank(GetParam().options, steps);
 }
 
 TEST_P(Translation, RepeatsAndContinuesBitForBit) {
-  SmallTranslation whole(GetParam().options, world(), world()), again(GetParam().options, world(), world()),
-      continued(GetParam().options, world(), world());
-  whole.train(steps - 1);
-  continued.train(1);  // what it has is to be replaced
-  continued.continue_from(whole);
-  whole.train(1);
-  continued.train(1);
-  again.train(steps);
-  EXPECT_TRUE(test::everywhere(same(whole.state(), continued.state()) && same(whole.state(), again.state())));
+  test::expect_repeats_and_continues(GetParam().options, steps);
 }
 
 TEST_P(Translation, CostsAreWhatAStepSends) {
-  RecordingCommunicator gradients(world()), norms(world());
-  SmallTranslation run(GetParam().options, gradients, norms);
-  run.train(1);
-  gradients.calls.clear();
-  norms.calls.clear();
-  run.train(1);
-  CollectiveCost reduced, mixed;
-  for (const CollectiveCost& cost : run.method().costs_per_step(world().size())) {
-    CollectiveCost& sum = cost.what.ends_with(" gradients") ? reduced : mixed;
-    sum.count += cost.count;
-    sum.bytes += cost.bytes;
-  }
-  EXPECT_GT(reduced.count, 2);
-  EXPECT_EQ(static_cast<std::int64_t>(gradients.calls.size()), reduced.count);
-  EXPECT_EQ(gradients.bytes(), reduced.bytes);
-  EXPECT_EQ(static_cast<std::int64_t>(norms.calls.size()), mixed.count);
-  EXPECT_EQ(norms.bytes(), mixed.bytes);
+  test::expect_costs_are_sent(GetParam().options);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Translation, testing::ValuesIn(variants()),

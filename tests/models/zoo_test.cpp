@@ -9,11 +9,13 @@
 #include "models/gan/network.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_gan.h"
+#include "tests/models/states.h"
 
 namespace ganymede {
 namespace {
 
 using test::narrow_options;
+using test::same;
 using test::SmallGan;
 using test::SmallGanOptions;
 using test::world;
@@ -215,24 +217,6 @@ SmallGanOptions setting(const Variant& variant) {
   return options;
 }
 
-double difference(const NamedTensors& state, const NamedTensors& expected, std::string& where) {
-  double worst = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double off = (state[i].second - expected[i].second).norm().item<double>() /
-                       (1e-3 + expected[i].second.norm().item<double>());
-    if (!(off <= worst)) {
-      worst = off;
-      where = expected[i].first;
-    }
-  }
-  return worst;
-}
-
-bool same(const NamedTensors& a, const NamedTensors& b) {
-  return std::ranges::equal(
-      a, b, [](const auto& x, const auto& y) { return x.first == y.first && at::equal(x.second, y.second); });
-}
-
 constexpr std::int64_t steps = 3;
 
 /// Holds a run of so many steps on all ranks, which ended with `state`, to the same on one.
@@ -245,7 +229,7 @@ void expect_as_on_one_rank(const SmallGanOptions& options, std::int64_t count, c
     const auto one = make_single_communicator();
     SmallGan reference(options, *one, *one);
     reference.train(count);
-    worst = difference(state, reference.state(), where);
+    worst = test::difference(state, reference.state(), where);
   }
   EXPECT_TRUE(test::everywhere(worst <= 1e-9)) << where << " is off by " << worst;
 }
