@@ -25,9 +25,9 @@ def uninterrupted(tmp_path_factory):
     return final_tensors(out, STEPS)
 
 
-def random_moment(choose, job, out, begin=0):
-    """Waits for a random step that leaves some to come, and a moment within the next one."""
-    step = choose.randint(begin, STEPS - 10)
+def random_moment(choose, job, out, begin, end):
+    """Waits for a random step from `begin` to `end`, and a moment within those that follow."""
+    step = choose.randint(begin, max(begin, end))
     delay = choose.uniform(0, 0.05)
     print(f"signal {1000 * delay:.0f} ms after step {step}")
     job.wait_for_step(out, step)
@@ -48,9 +48,9 @@ def test_stopped_twice_by_sigusr1(tmp_path, uninterrupted):
     choose = seeded()
     out = tmp_path / "run"
     stopped = 0
-    for _ in range(2):
+    for end in (STEPS // 3, STEPS // 3 * 2):
         with Job(2, *training(out, *OPTIONS, steps=STEPS)) as job:
-            random_moment(choose, job, out, stopped)
+            random_moment(choose, job, out, stopped, end)
             kill(job.process.pid, signal.SIGUSR1)
             result = job.wait()
         if stopped:
@@ -68,11 +68,11 @@ def test_stopped_twice_by_sigusr1(tmp_path, uninterrupted):
 def test_killed_twice(tmp_path, uninterrupted, victim):
     choose = seeded()
     out = tmp_path / "run"
-    for _ in range(2):
+    for end in (STEPS // 3, STEPS // 3 * 2):
         saved = checkpoints(out)
         begin = int(saved[-1].name[5:]) if saved else 0
         with Job(2, *training(out, *OPTIONS, steps=STEPS)) as job:
-            random_moment(choose, job, out, min(begin, STEPS - 10))
+            random_moment(choose, job, out, begin, end)
             ranks = job.ranks()
             assert len(ranks) == 2
             kill(job.process.pid if victim == "mpirun" else choose.choice(ranks), signal.SIGKILL)
