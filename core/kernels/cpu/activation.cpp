@@ -13,7 +13,7 @@ using c10::BFloat16, c10::Half;
 template <class A>
 struct Scales {
   A above, below;  ///< what positive and other values are multiplied by
-  A bound;         ///< infinity for none
+  A bound;         ///< NaN for none, which no number reaches
 };
 
 template <class A>
@@ -67,7 +67,7 @@ GANYMEDE_ACTIVATION(Half, float)
 template <class A>
 Scales<A> scales_of(const ActivationFigures& figures) {
   return {static_cast<A>(figures.gain), static_cast<A>(figures.gain * figures.slope),
-          figures.bound > 0 ? static_cast<A>(figures.bound) : std::numeric_limits<A>::infinity()};
+          figures.bound > 0 ? static_cast<A>(figures.bound) : std::numeric_limits<A>::quiet_NaN()};
 }
 
 constexpr std::int64_t elements_at_once = 1 << 15;
