@@ -75,10 +75,6 @@ SoundCheckpoint start_from(Process& process, const fs::path& path, const fs::pat
   return start;
 }
 
-}  // namespace
-
-namespace {
-
 /// Nothing also where those that are there are damaged.
 std::optional<SoundCheckpoint> sound_until(Process& process, const fs::path& out, std::int64_t last_step) {
   try {
@@ -89,21 +85,10 @@ std::optional<SoundCheckpoint> sound_until(Process& process, const fs::path& out
   }
 }
 
-StartRecord shared_record(Process& process, const fs::path& out) {
-  StartRecord record;
-  process.together([&] {
-    if (process.is_root()) record = StartRecord::read(out);
-  });
-  at::Tensor fields = at::tensor({record.step, record.starts, record.last_step}, at::kLong);
-  process.world().broadcast(fields, 0)->wait();
-  const auto* values = fields.const_data_ptr<std::int64_t>();
-  return {values[0], values[1], values[2]};
-}
-
 /// The newest sound checkpoint, unless starts from it have failed again and again: then the one before it. Counts this
 /// start.
 std::optional<SoundCheckpoint> newest_to_go_on_from(Process& process, const fs::path& out) {
-  StartRecord record = shared_record(process, out);
+  StartRecord record = StartRecord::parse(process.from_root([&] { return StartRecord::read(out).text(); }));
   const bool any_step = record.last_step == StartRecord{}.last_step;
   auto start = any_step ? newest_checkpoint(process, out) : sound_until(process, out, record.last_step);
   if (!start && !any_step) {

@@ -8,8 +8,11 @@ namespace ganymede {
 
 StartRecord StartRecord::read(const std::filesystem::path& run) {
   const auto path = run / file_name;
-  if (!size_of_file(path)) return {};
-  const auto json = nlohmann::json::parse(read_text_file(path, 1 << 10), nullptr, /*allow_exceptions=*/false);
+  return size_of_file(path) ? parse(read_text_file(path, 1 << 10)) : StartRecord{};
+}
+
+StartRecord StartRecord::parse(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   StartRecord record;
   const auto take = [&](const char* key, std::int64_t& value) {
     if (json.is_object() && json.contains(key) && json[key].is_number_integer()) value = json[key].get<std::int64_t>();
@@ -20,10 +23,11 @@ StartRecord StartRecord::read(const std::filesystem::path& run) {
   return record;
 }
 
-void StartRecord::write(const std::filesystem::path& run) const {
-  write_file_durably(run / file_name,
-                     nlohmann::json{{"step", step}, {"starts", starts}, {"last_step", last_step}}.dump() + "\n");
+std::string StartRecord::text() const {
+  return nlohmann::json{{"step", step}, {"starts", starts}, {"last_step", last_step}}.dump() + "\n";
 }
+
+void StartRecord::write(const std::filesystem::path& run) const { write_file_durably(run / file_name, text()); }
 
 void StartRecord::drop(const std::filesystem::path& run) noexcept {
   std::error_code ignored;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <string>
 
 namespace ganymede {
 
@@ -18,8 +19,10 @@ struct StartRecord {
   std::int64_t starts = 0;  ///< from it
   std::int64_t last_step = std::numeric_limits<std::int64_t>::max();  ///< those of later steps have been given up
 
-  /// What the folder has, or a record of nothing: also where it cannot be understood.
+  /// What the folder has, or a record of nothing: also where it cannot be understood, as parse() does.
   static StartRecord read(const std::filesystem::path& run);
+  static StartRecord parse(const std::string& text);
+  std::string text() const;
   /// Durably. Throws Error(storage).
   void write(const std::filesystem::path& run) const;
   /// Of a run that got to a new checkpoint, or ended in order.
