@@ -68,6 +68,13 @@ stage() {
   exit 5
 }
 
+# stage_data: reads the dataset `data` from copies in the folder STAGE, where that is set.
+stage_data() {
+  [ -n "${STAGE:-}" ] || return 0
+  stage "$STAGE" "${data[@]}"
+  data=("${staged[@]}")
+}
+
 # run_ranks COMMAND ARGUMENT...: runs the program on all ranks, and ends this script with its exit code.
 run_ranks() {
   say "job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), $SLURM_NTASKS ranks on $SLURM_NODELIST"
@@ -92,8 +99,8 @@ run_ranks() {
   if [ "$status" = 75 ]; then
     rm -f "$failures"
     requeue "stopped after saving"
-  elif [ "$status" = 138 ] && [ $asked = yes ]; then
-    # 128 + SIGUSR1: the signal came before the ranks were ready for it.
+  elif [ "$status" = 138 ] && [ $asked = yes ] && [ "$1" = train ]; then
+    # 128 + SIGUSR1: the signal came before the ranks were ready for it. What does not save is ended by it at any time.
     requeue "stopped while starting"
   elif [ "$status" = 6 ] || [ "$status" = 86 ] ||
     { [ "$status" -gt 128 ] && [ "$status" != 130 ] && [ "$status" != 143 ]; }; then

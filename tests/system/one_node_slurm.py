@@ -42,7 +42,7 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 InactiveLimit=0
 KillWait=5
-NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=6 RealMemory=1000 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP GraceTime=60
 # What needs the machine here takes it from the jobs of main, which are told so.
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10

@@ -2,12 +2,13 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 
 import pytest
-from ganymede_runs import DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, succeed
-from one_node_slurm import OneNodeSlurm
+from ganymede_runs import DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, succeed, training
+from one_node_slurm import OneNodeSlurm, wait_for
 
 SCRIPT = ROOT / "slurm/train.sbatch"
 
@@ -113,65 +114,127 @@ def test_signal_before_the_ranks_is_requeued_too(tmp_path):
     assert "scontrol requeue" in done.stdout and "srun" not in done.stdout, done.stdout
 
 
-def write_recipe(path, steps):
-    """The digits' recipe with another length."""
-    text = (ROOT / "launch/recipes/biggan-digits.cfg").read_text()
-    text, changed = re.subn(r"(?m)^steps *=.*$", f"steps = {steps}", text)
-    assert changed == 1
-    path.write_text(text)
+class Training:
+    """A job that trains without end until finish_after() gives it one."""
+
+    OPTIONS = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "0", "--log.every", "5"]
+
+    def __init__(self, folder, recipe, *options):
+        self.folder, self.recipe, self.options = folder / recipe, folder / f"{recipe}.cfg", [*self.OPTIONS, *options]
+        self.text = (ROOT / f"launch/recipes/{recipe}.cfg").read_text()
+        self.stops = []
+        self.write_recipe(10**9)
+
+    def write_recipe(self, steps):
+        text, changed = re.subn(r"(?m)^steps *=.*$", f"steps = {steps}", self.text)
+        assert changed == 1
+        self.recipe.write_text(text)
+
+    def submit(self, slurm, *limits):
+        self.job = slurm.submit(*limits, f"--output={self.folder}.log", SCRIPT, *self.options, cwd=self.folder.parent,
+                                RECIPE=str(self.recipe), DATA=str(DIGITS), OUT=str(self.folder), PROGRAM=str(PROGRAM))
+
+    def log(self):
+        return read(f"{self.folder}.log")
+
+    def reports(self):
+        return read(self.folder / "log.jsonl").count("\n")
+
+    def begins(self):
+        """A condition: that it has come further than now."""
+        before = self.reports()
+        return lambda: self.reports() > before
+
+    def note_stops(self):
+        """To be called often: what was stopped the last time learns its end before it starts again."""
+        if self.log().count("stopped after saving, back into the queue") > len(self.stops):
+            self.stops.append(int(checkpoints(self.folder)[-1].name[5:]))
+            if len(self.stops) == 2:
+                self.write_recipe(self.stops[-1] + 20)
+        return len(self.stops)
+
+    def check(self, fields):
+        """It went on where it was stopped, and ended as one that never was."""
+        log, end = self.log(), self.stops[-1] + 20
+        assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
+        for step in self.stops:
+            assert f"resuming at step {step} " in log, log
+        steps = [json.loads(line)["step"] for line in read(self.folder / "log.jsonl").splitlines()]
+        assert steps == sorted(set(steps)) and steps[-1] == end
+        reference = self.folder.with_suffix(".reference")
+        succeed(2, "train", "--recipe", self.recipe, "--data", DIGITS, "--out", reference, *self.options)
+        assert_bit_equal(final_tensors(self.folder, end), final_tensors(reference, end))
 
 
-def test_job_at_its_limit_is_requeued_and_ends_as_if_uninterrupted(slurm, tmp_path):
-    options = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "0"]
-    recipe, run = tmp_path / "recipe.cfg", tmp_path / "run"
-    # Endless until the signal, so that the test does not depend on the machine's speed.
-    write_recipe(recipe, 10**9)
-    # Slurm looks at limits every 30 s: the signal comes 10 to 40 s after the start.
-    job = slurm.submit("--time=1", "--signal=B:USR1@20", "--output=job.log", SCRIPT, *options, cwd=tmp_path,
-                       RECIPE=str(recipe), DATA=str(DIGITS), OUT=str(run), PROGRAM=str(PROGRAM))
-    slurm.wait_while_alive(job, "the signal and the checkpoint", lambda: checkpoints(run), 90)
-    stopped = int(checkpoints(run)[-1].name[5:])
-    last = stopped + 20
-    write_recipe(recipe, last)
-    fields = slurm.wait(job, 200)
-    log = (tmp_path / "job.log").read_text()
-    assert (fields["JobState"], fields["ExitCode"]) == ("COMPLETED", "0:0"), log
-    assert int(fields["Restarts"]) >= 1, log
-    assert f"resuming at step {stopped} " in log, log
+class Evaluation:
+    """A job that scores a run, by far more images at its first two starts than there is time for."""
 
-    reference = tmp_path / "reference"
-    succeed(2, "train", "--recipe", recipe, "--data", DIGITS, "--out", reference, *options)
-    assert_bit_equal(final_tensors(run, last), final_tensors(reference, last))
+    ARGUMENTS = ["--features", "random", "--batch", "8", "--cache", "none"]
+
+    def __init__(self, folder):
+        self.folder, self.run, self.program = folder, folder / "scored", folder / "patient"
+        self.program.write_text(f"""#!/bin/bash
+count=40
+[ "${{SLURM_RESTART_COUNT:-0}}" -ge 2 ] || count=1000000
+[ "${{SLURM_PROCID:-0}}" != 0 ] || echo begun >>begun
+exec {PROGRAM} "$@" --count $count
+""")
+        self.program.chmod(0o755)
+        succeed(0, *training(self.run, steps=1))
+
+    def submit(self, slurm, *limits):
+        self.job = slurm.submit(*limits, "--ntasks-per-node=2", f"--output={self.folder}/scores.log",
+                                ROOT / "slurm/evaluate.sbatch", "--json", self.folder / "scores.json", *self.ARGUMENTS,
+                                cwd=self.folder, FROM=str(self.run), REFERENCE=str(DIGITS), PROGRAM=str(self.program))
+
+    def begins(self):
+        begun = self.folder / "begun"
+        before = read(begun)
+        return lambda: read(begun) != before
+
+    def note_stops(self):
+        return read(self.folder / "scores.log").count("back into the queue")
+
+    def check(self, fields):
+        log = read(self.folder / "scores.log")
+        assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
+        succeed(2, "evaluate", "--from", self.run, "--reference", DIGITS, "--json", self.folder / "reference.json",
+                *self.ARGUMENTS, "--count", 40)
+        ours, expected = (json.loads(read(self.folder / name)) for name in ("scores.json", "reference.json"))
+        assert ours["metrics"] == expected["metrics"]
 
 
-def test_preempted_job_ends_as_if_uninterrupted(slurm, tmp_path):
-    options = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "0", "--log.every", "5"]
-    recipe, run = tmp_path / "recipe.cfg", tmp_path / "run"
-    write_recipe(recipe, 10**9)
-    job = slurm.submit("--time=10", "--output=job.log", SCRIPT, *options, cwd=tmp_path, RECIPE=str(recipe), DATA=str(DIGITS),
-                       OUT=str(run), PROGRAM=str(PROGRAM))
-    stops = []
+def read(path):
+    """A file's text, or none while there is no such file."""
+    path = pathlib.Path(path)
+    return path.read_text() if path.exists() else ""
 
-    def reports():
-        return (run / "log.jsonl").read_text().count("\n") if (run / "log.jsonl").exists() else 0
 
-    for _ in range(2):
-        before = reports()
-        slurm.wait_while_alive(job, "training", lambda: reports() > before, 60)
-        urgent = slurm.submit("--partition=urgent", "--ntasks=4", "--time=1", "--output=urgent.log", "--wrap=sleep 1",
+def jobs_of(folder):
+    diffusion = ["--unet.channels", "8,16", "--unet.attention", "16", "--denoiser.warmup", "0"]
+    return [Training(folder, "biggan-digits"), Training(folder, "ddpm-digits", *diffusion), Evaluation(folder)]
+
+
+def test_jobs_at_their_limit_twice_end_as_if_uninterrupted(slurm, tmp_path):
+    jobs = jobs_of(tmp_path)
+    for job in jobs:
+        # Slurm looks at limits every 30 s: the signal comes 10 to 40 s after the start.
+        job.submit(slurm, "--time=1", "--signal=B:USR1@20")
+    wait_for("two stops of each", lambda: all([job.note_stops() == 2 for job in jobs]), 300)
+    for job in jobs:
+        job.check(slurm.wait(job.job, 120))
+
+
+def test_jobs_preempted_twice_end_as_if_uninterrupted(slurm, tmp_path):
+    jobs = jobs_of(tmp_path)
+    for job in jobs:
+        job.submit(slurm, "--time=10")
+    for stops in (1, 2):
+        for job, condition in [(job, job.begins()) for job in jobs]:
+            slurm.wait_while_alive(job.job, "a start", condition, 90)
+        urgent = slurm.submit("--partition=urgent", "--ntasks=6", "--time=1", "--output=urgent.log", "--wrap=sleep 1",
                               cwd=tmp_path)
+        wait_for("a stop of each", lambda: all([job.note_stops() == stops for job in jobs]), 90)
         assert slurm.wait(urgent, 90)["JobState"] == "COMPLETED"
-        stops.append(int(checkpoints(run)[-1].name[5:]))
-        if len(stops) == 2:
-            write_recipe(recipe, stops[-1] + 20)
-    fields = slurm.wait(job, 120)
-    log = (tmp_path / "job.log").read_text()
-    assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
-    for step in stops:
-        assert f"resuming at step {step} " in log, log
-    steps = [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
-    assert steps == sorted(set(steps)) and steps[-1] == stops[-1] + 20
-
-    reference = tmp_path / "reference"
-    succeed(2, "train", "--recipe", recipe, "--data", DIGITS, "--out", reference, *options)
-    assert_bit_equal(final_tensors(run, stops[-1] + 20), final_tensors(reference, stops[-1] + 20))
+    for job in jobs:
+        job.check(slurm.wait(job.job, 120))
