@@ -80,14 +80,15 @@ bool is_there(const std::filesystem::path& path) {
 
 constexpr std::string_view sample_prefix = "step-", sample_suffix = ".png";
 
-/// The step of a picture's name; -1 for any other name.
+/// The step of a picture's name, whatever its kind; -1 for any other name.
 std::int64_t sample_step(std::string_view name) {
   if (!name.starts_with(sample_prefix) || !name.ends_with(sample_suffix)) return -1;
   name.remove_prefix(sample_prefix.size());
   name.remove_suffix(sample_suffix.size());
   std::int64_t step = -1;
   const auto parsed = std::from_chars(name.data(), name.data() + name.size(), step);
-  return parsed.ec == std::errc() && parsed.ptr == name.data() + name.size() ? step : -1;
+  const bool ends = parsed.ptr == name.data() + name.size() || *parsed.ptr == '-';
+  return parsed.ec == std::errc() && ends ? step : -1;
 }
 
 bool is_kept(const std::string& line, std::int64_t step) {
@@ -128,8 +129,8 @@ void RunFolder::cut_back(std::int64_t step) {
   cut_samples_back(step);
 }
 
-std::filesystem::path RunFolder::sample(std::int64_t step) const {
-  return samples() / fmt::format("{}{:09}{}", sample_prefix, step, sample_suffix);
+std::string RunFolder::sample_name(std::int64_t step, std::string_view kind) {
+  return fmt::format("{}{:09}{}{}{}", sample_prefix, step, kind.empty() ? "" : "-", kind, sample_suffix);
 }
 
 void RunFolder::cut_samples_back(std::int64_t step) {

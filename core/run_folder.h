@@ -52,8 +52,9 @@ class RunFolder {
   /// is no JSON object, such as a last line torn by a kill; and the pictures of later steps.
   void cut_back(std::int64_t step);
 
-  /// The picture of a step.
-  std::filesystem::path sample(std::int64_t step) const;
+  /// The picture of a step, or one of another `kind` of letters.
+  std::filesystem::path sample(std::int64_t step, std::string_view kind = "") const { return samples() / sample_name(step, kind); }
+  static std::string sample_name(std::int64_t step, std::string_view kind = "");
   /// Why lines wait; "" where none does.
   std::string trouble() const;
 

@@ -68,8 +68,8 @@ std::string RunLog::trouble() const {
   return own.empty() ? events_.trouble() : own;
 }
 
-void RunLog::samples(std::int64_t step, const std::filesystem::path& png) {
-  events_.write_image(step, "samples", read_text_file(png, largest_picture));
+void RunLog::samples(std::int64_t step, const std::filesystem::path& png, const std::string& tag) {
+  events_.write_image(step, tag, read_text_file(png, largest_picture));
 }
 
 void RunLog::weights(std::int64_t step, const std::string& player, const NamedTensors& weights) {

@@ -29,8 +29,8 @@ class RunLog {
   /// {"step": .., "metrics": {"fid": {"value": .., "error": ..}}, "protocol": {..}}: a line of metrics.jsonl;
   /// values and errors as scalars.
   void score(const nlohmann::json& score);
-  /// `png`: the grid's file.
-  void samples(std::int64_t step, const std::filesystem::path& png);
+  /// `png`: the picture's file.
+  void samples(std::int64_t step, const std::filesystem::path& png, const std::string& tag = "samples");
   /// Histograms of up to eight of a player's tensors of two or more dimensions, from the first to the last at
   /// even distance, each through at most 65,536 of its values: milliseconds, whatever the size of the
   /// network.

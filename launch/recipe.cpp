@@ -51,6 +51,8 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("sample.every", sample_every, "steps", {0, many}, "between sample grids, 0 for never",
              OnResume::free);
   schema.add("sample.count", sample_count, "images", {1, 4096}, "images of a sample grid", OnResume::free);
+  schema.add("sample.paths", sample_paths, "of a diffusion model, beside each grid: how images come about, and by scale of guidance",
+             OnResume::free);
   schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
   schema.add("collapse.action", collapse_action, {"none", "warn", "stop", "rollback"},
              "where a generator draws the same image over and over; rollback counts among train.rollbacks",

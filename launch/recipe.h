@@ -26,6 +26,7 @@ struct TrainOptions {
   std::int64_t checkpoint_failures = 3;
   std::int64_t sample_every = 500;
   std::int64_t sample_count = 64;
+  bool sample_paths = true;
   std::int64_t log_every = 10;
   double watchdog_seconds = 300;
   std::int64_t rollbacks = 3;

@@ -9,16 +9,15 @@
 #include <utility>
 
 #include "core/host_name.h"
-#include "core/image_grid.h"
 #include "core/signals.h"
 #include "core/trace_range.h"
 #include "distributed/replica_check.h"
 #include "launch/conditions.h"
 #include "launch/device.h"
-#include "launch/draw.h"
 #include "launch/environment.h"
 #include "launch/start_record.h"
 #include "launch/text.h"
+#include "launch/training_pictures.h"
 
 namespace ganymede {
 
@@ -163,7 +162,7 @@ ExitCode Trainer::train(const RunProgress& start) {
   open_feed();
   open_log();
   line_.start(progress_.step);
-  if (progress_.step == 0 && options.sample_every > 0) write_samples();
+  if (progress_.step == 0 && options.sample_every > 0) write_pictures();
   saver_.begin_from(start.step > 0 ? start.step : -1, scores_ ? scores_->go_on_from(progress_.step)
                                                             : last_best_step(process, setting_.out, progress_.step));
   if (scores_ && scores_->is_due(progress_.step, total)) score();
@@ -195,7 +194,7 @@ ExitCode Trainer::train(const RunProgress& start) {
     if (looks) keep_way_back();
     const bool grid_due =
         options.sample_every > 0 && (progress_.step % options.sample_every == 0 || progress_.step == total);
-    if (grid_due && !stop) write_samples();
+    if (grid_due && !stop) write_pictures();
     if (agreed.idle) saver_.advance();
     if (is_counted && saver_.saved_step() > start.step) {
       if (process.is_root()) StartRecord::drop(setting_.out);
@@ -211,7 +210,7 @@ ExitCode Trainer::train(const RunProgress& start) {
     // What a stop leaves out the next start makes up for.
     if (scores_ && !stop && scores_->is_due(progress_.step, total)) score();
     // Who asks to stop may not wait: saved is saved first.
-    if (grid_due && stop) write_samples();
+    if (grid_due && stop) write_pictures();
   }
   saver_.finish();
   line_.finish();
@@ -345,6 +344,13 @@ void Trainer::save() {
   saved_at_ = std::chrono::steady_clock::now();
 }
 
+void Trainer::write_pictures() {
+  note("sampling");
+  write_training_pictures({setting_.process, setting_.options, setting_.dataset, setting_.method, setting_.out,
+                           log_ ? &*log_ : nullptr},
+                          progress_.step);
+}
+
 void Trainer::compare_ranks() {
   if (std::exchange(compared_step_, progress_.step) == progress_.step) return;
   const TraceRange range("compare ranks");
@@ -378,35 +384,6 @@ void Trainer::save_now() {
     saver_.wait_for_retry();
     save();
   }
-}
-
-void Trainer::write_samples() {
-  note("sampling");
-  SampleOptions options{.seed = static_cast<std::uint64_t>(setting_.options.train.seed)};
-  const ImageSpec spec = setting_.options.method->images();
-  setting_.process.together([&] { set_conditions(options, spec, setting_.dataset); });
-  const std::int64_t count = setting_.options.train.sample_count;
-  const auto sampler = setting_.method.sampler(options);
-  const Drawing drawing{count, 64, options.seed, every_class(spec.classes)};
-  std::vector<at::Tensor> images;
-  draw(
-      setting_.process, *sampler, drawing,
-      [&](std::int64_t first, const at::Tensor& part, const at::Tensor&) {
-        images.push_back(options.sources ? beside_sources(part, options.sources(first, part.size(0))) : part);
-      });
-  setting_.process.together([&] {
-    if (!log_) return;
-    const auto path = setting_.folder->sample(progress_.step);
-    try {
-      write_grid(path, at::cat(images), grid_columns(drawing));
-      log_->samples(progress_.step, path);
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::storage) throw;
-      print_error(fmt::format("warning: {}; training goes on without this picture", error.what()));
-    }
-    for (const Player* player : setting_.method.players())
-      log_->weights(progress_.step, player->name(), player->weights(/*average=*/false));
-  });
 }
 
 }  // namespace ganymede

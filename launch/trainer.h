@@ -76,7 +76,7 @@ class Trainer {
   void save();
   /// Saves this step, if need be again and again, and waits until it is saved or may fail no more.
   void save_now();
-  void write_samples();
+  void write_pictures();
   void open_log();
   void score();
   void note(std::string_view activity);

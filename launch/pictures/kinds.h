@@ -22,6 +22,10 @@ void write_neighbours(const PictureJob& job);
 /// Rows are images, columns the values of a code (Chen et al., arXiv 1606.03657, figure 2): categories, or numbers from
 /// -1 to 1. Of all codes, one such sheet is under another, with a blank row between.
 void write_codes(const PictureJob& job);
+/// A row shows an image come about: what the network takes the noise for at first, later, and in the end.
+void write_trajectories(const PictureJob& job);
+/// A row shows an image at each scale of guidance.
+void write_guidance(const PictureJob& job);
 /// The first half of the images in the first column, the other half in the first row; where they meet, an image of the
 /// row's styles but for layers first_layer .. last_layer, which have the column's (Karras et al., arXiv 1812.04948,
 /// figure 3).

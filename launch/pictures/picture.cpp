@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "core/error.h"
@@ -54,6 +55,20 @@ const std::vector<PictureKind> picture_table{
      10,
      {"images", "frames", "code"},
      write_codes},
+    {"trajectory",
+     "of a diffusion model: each row shows how an image [8] comes about, in --frames moments",
+     8,
+     1,
+     8,
+     {"images", "frames"},
+     write_trajectories},
+    {"guidance",
+     "of a diffusion model: rows are images [10], columns the --scales of guidance",
+     10,
+     1,
+     0,
+     {"images", "scales"},
+     write_guidance},
     {"mixing",
      "images [8] of StyleGAN: half of them in rows, with layers of the other half, in columns",
      8,
@@ -67,7 +82,7 @@ const std::vector<Flag> flag_table{
     {"picture", "NAME", "what is made of the images, see below [grid]"},
     {"images", "3,17,5", "the images that a picture is made of, by index [the first --count]"},
     {"path", "slerp|lerp|w", "between latents: on a great circle, a line, or a line between styles [slerp]"},
-    {"frames", "N", "from one image to the next [8 in a row, 24 of a film]; of a code that is a number [10]"},
+    {"frames", "N", "from one image to the next [8 in a row, 24 of a film]; of a code that is a number [10]; of a trajectory [8]"},
     {"fps", "N", "frames a second of an animated PNG [24]"},
     {"terms", "A-B+C", "lists of images by index: sum of the means of their latents"},
     {"spread", "S", "of uniform noise that is added to the sum [0.25]"},
@@ -75,6 +90,7 @@ const std::vector<Flag> flag_table{
     {"features", "pixels|FILE|random", "what is compared: pixels, or what a network says of them [pixels]"},
     {"neighbours", "K", "[5]"},
     {"code", "K", "which code varies, from 0 [all, one after another]"},
+    {"scales", "W,...", "weights of the label [1,1.5,2,3,5]"},
     {"layers", "A-B", "layers that follow the column's styles, from 0 [0-3]"},
 };
 
@@ -110,6 +126,20 @@ void read_layers(const std::string& text, PictureOptions& options) {
     fail(ExitCode::options, "--layers {}: write the first and the last, 4-7", text);
   options.first_layer = ends.front();
   options.last_layer = ends.back();
+}
+
+/// "1,1.5,4"
+void read_scales(const std::string& text, PictureOptions& options) {
+  options.scales.clear();
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    double scale = 1;
+    OptionSchema schema;
+    schema.add("--scales", scale, "", {0, 1000}, "");
+    schema.apply({{"--scales", {text.substr(begin, end - begin), "command line"}}});
+    options.scales.push_back(scale);
+    begin = end + 1;
+  }
 }
 
 }  // namespace
@@ -180,6 +210,7 @@ PictureOptions read_picture_options(const CommandLine& line, const PictureKind& 
   options.neighbours = line.integer("neighbours", options.neighbours, {1, 100});
   options.code = line.integer("code", options.code, {line.has("code") ? 0.0 : -1.0, 1e6});
   if (line.has("layers")) read_layers(line.value("layers"), options);
+  if (line.has("scales")) read_scales(line.value("scales"), options);
   return options;
 }
 

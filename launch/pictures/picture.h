@@ -23,6 +23,7 @@ struct PictureOptions {
   std::int64_t neighbours = 5;
   std::int64_t first_layer = 0, last_layer = 3;
   std::int64_t code = -1;  ///< -1: all of them
+  std::vector<double> scales = {1, 1.5, 2, 3, 5};  ///< of guidance
 
   /// The images by index.
   std::vector<std::int64_t> indices() const;
@@ -36,9 +37,9 @@ struct PictureJob {
   Drawing drawing;
   PictureOptions options;
   std::filesystem::path out;
-  std::string source;  ///< the checkpoint
-  /// Told how many images there are of those to draw, or to look at; on rank 0.
-  std::function<void(std::int64_t done, std::int64_t total)> advance;
+  std::string source = {};  ///< the checkpoint
+  /// Told how many images there are of those to draw, or to look at; on rank 0; may be empty.
+  std::function<void(std::int64_t done, std::int64_t total)> advance = {};
 
   /// The sampler, where images are drawn from latents. Throws AgreedError(options) where they are not. Collective.
   LatentImages& latents() const;

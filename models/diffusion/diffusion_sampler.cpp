@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <utility>
 
 #include "core/device.h"
 #include "core/error.h"
@@ -111,10 +112,20 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
   return result;
 }
 
-at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const at::Tensor& labels,
-                                   const StepNoise& step_noise) {
+DiffusionSampler::Way DiffusionSampler::way_of(std::int64_t first, const at::Tensor& labels) const {
+  return {labels, options_.guidance, [this, first, count = labels.size(0)](std::string_view stream, std::uint64_t step) {
+            return noise(stream, step, first, count);
+          }};
+}
+
+at::Tensor DiffusionSampler::shown(const at::Tensor& x) const {
+  if (setting_.decode) return setting_.decode(x);
+  return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const Way& way) {
   const at::NoGradGuard no_grad;
-  const at::Tensor kinds = to_device(labels, setting_.device);
+  const at::Tensor kinds = to_device(way.labels, setting_.device);
   const auto solver = make_solver(options_.solver, options_.solver_options);
   // Where images shrink as noise grows, what little is left of them counts as noise.
   const PathPoint& start = path_.front();
@@ -122,27 +133,43 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const at::Tensor& la
   at::Tensor x = noise * scale;
   for (std::size_t i = 0; i + 1 < path_.size(); ++i) {
     if (setting_.alive) setting_.alive("sampling");
+    bool is_seen = !way.watch;
     PathPoint from = path_[i];
     if (const auto noisier = churned(options_.churn, process_, from, options_.steps)) {
-      x = churn(options_.churn, x, from, *noisier, step_noise("churn", i + 1));
+      x = churn(options_.churn, x, from, *noisier, way.noise("churn", i + 1));
       from = *noisier;
     }
     x = solver->step(
         x, from, path_[i + 1],
         [&](const at::Tensor& at_x, const PathPoint& point) {
-          return denoise(at_x, point, kinds, options_.guidance);
+          const Denoised denoised = denoise(at_x, point, kinds, way.guidance);
+          if (!std::exchange(is_seen, true)) way.watch(static_cast<std::int64_t>(i), denoised.image);
+          return denoised;
         },
-        [&] { return step_noise("step", i + 1); });
+        [&] { return way.noise("step", i + 1); });
   }
-  if (setting_.decode) return setting_.decode(x);
-  return x.clamp(-1, 1).to(at::kFloat).contiguous(at::MemoryFormat::ChannelsLast);
+  return shown(x);
 }
 
 at::Tensor DiffusionSampler::images(std::int64_t first, const at::Tensor& labels) {
-  const std::int64_t count = labels.size(0);
-  return solve(noise("noise", 0, first, count), labels, [&](std::string_view stream, std::uint64_t step) {
-    return noise(stream, step, first, count);
-  });
+  return solve(noise("noise", 0, first, labels.size(0)), way_of(first, labels));
+}
+
+at::Tensor DiffusionSampler::images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) {
+  Way way = way_of(first, labels);
+  way.guidance = guidance;
+  return solve(noise("noise", 0, first, labels.size(0)), way);
+}
+
+at::Tensor DiffusionSampler::estimates(std::int64_t first, const at::Tensor& labels, std::int64_t columns) {
+  TORCH_CHECK(columns >= 2 && columns <= steps() + 1, "2 to ", steps() + 1, " columns are expected");
+  std::vector<at::Tensor> shown_so_far;
+  Way way = way_of(first, labels);
+  way.watch = [&](std::int64_t step, const at::Tensor& estimate) {
+    if (step == std::ssize(shown_so_far) * steps() / (columns - 1)) shown_so_far.push_back(shown(estimate));
+  };
+  shown_so_far.push_back(solve(noise("noise", 0, first, labels.size(0)), way));
+  return at::stack(shown_so_far, 1);
 }
 
 at::Tensor DiffusionSampler::latents(std::int64_t first, std::int64_t count) const {
@@ -157,9 +184,10 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
   const at::Tensor noised = latents.to(setting_.dtype)
                                 .view({count, spec.channels, spec.height, spec.width})
                                 .contiguous(at::MemoryFormat::ChannelsLast);
-  return solve(to_device(noised, setting_.device), labels, [&](std::string_view stream, std::uint64_t step) {
-    return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
-  });
+  return solve(to_device(noised, setting_.device),
+               {labels, options_.guidance, [&](std::string_view stream, std::uint64_t step) {
+                  return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
+                }});
 }
 
 at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Tensor& images,

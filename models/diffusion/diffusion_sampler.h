@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/denoising_path.h"
 #include "models/diffusion/churn.h"
 #include "models/diffusion/denoiser.h"
 #include "models/diffusion/process.h"
@@ -33,7 +34,10 @@ struct DrawOptions {
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
 /// guidance, and w = 0 no label. Both are one forward of twice the images.
-class DiffusionSampler final : public Sampler, public LatentImages, public Likelihood {
+class DiffusionSampler final : public Sampler,
+                               public LatentImages,
+                               public DenoisingPath,
+                               public Likelihood {
  public:
   struct Setting {
     std::uint64_t seed;
@@ -52,6 +56,10 @@ class DiffusionSampler final : public Sampler, public LatentImages, public Likel
   at::Tensor images(std::int64_t first, const at::Tensor& labels) override;
   at::Tensor latents(std::int64_t first, std::int64_t count) const override;
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
+  std::int64_t steps() const override { return options_.steps; }
+  at::Tensor estimates(std::int64_t first, const at::Tensor& labels, std::int64_t columns) override;
+  bool takes_guidance() const override { return setting_.without_label; }
+  at::Tensor images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) override;
   bool has_likelihood() const override { return process_.chain_length() > 0; }
   /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
   /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
@@ -60,8 +68,20 @@ class DiffusionSampler final : public Sampler, public LatentImages, public Likel
 
  private:
   using StepNoise = std::function<at::Tensor(std::string_view stream, std::uint64_t step)>;
+  /// How one batch is drawn.
+  struct Way {
+    at::Tensor labels;
+    double guidance;
+    StepNoise noise;  ///< of the steps
+    /// Told what the network makes of x at the beginning of each step, from 0; may be empty.
+    std::function<void(std::int64_t step, const at::Tensor& estimate)> watch = {};
+  };
+  /// Images first, ... of these labels.
+  Way way_of(std::int64_t first, const at::Tensor& labels) const;
   /// From noise of variance 1 to the image.
-  at::Tensor solve(const at::Tensor& noise, const at::Tensor& labels, const StepNoise& step_noise);
+  at::Tensor solve(const at::Tensor& noise, const Way& way);
+  /// An image of what x is: itself, or what it is the latent of.
+  at::Tensor shown(const at::Tensor& x) const;
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
   Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels, double guidance);
 

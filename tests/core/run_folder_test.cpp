@@ -113,13 +113,16 @@ TEST(RunFolder, TheLogIsCutBackToTheStepResumedFrom) {
   run.append_log({{"event", "saved"}});
   append(folder / "log.jsonl", "{\"step\":13,\"lo");
   for (int step : {11, 12}) run.append_score({{"step", step}});
-  for (int step : {11, 12}) append(run.sample(step), "picture");
+  for (int step : {11, 12})
+    for (const char* kind : {"", "trajectory"}) append(run.sample(step, kind), "picture");
   append(folder / "samples/mine.png", "picture");
   run.append_start({{"step", 12}});
   run.cut_back(11);
   EXPECT_EQ(text_in(folder / "metrics.jsonl"), "{\"step\":11}\n");
   EXPECT_TRUE(std::filesystem::exists(folder / "samples/step-000000011.png"));
   EXPECT_FALSE(std::filesystem::exists(folder / "samples/step-000000012.png"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "samples/step-000000011-trajectory.png"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "samples/step-000000012-trajectory.png"));
   EXPECT_TRUE(std::filesystem::exists(folder / "samples/mine.png"));
   EXPECT_EQ(text_in(folder / "starts.jsonl"), "{\"step\":12}\n") << "what has been started has been started";
   run.append_log({{"step", 12}, {"again", true}});

@@ -38,9 +38,10 @@ TEST(PictureOptions, NameLayersByTheFirstAndTheLast) {
 
 TEST(PictureOptions, OfAnotherPictureAreRefused) {
   EXPECT_EQ(refusal_of("grid", {{"frames", "3"}}),
-            "--frames is for --picture interpolation, film, codes, not grid: leave it out");
+            "--frames is for --picture interpolation, film, codes, trajectory, not grid: leave it out");
   EXPECT_NE(refusal_of("classes", {{"code", "1"}}).find("--code"), std::string::npos);
   EXPECT_NE(refusal_of("interpolation", {{"fps", "3"}}).find("--fps"), std::string::npos);
+  EXPECT_NE(refusal_of("trajectory", {{"scales", "1,2"}}).find("--scales"), std::string::npos);
   EXPECT_NE(refusal_of("classes", {{"path", "lerp"}}).find("--path"), std::string::npos);
   EXPECT_NE(refusal_of("arithmetic", {{"terms", "1-2"}, {"count", "3"}}).find("--count"), std::string::npos);
   EXPECT_NE(refusal_of("film", {{"images", "1,2"}, {"count", "2"}}).find("--images and --count"),
@@ -52,6 +53,7 @@ TEST(PictureOptions, OutOfRangeOrMissingAreRefused) {
   EXPECT_NE(refusal_of("interpolation", {{"count", "1"}}).find("out of range"), std::string::npos);
   EXPECT_NE(refusal_of("codes", {{"code", "-1"}}).find("out of range"), std::string::npos);
   EXPECT_NE(refusal_of("interpolation", {{"frames", "1"}}).find("out of range"), std::string::npos);
+  EXPECT_NE(refusal_of("guidance", {{"scales", "1,,2"}}).find("--scales"), std::string::npos);
   EXPECT_NE(refusal_of("film", {{"path", "straight"}}).find("slerp"), std::string::npos);
   EXPECT_NE(refusal_of("arithmetic", {}).find("--terms is missing"), std::string::npos);
   EXPECT_NE(refusal_of("neighbours", {}).find("--reference is missing"), std::string::npos);

@@ -111,3 +111,59 @@ def test_interpolates_between_the_noises_of_images(trained, tmp_path):
     assert np.abs(row[0] - alone[0]).max() <= 1 and np.abs(row[2] - alone[1]).max() <= 1
     assert np.abs(row[1] - row[0]).max() > 1
     assert "no styles" in refusal(2, 0, *arguments, "--path", "w")
+
+
+def cells(path, rows, columns):
+    """[rows, columns, 32, 32] of a sheet of enlarged images with gaps of two pixels."""
+    sheet = np.asarray(Image.open(path)).astype(int)
+    pitch = (sheet.shape[1] - 2) // columns
+    inner = sheet[2:, 2:].reshape(rows, pitch, columns, pitch)[:, :-2, :, :-2].transpose(0, 2, 1, 3)
+    return inner[:, :, ::(pitch - 2) // 32, ::(pitch - 2) // 32]
+
+
+def picture(trained, out, *options):
+    """The sheet that one and three ranks write alike."""
+    sheets = []
+    for ranks in (0, 3):
+        succeed(ranks, "sample", "--from", trained, "--classes", "all", "--sampler.steps", 3, "--out", out, *options)
+        sheets.append(out.read_bytes())
+    assert sheets[0] == sheets[1]
+    return out
+
+
+def test_trajectories_end_in_the_images(trained, tmp_path):
+    images = draw(trained, tmp_path / "a.h5")
+    rows = cells(picture(trained, tmp_path / "a.png", "--picture", "trajectory", "--images", "3,7", "--frames", 4), 2, 4)
+    assert np.abs(rows[:, 3] - images[[3, 7], 0]).max() <= 1
+    # What the first step makes of the noise, by a way of one step: the solver then goes all the way to that.
+    succeed(0, "sample", "--from", trained, "--count", 8, "--classes", "all", "--sampler.steps", 1, "--out", tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5") as file:
+        assert np.abs(rows[:, 0] - file["images"][[3, 7]][:, 0].astype(int)).max() <= 1
+    assert all(np.abs(rows[:, k + 1] - rows[:, k]).max() > 1 for k in range(2))
+    assert "--frames 5" in refusal(2, 0, "sample", "--from", trained, "--picture", "trajectory", "--sampler.steps", 3,
+                                   "--frames", 5, "--out", tmp_path / "never.png")
+
+
+def test_guidance_is_shown_scale_by_scale(trained, tmp_path):
+    rows = cells(picture(trained, tmp_path / "a.png", "--picture", "guidance", "--count", 2, "--scales", "1,2.5"), 2, 2)
+    for column, scale in enumerate((1, 2.5)):
+        expected = draw(trained, tmp_path / f"{scale}.h5", "--sampler.guidance", scale)[:2, 0]
+        assert np.abs(rows[:, column] - expected).max() <= 1
+    assert "--scales" in refusal(2, 0, "sample", "--from", trained, "--picture", "guidance", "--scales", "1,x", "--out",
+                                 tmp_path / "never.png")
+
+
+def test_training_shows_how_images_come_about(tmp_path):
+    arguments = training(tmp_path / "run", 2)[:-2] + ["--sample.every", 1, "--sample.count", 3, "--sampler.steps", 4]
+    succeed(2, *arguments)
+    folder = tmp_path / "run/samples"
+    names = [f"step-{step:09}{kind}.png" for step in range(3) for kind in ("", "-guidance", "-trajectory")]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    grid = cells(folder / "step-000000002-trajectory.png", 3, 5)
+    guided = cells(folder / "step-000000002-guidance.png", 3, 3)
+    # A way ends in an image of the recipe's own guidance.
+    for pictures, guidance in ((grid[:, 4], ()), (guided[:, 1], ("--sampler.guidance", 2))):
+        out = tmp_path / f"{len(guidance)}.h5"
+        succeed(0, "sample", "--from", tmp_path / "run", "--count", 3, "--classes", "all", "--out", out, *guidance)
+        with h5py.File(out) as file:
+            assert np.abs(pictures - file["images"][:, 0].astype(int)).max() <= 1

@@ -304,6 +304,7 @@ def test_styles(tmp_path):
     (2, ["film", "--out", "a.gif"], ["a.gif", ".png"]),
     (2, ["interpolation", "--path", "w"], ["--path w", "no styles"]),
     (2, ["codes"], ["--picture codes", "infogan"]),
+    (2, ["trajectory"], ["diffusion"]),
     (2, ["classes", "--batchnorm", "batch"], ["--batchnorm batch", "classes"]),
     (3, ["neighbours", "--reference", DIGITS.parent / "nowhere.h5"], ["nowhere.h5"]),
     (4, ["neighbours", "--reference", DIGITS, "--features", "nowhere.pth"], ["nowhere.pth"]),
