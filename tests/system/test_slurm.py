@@ -126,7 +126,7 @@ class Training:
         self.write_recipe(10**9)
 
     def write_recipe(self, steps):
-        text, changed = re.subn(r"(?m)^steps *=.*$", f"steps = {steps}", self.text)
+        text, changed = re.subn(r"(?m)^steps *=.*$", f"steps = {steps}", self.text, count=1)
         assert changed == 1
         self.recipe.write_text(text)
 
