@@ -6,8 +6,8 @@
 #   trap 'asked=yes interrupted=yes; forward' USR1
 #
 # A job is requeued after 75 (stopped on request, after saving), and up to RETRIES times in a row after what another start
-# may mend: 6 (a peer or the network lost), 86 (a hang, ended by the watchdog) and 128+n (killed by a signal other than
-# SIGINT and SIGTERM, which are somebody's wish).
+# may mend: 75 of what saves nothing on its way, 6 (a peer or the network lost), 86 (a hang, ended by the watchdog) and
+# 128+n (killed by a signal other than SIGINT and SIGTERM, which are somebody's wish).
 
 # SITE: modules that provide Open MPI, where it is not part of the system.
 # module load openmpi/4.1
@@ -96,13 +96,13 @@ run_ranks() {
     status=$?
   done
 
-  if [ "$status" = 75 ]; then
+  if [ "$status" = 75 ] && [ "$1" = train ]; then
     rm -f "$failures"
     requeue "stopped after saving"
   elif [ "$status" = 138 ] && [ $asked = yes ] && [ "$1" = train ]; then
-    # 128 + SIGUSR1: the signal came before the ranks were ready for it. What does not save is ended by it at any time.
+    # 128 + SIGUSR1: the signal came before the ranks were ready for it.
     requeue "stopped while starting"
-  elif [ "$status" = 6 ] || [ "$status" = 86 ] ||
+  elif [ "$status" = 6 ] || [ "$status" = 75 ] || [ "$status" = 86 ] ||
     { [ "$status" -gt 128 ] && [ "$status" != 130 ] && [ "$status" != 143 ]; }; then
     local count=$(($(cat "$failures" 2>/dev/null || echo 0) + 1))
     if [ $count -le "$retries" ]; then

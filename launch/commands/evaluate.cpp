@@ -2,6 +2,7 @@
 
 #include "core/files.h"
 #include "core/metrics/error_bars.h"
+#include "core/signals.h"
 #include "core/strict_json.h"
 #include "evaluation/statistics_file.h"
 #include "launch/commands.h"
@@ -26,6 +27,7 @@ constexpr const char* usage =
 
 Scores images against a reference; IMAGES is a dataset (.h5), a folder, a zip or tar archive, or an
 .npz. The same score at any number of ranks and any batch size, with all that it depends on (--json).
+SIGUSR1 ends it with exit code 75; nothing is kept of what it has seen.
 
 )";
 
@@ -262,6 +264,7 @@ ExitCode evaluate(Process& process, Request request) {
   options.note = [&](std::string_view activity) { process.note(activity); };
   options.warn = [](const std::string& text) { print_error("warning: " + text); };
   options.advance = [&](std::string_view what, std::int64_t done, std::int64_t total) {
+    if (stop_requested()) fail(ExitCode::stopped, "stopped on request: the same command begins again");
     if (!process.is_root()) return;
     if (done == 0) return line.start(0);
     line.advance(done, total);

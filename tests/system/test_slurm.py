@@ -114,6 +114,18 @@ def test_signal_before_the_ranks_is_requeued_too(tmp_path):
     assert "scontrol requeue" in done.stdout and "srun" not in done.stdout, done.stdout
 
 
+def give_time(slurm, job):
+    """Enough for what is left, on a machine of any speed."""
+    def given():
+        try:
+            slurm.command("scontrol", "update", f"JobId={job}", "TimeLimit=10")
+            return True
+        except RuntimeError:  # between its end and its place in the queue
+            return False
+
+    wait_for("a new time limit", given, 30)
+
+
 class Training:
     """A job that trains without end until finish_after() gives it one."""
 
@@ -131,6 +143,7 @@ class Training:
         self.recipe.write_text(text)
 
     def submit(self, slurm, *limits):
+        self.slurm = slurm
         self.job = slurm.submit(*limits, f"--output={self.folder}.log", SCRIPT, *self.options, cwd=self.folder.parent,
                                 RECIPE=str(self.recipe), DATA=str(DIGITS), OUT=str(self.folder), PROGRAM=str(PROGRAM))
 
@@ -151,6 +164,7 @@ class Training:
             self.stops.append(int(checkpoints(self.folder)[-1].name[5:]))
             if len(self.stops) == 2:
                 self.write_recipe(self.stops[-1] + 20)
+                give_time(self.slurm, self.job)
         return len(self.stops)
 
     def check(self, fields):
@@ -183,6 +197,7 @@ exec {PROGRAM} "$@" --count $count
         succeed(0, *training(self.run, steps=1))
 
     def submit(self, slurm, *limits):
+        self.slurm, self.stops = slurm, 0
         self.job = slurm.submit(*limits, "--ntasks-per-node=2", f"--output={self.folder}/scores.log",
                                 ROOT / "slurm/evaluate.sbatch", "--json", self.folder / "scores.json", *self.ARGUMENTS,
                                 cwd=self.folder, FROM=str(self.run), REFERENCE=str(DIGITS), PROGRAM=str(self.program))
@@ -193,7 +208,10 @@ exec {PROGRAM} "$@" --count $count
         return lambda: read(begun) != before
 
     def note_stops(self):
-        return read(self.folder / "scores.log").count("back into the queue")
+        before, self.stops = self.stops, read(self.folder / "scores.log").count("back into the queue")
+        if before < self.stops == 2:
+            give_time(self.slurm, self.job)
+        return self.stops
 
     def check(self, fields):
         log = read(self.folder / "scores.log")
