@@ -290,7 +290,7 @@ void Trainer::tell_trouble() {
   if (trouble.empty()) in_trouble_ = false;
 }
 
-nlohmann::json Trainer::log_entry(double images_per_second) const {
+nlohmann::json Trainer::log_entry(double images_per_second) {
   nlohmann::json entry{{"step", progress_.step},
                        {"images", progress_.position},
                        {"seconds", line_.seconds()},
@@ -315,6 +315,13 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
   entry["reduce_seconds"] = sum.seconds;
   entry["reduce_exposed_seconds"] = sum.exposed;
   entry["reduce_hidden_seconds"] = std::max(0., sum.seconds - sum.exposed);
+  const SaveCost& save = saver_.cost();
+  if (save.step != std::exchange(told_save_, save.step)) {
+    entry["save_step"] = save.step;
+    entry["save_bytes"] = save.bytes;
+    entry["save_copy_seconds"] = save.copy_seconds;
+    entry["save_write_seconds"] = save.write_seconds;
+  }
   if (const std::int64_t peak = peak_memory(setting_.process.device())) entry["gpu_memory_bytes"] = peak;
   return entry;
 }

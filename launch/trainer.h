@@ -68,7 +68,7 @@ class Trainer {
   void report(std::int64_t total);
   /// Says once that the log waits for space.
   void tell_trouble();
-  nlohmann::json log_entry(double images_per_second) const;
+  nlohmann::json log_entry(double images_per_second);
   ExitCode train(const RunProgress& start);
   /// Weights and averages of all ranks, bit by bit. Throws ReplicasDiffer. Collective.
   void compare_ranks();
@@ -113,6 +113,7 @@ class Trainer {
   std::optional<TrainingScores> scores_;
   std::optional<CollapseWatch> collapse_;
   std::int64_t compared_step_ = -1;
+  std::int64_t told_save_ = -1;  ///< the step of the save whose cost the log has
   std::chrono::steady_clock::time_point saved_at_;
 };
 
