@@ -126,6 +126,7 @@ std::string RunFolder::trouble() const {
 void RunFolder::cut_back(std::int64_t step) {
   cut_lines_back(log_name, step);
   cut_lines_back(metrics_name, step);
+  cut_lines_back(chain_name, step);
   cut_samples_back(step);
 }
 

@@ -17,6 +17,7 @@ namespace ganymede {
 ///     log.jsonl       one JSON object a report
 ///     metrics.jsonl   one JSON object a score: {"step": .., "metrics": {"fid": {"value": ..}},
 ///                     "protocol": {..}, "best": the best step by then}
+///     chain.jsonl     digests of each step: see ChainLink
 ///     starts.jsonl    one JSON object a start: the step it went on from, and on what it ran
 ///     samples/        pictures
 ///     checkpoints/    see CheckpointStore
@@ -28,6 +29,7 @@ class RunFolder {
   static constexpr const char* config_name = "config.cfg";
   static constexpr const char* log_name = "log.jsonl";
   static constexpr const char* metrics_name = "metrics.jsonl";
+  static constexpr const char* chain_name = "chain.jsonl";
   static constexpr const char* starts_name = "starts.jsonl";
 
   /// Makes the folder and its parents, or opens it; locks it; tries whether it can be written. Throws if
@@ -46,9 +48,10 @@ class RunFolder {
   /// do not fit on the disk now wait for the next (RecordFile).
   void append_log(const nlohmann::json& report) { append(log_name, report); }
   void append_score(const nlohmann::json& score) { append(metrics_name, score); }
+  void append_chain(const nlohmann::json& link) { append(chain_name, link); }
   void append_start(const nlohmann::json& start) { append(starts_name, start); }
 
-  /// On resume from `step`: durably removes from log and metrics the lines whose "step" is greater, and what
+  /// On resume from `step`: durably removes from log, metrics and chain the lines whose "step" is greater, and what
   /// is no JSON object, such as a last line torn by a kill; and the pictures of later steps.
   void cut_back(std::int64_t step);
 

@@ -8,42 +8,16 @@
 #include <span>
 
 #include "core/hash.h"
+#include "core/tensor_digest.h"
 
 namespace ganymede {
 namespace {
 
-at::ScalarType integer_of(const at::Tensor& tensor) {
-  switch (tensor.element_size()) {
-    case 1:
-      return at::kByte;
-    case 2:
-      return at::kShort;
-    case 4:
-      return at::kInt;
-    default:
-      return at::kLong;
-  }
-}
-
-/// The elements in the order of their bytes.
-at::Tensor in_memory_order(const at::Tensor& tensor) {
-  TORCH_CHECK(tensor.is_non_overlapping_and_dense(), "compare_replicas: a tensor with holes");
-  return tensor.detach().as_strided({tensor.numel()}, {1});
-}
-
 /// One number a tensor, int64 on the host.
 at::Tensor digests_of(const NamedTensors& tensors) {
-  at::Tensor digests = at::empty({static_cast<std::int64_t>(tensors.size())}, at::kLong);
-  std::vector<at::Tensor> sums;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const at::Tensor elements = in_memory_order(tensors[i].second);
-    if (elements.is_cpu())
-      digests.data_ptr<std::int64_t>()[i] = static_cast<std::int64_t>(
-          Xxh3::of(std::span(static_cast<const std::byte*>(elements.const_data_ptr()), elements.nbytes())));
-    else
-      sums.push_back(elements.view(integer_of(elements)).sum(at::kLong));
-  }
-  return sums.empty() ? digests : at::stack(sums).cpu();
+  std::vector<at::Tensor> digests;
+  for (const auto& [name, tensor] : tensors) digests.push_back(digest_of(tensor));
+  return at::stack(digests).cpu();
 }
 
 /// Row r of rank r.

@@ -18,10 +18,9 @@ struct ReplicaDifference {
   std::string text(int world_size) const;
 };
 
-/// Compares tensors that should be the same on every rank, bit by bit, by digests: XXH3-64 of their bytes as they lie
-/// in memory; on a GPU the sum of their bytes taken as integers, which any one changed bit changes. Reads the tensors
-/// once, and sends 8 bytes a rank, as many as there are tensors only where something differs. Tensors are dense, in
-/// the same memory order on all ranks. Collective; all ranks return the same.
+/// Compares tensors that should be the same on every rank, bit by bit, by digest_of() each. Reads them once, and sends 8
+/// bytes a rank, as many as there are tensors only where something differs. They are dense, in the same memory order on
+/// all ranks. Collective; all ranks return the same.
 std::optional<ReplicaDifference> compare_replicas(Communicator& ranks, const NamedTensors& tensors);
 
 }  // namespace ganymede

@@ -36,6 +36,12 @@ struct Outcome {
   }
 };
 
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
 nlohmann::json header_of(const Process& process, Method& method, const RunProgress& progress,
                          nlohmann::json header) {
   header["position"] = progress.position;
@@ -82,6 +88,7 @@ void CheckpointSaver::begin_from(std::int64_t step, std::optional<std::int64_t> 
 void CheckpointSaver::begin(Method& method, const RunProgress& progress, nlohmann::json header) {
   finish();
   const TraceRange range("copy state");
+  const Clock::time_point began = Clock::now();
   const NamedTensors tensors = state_of(method);
   const int rank = process_.rank(), size = process_.size();
   step_ = progress.step;
@@ -95,13 +102,16 @@ void CheckpointSaver::begin(Method& method, const RunProgress& progress, nlohman
   } catch (const std::exception&) {
     failure = std::current_exception();  // which ranks learn of as of any other
   }
+  copy_seconds_ = seconds_since(began);
   work_ = std::make_unique<BackgroundWork>(
       [=, copied = std::move(copied), store = store_, step = step_, nonce = nonce_](const auto& tick) -> std::string {
         if (failure) std::rethrow_exception(failure);
         for (; !copied.is_there(); tick()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        const Clock::time_point copied_at = Clock::now();
         const std::filesystem::path temporary = store.begin(step, nonce);
         if (rank == 0) store.clear_leftovers(temporary);
-        return nlohmann::json(write_shard(temporary, copied.tensors, rank, size, tick)).dump();
+        const FileRecord record = write_shard(temporary, copied.tensors, rank, size, tick);
+        return nlohmann::json{{"record", record}, {"seconds", seconds_since(copied_at)}}.dump();
       });
 }
 
@@ -116,11 +126,16 @@ void CheckpointSaver::end_writing() {
   const auto outcomes = process_.world().gather_texts(Outcome::of(*work_).packed());
   work_.reset();
   std::vector<FileRecord> shards;
+  SaveCost cost{.step = step_, .copy_seconds = copy_seconds_};
   for (int r = 0; r < process_.size(); ++r) {
     const Outcome outcome = Outcome::unpack(outcomes[static_cast<std::size_t>(r)]);
     if (outcome.is_failure()) return fail_save(r, outcome.code, outcome.host, outcome.text);
-    shards.push_back(nlohmann::json::parse(outcome.text).get<FileRecord>());
+    const nlohmann::json written = nlohmann::json::parse(outcome.text);
+    shards.push_back(written.at("record").get<FileRecord>());
+    cost.bytes += shards.back().size;
+    cost.write_seconds = std::max(cost.write_seconds, written.at("seconds").get<double>());
   }
+  cost_ = cost;
   phase_ = Phase::publishing;
   if (!process_.is_root()) return;
   work_ = std::make_unique<BackgroundWork>([store = store_, step = step_, temporary = store_.temporary(step_, nonce_),

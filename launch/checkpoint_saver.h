@@ -16,6 +16,14 @@ struct SaverOptions {
   std::int64_t failures = 3;    ///< in succession that end the run
 };
 
+/// What the last save took.
+struct SaveCost {
+  std::int64_t step = -1;    ///< none yet
+  std::int64_t bytes = 0;    ///< of all shards
+  double copy_seconds = 0;   ///< in which training waited for this rank's copy
+  double write_seconds = 0;  ///< beside training, of the slowest rank: bringing into order, hashing, writing, syncing
+};
+
 /// Saves checkpoints of a method, all ranks together, while training goes on. A save goes:
 ///
 ///     begin()      every rank copies its shard into host memory, and its thread writes and syncs that
@@ -59,6 +67,8 @@ class CheckpointSaver {
 
   /// The newest checkpoint of this course that is there, -1 for none; at first the one that it began with.
   std::int64_t saved_step() const { return saved_step_; }
+  /// Of the newest save whose shards are written.
+  const SaveCost& cost() const { return cost_; }
   /// Whether this step is saved, or being saved.
   bool has(std::int64_t step) const { return saved_step_ == step || (is_saving() && step_ == step); }
   /// Whether the last save failed; the same on all ranks.
@@ -95,6 +105,8 @@ class CheckpointSaver {
   nlohmann::json header_;
   std::vector<TensorRecord> layout_;
   std::unique_ptr<BackgroundWork> work_;
+  SaveCost cost_;
+  double copy_seconds_ = 0;  ///< of the save under way
   std::int64_t saved_step_ = -1;
   std::int64_t failures_ = 0;  ///< in succession
   Clock::time_point retry_at_;

@@ -20,6 +20,7 @@ constexpr Command table[] = {
     {"report", "show a run, or have a person judge its images, in an HTML page", report_command},
     {"sample", "draw images from a run or checkpoint", sample_command},
     {"train", "train by a recipe, or go on with a run", train_command},
+    {"verify-run", "say at which step two runs first differ, and in what", verify_run_command},
     {"weights", "say what a file of weights is", weights_command},
 };
 

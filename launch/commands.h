@@ -5,7 +5,7 @@
 
 namespace ganymede {
 
-/// A subcommand of the program, in launch/commands/<name>.cpp. Returns the exit code; throws Error.
+/// A subcommand of the program, in launch/commands/<name>.cpp, with underscores for hyphens. Returns the exit code; throws Error.
 struct Command {
   const char* name;
   const char* help;
@@ -26,6 +26,7 @@ int project_command(std::span<const std::string> arguments);
 int report_command(std::span<const std::string> arguments);
 int sample_command(std::span<const std::string> arguments);
 int train_command(std::span<const std::string> arguments);
+int verify_run_command(std::span<const std::string> arguments);
 int weights_command(std::span<const std::string> arguments);
 
 }  // namespace ganymede

@@ -1,6 +1,7 @@
 #include "launch/cost.h"
 
 #include "launch/snapshot.h"
+#include "launch/step_digests.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -33,6 +34,15 @@ std::string expected_data(const ImageSpec& spec) {
   return text + "\n";
 }
 
+/// What the ranks tell each other after each step.
+std::string told_by_ranks(const RunOptions& options, Method& method) {
+  if (options.train.chain_every == 0) return "  and one of under 200 bytes for losses and requests to stop\n";
+  std::size_t tensors = 0;
+  for (const Player* player : method.players()) tensors += player->weights(false).size() + player->buffers(false).size();
+  return fmt::format("  and one of under {} for losses, requests to stop, and digests (chain.every)\n",
+                     byte_text(static_cast<std::int64_t>(200 + StepDigests::count(tensors) * sizeof(double))));
+}
+
 }  // namespace
 
 std::string dry_run_text(const RunOptions& options, int world_size) {
@@ -62,8 +72,7 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
   for (const CollectiveCost& cost : method->costs_per_step(world_size))
     text += fmt::format("  {:<28} {:>6} all-reduces of {} in all\n", cost.what, cost.count,
                         byte_text(cost.bytes));
-  text += "  and one of under 200 bytes for losses and requests to stop\n";
-  return text;
+  return text + told_by_ranks(options, *method);
 }
 
 }  // namespace ganymede

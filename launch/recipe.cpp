@@ -54,6 +54,10 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("sample.paths", sample_paths, "of a diffusion model, beside each grid: how images come about, and by scale of guidance",
              OnResume::free);
   schema.add("log.every", log_every, "steps", {1, many}, "between reports", OnResume::free);
+  schema.add("chain.every", chain_every, "steps", {-1, many},
+             "between lines of chain.jsonl, by which `ganymede verify-run` compares runs; 0 for none; -1: 1 on CPUs, 100 "
+             "on GPUs",
+             OnResume::free);
   schema.add("collapse.action", collapse_action, {"none", "warn", "stop", "rollback"},
              "where a generator draws the same image over and over; rollback counts among train.rollbacks",
              OnResume::free);

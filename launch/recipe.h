@@ -28,6 +28,7 @@ struct TrainOptions {
   std::int64_t sample_count = 64;
   bool sample_paths = true;
   std::int64_t log_every = 10;
+  std::int64_t chain_every = -1;
   double watchdog_seconds = 300;
   std::int64_t rollbacks = 3;
   std::int64_t compare_every = 100;
@@ -43,6 +44,8 @@ struct TrainOptions {
   std::int64_t evaluate_reference_count = 50'000;
 
   void describe(OptionSchema& schema);
+  /// Steps between lines of the chain of a run on this device, 0 for none.
+  std::int64_t chain_period(at::Device on) const { return chain_every >= 0 ? chain_every : on.is_cpu() ? 1 : 100; }
   /// Of weights and their gradients.
   at::ScalarType dtype() const { return precision == "fp64" ? at::kDouble : at::kFloat; }
   /// Of the maps between convolutions.

@@ -20,6 +20,15 @@
 #include "launch/training_pictures.h"
 
 namespace ganymede {
+namespace {
+
+std::vector<std::string> names_of(const NamedTensors& tensors) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors) names.push_back(name);
+  return names;
+}
+
+}  // namespace
 
 Trainer::Trainer(const Setting& setting)
     : setting_(setting),
@@ -29,7 +38,9 @@ Trainer::Trainer(const Setting& setting)
               .keep_every = setting.options.train.checkpoint_keep_every,
               .retry_seconds = setting.options.train.checkpoint_retry_seconds,
               .failures = setting.options.train.checkpoint_failures}),
-      control_(setting.process.world().duplicate("control")) {
+      control_(setting.process.world().duplicate("control")),
+      chain_period_(setting.options.train.chain_period(setting.process.device())),
+      digests_(setting.process.rank(), setting.process.size()) {
   if (setting.options.train.evaluate_every > 0)
     scores_.emplace(TrainingScores::Setting{setting.process, setting.options, setting.dataset, setting.method,
                                             setting.out});
@@ -50,7 +61,7 @@ bool Trainer::is_due(std::int64_t total) const {
 }
 
 void Trainer::send(const StepReport& report) {
-  Pending pending{progress_.step, {}, {}, std::nullopt};
+  Pending pending{.step = progress_.step, .names = {}, .values = {}, .tensors = {}, .arrived = std::nullopt};
   std::vector<at::Tensor> values;
   for (const auto& [name, value] : report) {
     pending.names.push_back(name);
@@ -62,7 +73,12 @@ void Trainer::send(const StepReport& report) {
     values.push_back(player->loss_scale() ? player->loss_scale()->skipped()
                                           : at::zeros({}, values.back().options()));
   }
-  const at::Tensor joined = at::stack(values);
+  at::Tensor joined = at::stack(values);
+  if (has_link(progress_.step)) {
+    const NamedTensors tensors = chained_tensors();
+    pending.tensors = names_of(tensors);
+    joined = at::cat({joined, digests_.numbers(tensors)});
+  }
   if (joined.is_cpu()) {
     pending.values = joined;
   } else {
@@ -116,8 +132,14 @@ void Trainer::take(const Pending& pending, const double* totals) {
   figures_.clear();
   bool sound = true;
   double skipped = 0;
-  for (const double* player = totals + pending.names.size(); player < totals + pending.values.numel();
-       player += 2) {
+  const std::size_t digests = pending.tensors.empty() ? 0 : StepDigests::count(pending.tensors.size());
+  const double* const end = totals + pending.values.numel() - digests;
+  if (chain_ && digests > 0) {
+    Figures all;
+    for (std::size_t i = 0; i < pending.names.size(); ++i) all.emplace_back(pending.names[i], totals[i]);
+    add_link(pending.step, all, {end, digests}, pending.tensors);
+  }
+  for (const double* player = totals + pending.names.size(); player < end; player += 2) {
     sound = sound && std::isfinite(player[0]);
     skipped += player[1];
   }
@@ -161,6 +183,7 @@ ExitCode Trainer::train(const RunProgress& start) {
   const std::int64_t total = setting_.options.total_steps(method.batches_per_step());
   open_feed();
   open_log();
+  open_chain();
   line_.start(progress_.step);
   if (progress_.step == 0 && options.sample_every > 0) write_pictures();
   saver_.begin_from(start.step > 0 ? start.step : -1, scores_ ? scores_->go_on_from(progress_.step)
@@ -173,9 +196,12 @@ ExitCode Trainer::train(const RunProgress& start) {
     if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
     note("training");
     const TraceRange range("step");
+    const bool is_linked = has_link(progress_.step + 1);
     const StepReport own = method.step(progress_.step + 1, [&] {
       note("loading a batch");
-      return feed_->batches.next();
+      Batch batch = feed_->batches.next();
+      if (is_linked) digests_.add(batch);
+      return batch;
     });
     ++progress_.step;
     send(own);
@@ -267,6 +293,40 @@ void Trainer::open_log() {
   });
 }
 
+void Trainer::open_chain() {
+  if (chain_period_ == 0) return;
+  setting_.process.together([&] {
+    if (setting_.folder) chain_.emplace(*setting_.folder);
+  });
+  if (progress_.step > 0) return;
+  const NamedTensors tensors = chained_tensors();
+  const at::Tensor sums = digests_.numbers(tensors).cpu();
+  control_->all_reduce(sums)->wait();
+  if (chain_)
+    add_link(0, {}, {sums.const_data_ptr<double>(), static_cast<std::size_t>(sums.numel())}, names_of(tensors));
+}
+
+NamedTensors Trainer::chained_tensors() const {
+  NamedTensors tensors;
+  for (const Player* player : setting_.method.players())
+    for (const auto& [kind, views] : {std::pair("weight", player->weights(/*average=*/false)),
+                                      {"buffer", player->buffers(/*average=*/false)}})
+      for (const auto& [name, view] : views)
+        tensors.emplace_back(fmt::format("{}/{}/{}", player->name(), kind, name), view);
+  return tensors;
+}
+
+void Trainer::add_link(std::int64_t step, const Figures& figures, std::span<const double> digests,
+                       std::vector<std::string> tensors) {
+  ChainLink link;
+  link.step = step;
+  link.seed = static_cast<std::uint64_t>(setting_.options.train.seed);
+  link.reseed = progress_.reseed;
+  for (const auto& [name, value] : figures) link.add_figure(name, value);
+  StepDigests::read(digests, std::move(tensors), link);
+  chain_->add(link);
+}
+
 void Trainer::report(std::int64_t total) {
   if (!log_) return;
   std::string text;
@@ -289,7 +349,7 @@ void Trainer::tell_trouble() {
   if (trouble.empty()) in_trouble_ = false;
 }
 
-nlohmann::json Trainer::log_entry(double images_per_second) const {
+nlohmann::json Trainer::log_entry(double images_per_second) {
   nlohmann::json entry{{"step", progress_.step},
                        {"images", progress_.position},
                        {"seconds", line_.seconds()},
@@ -314,6 +374,13 @@ nlohmann::json Trainer::log_entry(double images_per_second) const {
   entry["reduce_seconds"] = sum.seconds;
   entry["reduce_exposed_seconds"] = sum.exposed;
   entry["reduce_hidden_seconds"] = std::max(0., sum.seconds - sum.exposed);
+  const SaveCost& save = saver_.cost();
+  if (save.step != std::exchange(told_save_, save.step)) {
+    entry["save_step"] = save.step;
+    entry["save_bytes"] = save.bytes;
+    entry["save_copy_seconds"] = save.copy_seconds;
+    entry["save_write_seconds"] = save.write_seconds;
+  }
   if (const std::int64_t peak = peak_memory(setting_.process.device())) entry["gpu_memory_bytes"] = peak;
   return entry;
 }

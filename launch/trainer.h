@@ -4,6 +4,7 @@
 
 #include <deque>
 
+#include "core/run_chain.h"
 #include "core/run_log.h"
 #include "datasets/image_dataset.h"
 #include "launch/batch_feed.h"
@@ -11,6 +12,7 @@
 #include "launch/collapse_watch.h"
 #include "launch/progress_line.h"
 #include "launch/recipe.h"
+#include "launch/step_digests.h"
 #include "launch/training_scores.h"
 
 namespace ganymede {
@@ -53,7 +55,8 @@ class Trainer {
   struct Pending {
     std::int64_t step;
     std::vector<std::string> names;
-    at::Tensor values;  ///< this rank's parts; then each player's gradient norm and count of skipped updates
+    at::Tensor values;  ///< this rank's parts; each player's gradient norm and count of skipped updates; StepDigests'
+    std::vector<std::string> tensors;  ///< of which there are digests; none where the chain gets no line
     std::optional<c10::Event> arrived;
   };
 
@@ -65,10 +68,17 @@ class Trainer {
   /// the last one, so that the host goes on while the GPU works, or of all if `now`. Collective.
   Agreed agree(bool now);
   void take(const Pending& pending, const double* totals);
+  /// The chain goes on, or begins with what training begins with. Collective.
+  void open_chain();
+  bool has_link(std::int64_t step) const { return chain_period_ > 0 && step % chain_period_ == 0; }
+  /// What the chain tells of: weights and buffers.
+  NamedTensors chained_tensors() const;
+  void add_link(std::int64_t step, const Figures& figures, std::span<const double> digests,
+                std::vector<std::string> tensors);
   void report(std::int64_t total);
   /// Says once that the log waits for space.
   void tell_trouble();
-  nlohmann::json log_entry(double images_per_second) const;
+  nlohmann::json log_entry(double images_per_second);
   ExitCode train(const RunProgress& start);
   /// Weights and averages of all ranks, bit by bit. Throws ReplicasDiffer. Collective.
   void compare_ranks();
@@ -109,10 +119,14 @@ class Trainer {
   double skipped_ = 0;  ///< updates by then, of all players, over all ranks
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
+  std::int64_t chain_period_ = 0;
+  StepDigests digests_;
+  std::optional<ChainWriter> chain_;  ///< rank 0's
   bool in_trouble_ = false;    ///< and it is known
   std::optional<TrainingScores> scores_;
   std::optional<CollapseWatch> collapse_;
   std::int64_t compared_step_ = -1;
+  std::int64_t told_save_ = -1;  ///< the step of the save whose cost the log has
   std::chrono::steady_clock::time_point saved_at_;
 };
 

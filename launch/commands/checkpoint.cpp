@@ -11,6 +11,7 @@
 #include "launch/damages.h"
 #include "launch/process.h"
 #include "launch/progress_line.h"
+#include "launch/saved_tensors.h"
 #include "launch/text.h"
 
 namespace ganymede {
@@ -31,17 +32,6 @@ damaged, or the two differ, the exit code is 4.
 const std::vector<Flag> flags{{"help", "", "this text"}};
 
 constexpr std::size_t most_lines = 20;
-
-/// The checkpoints that a path means, newest first: itself, or those of the run.
-std::vector<fs::path> checkpoints_of(const fs::path& path) {
-  std::error_code error;
-  if (fs::exists(path / Manifest::file_name, error) || step_of(path)) return {path};
-  std::vector<fs::path> found = CheckpointStore(path / "checkpoints", 1).list();
-  if (found.empty())
-    fail(ExitCode::checkpoint, "{} {}: name a run or one of its checkpoints", path.string(),
-         fs::exists(path, error) ? "holds no checkpoint" : "does not exist");
-  return found;
-}
 
 std::int64_t bytes_of(const Manifest& manifest) {
   std::int64_t bytes = 0;
@@ -113,68 +103,6 @@ int verify_command(const CommandLine& line) {
   return 0;
 }
 
-/// A checkpoint in memory.
-struct Saved {
-  fs::path path;
-  Manifest manifest;
-  std::map<std::string, at::Tensor> tensors;
-};
-
-Saved read_saved(const fs::path& path) {
-  for (const fs::path& checkpoint : checkpoints_of(path)) try {
-      Saved saved{checkpoint, read_manifest(checkpoint), {}};
-      for (auto& [name, tensor] : read_tensors(checkpoint, saved.manifest))
-        saved.tensors.emplace(name, tensor);
-      return saved;
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::checkpoint || checkpoint == path) throw;
-      print_error(fmt::format("warning: passed over {}: {}", checkpoint.string(), error.what()));
-    }
-  fail(ExitCode::checkpoint, "none of the checkpoints in {} is sound", path.string());
-}
-
-/// How `b` differs from `a`, or nothing where every bit is the same.
-std::string difference(const at::Tensor& a, const at::Tensor& b) {
-  if (a.sizes() != b.sizes() || a.scalar_type() != b.scalar_type())
-    return fmt::format("{} [{}] and {} [{}]", c10::toString(a.scalar_type()), fmt::join(a.sizes(), ", "),
-                       c10::toString(b.scalar_type()), fmt::join(b.sizes(), ", "));
-  if (std::memcmp(a.const_data_ptr(), b.const_data_ptr(), a.nbytes()) == 0) return "";
-  const at::Tensor x = a.to(at::kDouble), apart = b.to(at::kDouble) - x;
-  return fmt::format("relative L2 {:.3g}, largest difference {:.3g}",
-                     (apart.norm() / x.norm()).item<double>(), apart.abs().max().item<double>());
-}
-
-/// The options that are in one of the two only, or are another there.
-std::vector<std::string> option_differences(const Saved& a, const Saved& b) {
-  const auto options_of = [](const Saved& saved) {
-    return parse_recipe(saved.manifest.header.value("options", ""), saved.path.string());
-  };
-  const Settings first = options_of(a), second = options_of(b);
-  std::vector<std::string> lines;
-  const auto add = [&](const char* name, const Settings& those, const Settings& others) {
-    for (const auto& [key, setting] : those)
-      if (const auto other = others.find(key); other == others.end() || other->second.value != setting.value)
-        lines.push_back(fmt::format("{} {} = {}", name, key, setting.value));
-  };
-  add("A", first, second);
-  add("B", second, first);
-  return lines;
-}
-
-/// In the order in which they were saved: weights before moments.
-std::vector<std::string> tensor_differences(const Saved& a, const Saved& b) {
-  std::vector<std::string> lines;
-  for (const TensorRecord& record : a.manifest.tensors) {
-    const auto other = b.tensors.find(record.name);
-    const std::string text =
-        other == b.tensors.end() ? "only in A" : difference(a.tensors.at(record.name), other->second);
-    if (!text.empty()) lines.push_back(fmt::format("{}: {}", record.name, text));
-  }
-  for (const TensorRecord& record : b.manifest.tensors)
-    if (!a.tensors.contains(record.name)) lines.push_back(fmt::format("{}: only in B", record.name));
-  return lines;
-}
-
 void print_lines(const std::vector<std::string>& lines) {
   for (std::size_t i = 0; i < std::min(lines.size(), most_lines); ++i) fmt::print("  {}\n", lines[i]);
   if (lines.size() > most_lines)
@@ -185,7 +113,7 @@ int diff_command(const CommandLine& line) {
   if (line.positional.size() != 2)
     fail(ExitCode::options, "ganymede checkpoint diff takes A and B, {} given: see --help",
          line.positional.size());
-  const Saved a = read_saved(line.positional[0]), b = read_saved(line.positional[1]);
+  const SavedTensors a = read_saved(line.positional[0]), b = read_saved(line.positional[1]);
   for (const auto& [name, saved] : {std::pair("A", &a), std::pair("B", &b)})
     fmt::print("{} {}: step {}, {} images, {} ranks\n", name, saved->path.string(),
                with_thousands(saved->manifest.step), header_number(saved->manifest, "position"),

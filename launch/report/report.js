@@ -87,6 +87,8 @@ const groups = [
   {title: "Gradient sums of the last update", unit: "s", late: true, has: name => /^reduce_(exposed|hidden)_seconds$/.test(name),
    short: name => name.includes("exposed") ? "waited for" : "hidden behind backward",
    worth: values => Math.max(...values) > 1e-3},
+  {title: "Checkpoints", unit: "s", late: true, exact: true, has: name => /^save_(copy|write)_seconds$/.test(name),
+   short: name => name.includes("copy") ? "waited for" : "written beside training"},
   {title: "GPU memory, most so far", unit: "GiB", has: name => name === "gpu_memory_bytes", factor: 1 / 2 ** 30},
 ];
 
@@ -100,7 +102,7 @@ function lineOf(name, group) {
 }
 
 function curves() {
-  const names = Object.keys(log.values).filter(name => !/^reduce_(bytes|collectives|seconds)$/.test(name));
+  const names = Object.keys(log.values).filter(name => !/^(reduce_(bytes|collectives|seconds)|save_(bytes|step))$/.test(name));
   if (!names.length) return;
   add(page, "h2", {}, "Training");
   controls(page);

@@ -88,6 +88,23 @@ TEST(Trainer, ASkippedUpdateIsLoggedAndTheRunGoesOn) {
   EXPECT_EQ(step, 5);
 }
 
+TEST(Trainer, AFlippedBitShowsInTheChain) {
+  const TemporaryFolder kept;
+  for (const bool flips : {false, true}) {
+    Training run({{"train.steps", "5"}, {"sample.every", "0"}});
+    run.method.after = [&](std::int64_t step) {
+      const at::Tensor weight = run.method.players().front()->weights(false).front().second;
+      if (flips && step == 3) weight.view(at::kByte)[4].bitwise_xor_(1);
+    };
+    EXPECT_EQ(run.train(), ExitCode::done);
+    std::filesystem::copy(run.run_folder->path(), kept / (flips ? "flipped" : "whole"),
+                          std::filesystem::copy_options::recursive);
+  }
+  const ChainComparison found = compare_chains(kept / "whole", kept / "flipped");
+  EXPECT_EQ(found.differs_at, 3);
+  EXPECT_EQ(found.what, "the weights: 1 of 1 tensors, net/weight/weight");
+}
+
 TEST(Trainer, AGridThatIsDueAtTheStopIsWritten) {
   Training run({{"train.steps", "5"}, {"sample.every", "2"}});
   run.method.during = [](std::int64_t step) {

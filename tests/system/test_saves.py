@@ -68,6 +68,11 @@ def test_a_slow_disk_does_not_show_in_what_is_saved(tmp_path):
     lines = [json.loads(line) for line in (slow / "log.jsonl").read_text().splitlines()]
     longest = max(after["seconds"] - before["seconds"] for before, after in zip(lines, lines[1:]))
     print(f"longest step {longest:.3f} s, on a disk whose calls take 0.1 s each")
+    told = [line for line in lines if "save_step" in line]
+    assert [line["save_step"] for line in told] == [40], "the last step's save ends after its report"
+    assert told[0]["step"] > 41 and told[0]["save_write_seconds"] > 0.1 > told[0]["save_copy_seconds"], told
+    shards = json.loads((checkpoints(slow)[0] / "manifest.json").read_text())["content"]["shards"]
+    assert told[0]["save_bytes"] == sum(shard["size"] for shard in shards)
 
 
 def test_a_request_to_stop_waits_for_the_save_under_way(tmp_path):
