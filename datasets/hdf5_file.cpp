@@ -123,6 +123,12 @@ std::string trimmed(const char* text, std::size_t size) {
 
 }  // namespace
 
+std::string hdf5_version() {
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return fmt::format("{}.{}.{}", major, minor, release);
+}
+
 struct Hdf5File::State {
   Handle file;
   std::filesystem::path path;

@@ -15,6 +15,9 @@
 
 namespace ganymede {
 
+/// "1.10.8": of the library that is loaded.
+std::string hdf5_version();
+
 /// What an HDF5 dataset is and where its bytes lie.
 struct Hdf5Array {
   enum class Storage { contiguous, compact, chunked, virtual_dataset, external };

@@ -36,6 +36,9 @@ struct NcclEnvironment {
 /// and before the process has other threads that read the environment.
 void prepare_nccl(const NcclEnvironment& environment);
 
+/// "2.28.9": of the library that is loaded; "none" in a build without CUDA.
+std::string nccl_version();
+
 /// What tells this host's GPU number `index` from all others: its UUID. Throws Error(options) in a build
 /// without CUDA.
 std::string gpu_identity(int index);

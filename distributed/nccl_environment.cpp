@@ -1,5 +1,6 @@
 #include <c10/cuda/CUDAException.h>
 #include <cuda_runtime_api.h>
+#include <nccl.h>
 
 #include <cstdlib>
 
@@ -33,6 +34,12 @@ void prepare_nccl(const NcclEnvironment& environment) {
   set_unless_set("NCCL_RAS_ENABLE", "0");
   // All ranks' kernels must fit on the GPU beside each other.
   set_unless_set("NCCL_MAX_CTAS", "2");
+}
+
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "unknown";
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
 std::string gpu_identity(int index) {

@@ -17,6 +17,10 @@ std::unique_ptr<Communicator> make_nccl_communicator(const MpiSession&, Communic
 
 void prepare_nccl(const NcclEnvironment&) {}
 
+std::string nccl_version() {
+  return "none";
+}
+
 std::string gpu_identity(int) {
   refuse();
 }

@@ -11,6 +11,8 @@ namespace {
 constexpr Command table[] = {
     {"checkpoint", "list, verify and compare checkpoints", checkpoint_command},
     {"dataset", "pack, inspect and verify HDF5 datasets", dataset_command},
+    {"doctor", "say before a long run what of ranks, network, dataset and run folder is not well", doctor_command},
+    {"drill", "rehearse on this cluster what may happen to a run: a kill, a stop, a full disk", drill_command},
     {"evaluate", "score images: FID, KID, IS, precision, recall and others", evaluate_command},
     {"export", "write a run's networks as safetensors, or for diffusers", export_command},
     {"import", "make a checkpoint of a network that diffusers saved", import_command},

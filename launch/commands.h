@@ -18,6 +18,8 @@ const Command& find_command(const std::string& name);
 
 int checkpoint_command(std::span<const std::string> arguments);
 int dataset_command(std::span<const std::string> arguments);
+int doctor_command(std::span<const std::string> arguments);
+int drill_command(std::span<const std::string> arguments);
 int evaluate_command(std::span<const std::string> arguments);
 int export_command(std::span<const std::string> arguments);
 int import_command(std::span<const std::string> arguments);

@@ -62,16 +62,20 @@ OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mou
 
 class Job:
     """A started program; `ranks` 0 means without mpirun. As a context it leaves no process behind. `mounted` is shell
-    that runs before it, with mounts that no one else sees, and has the command as "$@"; `environment` is added to ours."""
+    that runs before it, with mounts that no one else sees, and has the command as "$@"; so is `each` in the place of every
+    rank; `environment` is added to ours."""
 
-    def __init__(self, ranks, *arguments, mounted=None, environment=()):
+    def __init__(self, ranks, *arguments, mounted=None, each=None, environment=()):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ganymede."))
         launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
         if mounted:
             launcher = [*OWN_MOUNTS, "sh", "-c", f'{mounted} && exec "$@"', "sh", *launcher]
+        program = [PROGRAM, *map(str, arguments)]
+        if each:
+            program = ["sh", "-c", f'{each}\nexec "$@"', "sh", *program]
         self.pids = set()
         with open(self.folder / "out", "wb") as out, open(self.folder / "err", "wb") as err:
-            self.process = subprocess.Popen([*launcher, PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=out,
+            self.process = subprocess.Popen([*launcher, *program], stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=err, env=ENVIRONMENT | dict(environment), start_new_session=True)
 
     def __enter__(self):
@@ -141,8 +145,8 @@ def kill(pid, number):
         pass
 
 
-def run(ranks, *arguments, timeout=150, mounted=None, environment=()):
-    with Job(ranks, *arguments, mounted=mounted, environment=environment) as job:
+def run(ranks, *arguments, timeout=150, mounted=None, each=None, environment=()):
+    with Job(ranks, *arguments, mounted=mounted, each=each, environment=environment) as job:
         return job.wait(timeout)
 
 

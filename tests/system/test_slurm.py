@@ -99,6 +99,23 @@ def test_evaluation_is_a_job_too(slurm, tmp_path):
     assert fields["ExitCode"] == "0:0" and re.search(r"fid", log), log
 
 
+def test_a_drill_puts_its_own_job_back_into_the_queue(slurm, tmp_path):
+    command = (f"{PROGRAM} drill --out {tmp_path}/drill --launcher 'srun --mpi=pmix --kill-on-bad-exit=0 --wait=5' "
+               "--faults kill,usr1 --steps 24 --requeue")
+    job = slurm.submit("--ntasks=2", "--time=20", "--requeue", "--open-mode=append", "--output=job.log", f"--wrap={command}",
+                       cwd=tmp_path)
+    fields = slurm.wait(job, 400)
+    log = (tmp_path / "job.log").read_text()
+    assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "1"), log
+    first, _, second = log.rpartition("ok       undisturbed")
+    # The next start prints what the first has found, and goes on.
+    for name, words in (("kill", "exit 137"), ("usr1", "exit 75")):
+        line = re.search(rf"(?m)^ok +{name} .*$", second)[0]
+        assert words in line and "equal bit by bit" in line and line in first, log
+    assert re.search(r"(?m)^ok +requeue +this job went back into the queue, and this is its start 2$", second), log
+    assert not re.search(r"(?m)^\S+ +requeue", first), log
+
+
 def test_signal_before_the_ranks_is_requeued_too(tmp_path):
     """The script without Slurm, signalled by itself at its first echo; in the place of Slurm's commands, two that tell of
     their call."""
