@@ -47,7 +47,7 @@ const std::vector<Flag> flags{
 struct Request {
   fs::path from, out;
   std::unique_ptr<RunOptions> options;
-  std::string player, what;               ///< whose weights they are, and what they were
+  std::string player, what, remark;       ///< whose weights they are, what they were, and what to know of it
   std::function<NamedTensors()> tensors;  ///< reads them, by this program's names
 };
 
@@ -87,6 +87,7 @@ CommandLine read_folder(std::span<const std::string> arguments, Request& request
   request.player = folder.network.format.player;
   request.what = std::string(folder.network.format.class_name) +
                  (folder.scheduler ? ", " + folder.scheduler->class_name() : "");
+  if (folder.scheduler) request.remark = scheduler_remark(*folder.scheduler);
   request.tensors = [network = folder.network] { return read_diffusers_tensors(network); };
   return line;
 }
@@ -210,6 +211,7 @@ ExitCode import_network(Process& process, const Request& request) {
     fs::remove_all(temporary);
     fmt::print("{}: {}, {} tensors, {} numbers\n", request.out.string(), request.what, with_thousands(count),
                with_thousands(player.parameter_count()));
+    if (!request.remark.empty()) fmt::print("{}\n", request.remark);
   });
   return ExitCode::done;
 }

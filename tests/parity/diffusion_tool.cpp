@@ -152,7 +152,7 @@ void autoencoder(Words words) {
 void solve(Words words) {
   const Parts parts = parts_of(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
-  const auto path = path_of(*parts.process, parts.draw.steps, parts.draw.spacing);
+  const auto path = path_of(*parts.process, parts.draw);
   const auto solver = make_solver(parts.draw.solver, parts.draw.solver_options);
   at::Tensor x = in.read("x");
   NamedTensors record;
