@@ -16,13 +16,13 @@ from translation_reference import PatchGAN
 SHAPE = "first_stage.resolution=32 first_stage.channels=8,16,24 first_stage.groups=4 first_stage.latent_channels=3"
 
 
-def model_of(kind, attention):
+def model_of(kind, attention, **others):
     """Three levels of 32, 16 and 8 pixels, attention at 16 if asked for."""
     plain = ("DownEncoderBlock2D", "UpDecoderBlock2D")
     attending = ("AttnDownEncoderBlock2D", "AttnUpDecoderBlock2D") if attention else plain
     arguments = dict(in_channels=3, out_channels=3, down_block_types=(plain[0], attending[0], plain[0]),
                      up_block_types=(plain[1], attending[1], plain[1]), block_out_channels=(8, 16, 24), layers_per_block=2,
-                     latent_channels=3, norm_num_groups=4)
+                     latent_channels=3, norm_num_groups=4) | others
     return VQModel(num_vq_embeddings=20, **arguments) if kind == "vq" else AutoencoderKL(**arguments)
 
 
