@@ -32,8 +32,9 @@ first stage; DIR/vae or DIR/vqvae names that alone. Options are those of the net
 them; others may be given as for train. The labels that a UNet knows are all taken for classes. Where the last
 stands for none, say so by the share of images that it was trained with: --diffusion.label_dropout 0.1.
 
-FILE (.pt, .pth, .ckpt, .safetensors) has the names of a network's authors: DiT, or the UNet of ADM and of latent
-diffusion, alone or within a training checkpoint. Nothing in it is run. It tells no options: a recipe does.
+FILE (.pt, .pth, .ckpt, .safetensors) has the names of a network's authors: DiT, the UNet of ADM and of latent
+diffusion, or its first stages, alone or within a training checkpoint. Nothing in it is run. It tells no options: a
+recipe does. Where that has diffusion.first_stage = autoencoder, the first stage comes of the same file.
 
 )";
 
@@ -146,6 +147,16 @@ NamedTensors read_original(const WeightsFile& file, const OriginalWeights& weigh
   return with_code(ExitCode::checkpoint, [&] { return weights.format.to_ours(tensors, run, layout); });
 }
 
+/// The first stage within a training checkpoint of latent diffusion, which divides its latents by "scale_factor".
+NamedTensors read_original_stage(const WeightsFile& file, const OriginalWeights& weights,
+                                 const Settings& run) {
+  double factor = 1;
+  for (const auto& [name, type] : file.tensors())
+    if (name == "scale_factor" || name.ends_with(".scale_factor"))
+      factor = file.read(name).to(at::kDouble).item<double>();
+  return state_of_stage(read_original(file, weights, run, {}), factor);
+}
+
 /// The same for a file of weights.
 CommandLine read_file(std::span<const std::string> arguments, Request& request) {
   const CommandLine first = parse_command_line(arguments, flags, {}, /*lenient=*/true);
@@ -163,7 +174,8 @@ CommandLine read_file(std::span<const std::string> arguments, Request& request) 
   auto file = std::make_shared<const WeightsFile>(WeightsFile::open(request.from));
   std::vector<std::string> names;
   for (const auto& [name, type] : file->tensors()) names.push_back(name);
-  const OriginalWeights weights = find_original(names, average, request.from.string());
+  const OriginalWeights weights =
+      find_original(names, RunOptions({recipe}).train.method, average, request.from.string());
   const OriginalFormat& format = weights.format;
   const auto choice = recipe.find(std::string(format.choice));
   if (choice != recipe.end() && choice->second.value != format.network)
@@ -177,6 +189,11 @@ CommandLine read_file(std::span<const std::string> arguments, Request& request) 
                      layout = OriginalLayout{order == "legacy"}] {
     return read_original(*file, weights, run, layout);
   };
+  if (request.options->learns_latents())
+    request.first_stage = [file, stage = find_original(names, "autoencoder", false, request.from.string()),
+                           run = parse_recipe(request.options->schema.to_recipe(), "import")] {
+      return read_original_stage(*file, stage, run);
+    };
   return line;
 }
 

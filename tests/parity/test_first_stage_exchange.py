@@ -146,3 +146,55 @@ def test_what_the_program_has_not_is_refused(kind, key, value, tmp_path):
     change(tmp_path / "model", key, value)
     line = refusal(4, 0, "import", tmp_path / "model", "--out", tmp_path / "checkpoint")
     assert "model" in line and key in line and not list(tmp_path.glob("checkpoint*"))
+
+
+# By the names of their authors ----------------------------------------------------------------------------------------
+
+
+def original(model):
+    """Its state by the names of latent diffusion: levels from the image, maps of attention as 1x1 convolutions."""
+    names, levels = {}, len(model.config.block_out_channels)
+    for coder in ("encoder", "decoder"):
+        names |= {f"{coder}.mid_block.resnets.0.": f"{coder}.mid.block_1.", f"{coder}.mid_block.resnets.1.": f"{coder}.mid.block_2.",
+                  f"{coder}.mid_block.attentions.0.": f"{coder}.mid.attn_1.", f"{coder}.conv_norm_out.": f"{coder}.norm_out."}
+    for i in range(levels):
+        for ours, theirs in ((f"encoder.down_blocks.{i}", f"encoder.down.{i}"),
+                             (f"decoder.up_blocks.{levels - 1 - i}", f"decoder.up.{i}")):
+            names |= {f"{ours}.resnets.": f"{theirs}.block.", f"{ours}.attentions.": f"{theirs}.attn.",
+                      f"{ours}.downsamplers.0.": f"{theirs}.downsample.", f"{ours}.upsamplers.0.": f"{theirs}.upsample."}
+    parts = {"conv_shortcut": "nin_shortcut", "group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+    state = {}
+    for name, tensor in model.state_dict().items():
+        if ".attentions." in name and tensor.dim() == 2:
+            tensor = tensor[..., None, None].contiguous()
+        for before, now in names.items():
+            name = name.replace(before, now)
+        for before, now in parts.items():
+            name = name.replace(f".{before}.", f".{now}.")
+        state[name] = tensor
+    return state
+
+
+@pytest.mark.parametrize("kind, form", [("kl", "ckpt"), ("vq", "ckpt"), ("kl", "safetensors"), ("kl", "latent diffusion")])
+def test_first_stages_come_by_their_authors_names(kind, form, tmp_path):
+    model = random_model(kind, True)
+    state = original(model)
+    assert "decoder.up.2.upsample.conv.weight" in state and state["encoder.mid.attn_1.q.weight"].dim() == 4
+    path = tmp_path / f"model.{'safetensors' if form == 'safetensors' else 'ckpt'}"
+    if form == "safetensors":
+        save_file(state, path)
+    elif form == "ckpt":
+        torch.save({"state_dict": state | {"loss.logvar": torch.zeros(1)}, "global_step": 3}, path)
+    else:
+        torch.save({"state_dict": {f"first_stage_model.{name}": tensor for name, tensor in state.items()} |
+                    {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)}}, path)
+    options = ["--first_stage.resolution", 32, "--first_stage.channels", "8,16,24", "--first_stage.groups", 4,
+               "--first_stage.attention", 16, "--first_stage.latent_channels", 3]
+    options += ["--first_stage.codes", 20] * (kind == "vq")
+    arguments = ["import", path, "--recipe", f"{kind}-f4", *options]
+    succeed(0, *arguments, "--out", tmp_path / "checkpoint")
+    compare_outputs(tmp_path / "checkpoint", model, tmp_path)
+    if form == "safetensors":
+        line = refusal(4, 0, *arguments, "--first_stage.blocks", 1, "--out", tmp_path / "other")
+        assert "block.1" in line or "no place" in line
+        assert "train.method = denoising" in refusal(4, 0, "import", path, "--recipe", "ddpm-digits", "--out", tmp_path / "other")

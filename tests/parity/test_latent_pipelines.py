@@ -21,8 +21,8 @@ from diffusers import (
 from diffusers.schedulers import scheduling_ddpm
 
 from diffusion_tool import error, tool
-from test_exchange import LEADING, SCHEDULE, change, dit, hand, options_of, unet, weights_of, words
-from test_first_stage_exchange import random_model
+from test_exchange import LEADING, METHOD, SCHEDULE, change, dit, hand, options_of, original_unet, unet, weights_of, words
+from test_first_stage_exchange import original, random_model
 
 from ganymede_runs import checkpoints, refusal, some_digits, succeed, tensors_of, write_dataset
 
@@ -146,6 +146,28 @@ def test_a_part_of_a_pipeline_comes_alone(tmp_path):
     assert "latents are 4 x" in refusal(2, 0, "import", folder, "--out", tmp_path / "never")
     random_model("kl", shift_factor=0.1).save_pretrained(folder / "vqvae")
     assert "shift_factor" in refusal(4, 0, "import", folder, "--out", tmp_path / "never")
+
+
+def test_a_checkpoint_of_latent_diffusion_brings_both(tmp_path):
+    model, stage = unet("ldm", labels=None, flip_sin_to_cos=True, freq_shift=0), random_model("vq")
+    state = {f"model.diffusion_model.{name}": tensor for name, tensor in original_unet(model, True).items()}
+    only = {"state_dict": state | {"scale_factor": torch.tensor(0.5)}}
+    both = {"state_dict": only["state_dict"] | {f"first_stage_model.{name}": tensor for name, tensor in original(stage).items()}}
+    torch.save(only, tmp_path / "only.ckpt")
+    torch.save(both, tmp_path / "both.ckpt")
+    (tmp_path / "ldm.cfg").write_text(
+        METHOD.format(0, "unet", "unet").replace("[diffusion]", "[diffusion]\nfirst_stage = autoencoder") +
+        "resolution = 16\nchannels = 16, 32, 48\nblocks = 2\nattention = 8\ngroups = 8\nclasses = 1\nhead_channels = 8\n"
+        "[first_stage]\nlatent = vq\nresolution = 64\nchannels = 8, 16, 24\ngroups = 4\ncodes = 20\n[sampler]\nclip = false\n")
+    arguments = ["--recipe", tmp_path / "ldm.cfg", "--out", tmp_path / "checkpoint"]
+    assert "autoencoder" in refusal(4, 0, "import", tmp_path / "only.ckpt", *arguments)
+    succeed(0, "import", tmp_path / "both.ckpt", *arguments)
+    kept = first_stage_of(tmp_path / "checkpoint")
+    for name, tensor in stage.state_dict().items():
+        assert torch.equal(kept.pop(f"first_stage/weight/{name}"), tensor), name
+    assert kept["first_stage/state/deviation"].tolist() == [2] * 3 and len(kept) == 2
+    kept = weights_of(tmp_path / "checkpoint")
+    assert all(torch.equal(kept[f"weight.{name}"], tensor) for name, tensor in model.state_dict().items())
 
 
 # Runs of the program --------------------------------------------------------------------------------------------------
