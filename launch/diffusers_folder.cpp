@@ -72,31 +72,66 @@ std::vector<fs::path> weights_of(const DiffusersNetwork& network) {
   return files;
 }
 
-/// The known network's folder within a pipeline's, or the folder itself.
-fs::path network_folder(const fs::path& folder) {
-  if (is_there(folder / config_name)) return folder;
-  std::vector<std::string_view> names;
-  for (const NetworkFormat& format : network_formats()) {
-    names.push_back(format.folder);
-    if (is_there(folder / format.folder / config_name)) return folder / format.folder;
-  }
-  fail(ExitCode::checkpoint,
-       "{} is no folder of diffusers' that is known here: it has neither {} nor {} in {}", folder.string(),
-       config_name, config_name, fmt::join(names, ", "));
+DiffusersNetwork open_network(const fs::path& folder) {
+  const ConfigReader config = read_json(folder / config_name);
+  return {format_of_class(config), config, folder};
+}
+
+/// The networks within a pipeline's folder.
+std::vector<DiffusersNetwork> networks_within(const fs::path& folder) {
+  std::set<std::string_view> names;
+  for (const NetworkFormat& format : network_formats()) names.insert(format.folder);
+  std::vector<DiffusersNetwork> found;
+  for (const std::string_view name : names)
+    if (is_there(folder / name / config_name)) found.push_back(open_network(folder / name));
+  if (found.empty())
+    fail(ExitCode::checkpoint,
+         "{} is no folder of diffusers' that is known here: it has neither {} nor {} in {}", folder.string(),
+         config_name, config_name, fmt::join(names, ", "));
+  return found;
+}
+
+/// What is in the folder of a pipeline, or of a network alone.
+DiffusersFolder networks_of(const fs::path& folder) {
+  if (is_there(folder / config_name)) return {open_network(folder), {}, {}};
+  const std::vector<DiffusersNetwork> found = networks_within(folder);
+  std::vector<const DiffusersNetwork*> denoisers, first_stages;
+  for (const DiffusersNetwork& network : found)
+    (network.format.is_first_stage() ? first_stages : denoisers).push_back(&network);
+  if (denoisers.size() > 1 || first_stages.size() > 1)
+    fail(ExitCode::checkpoint, "{} holds several networks of a kind: name the folder of one",
+         folder.string());
+  if (denoisers.empty()) return {*first_stages.front(), {}, {}};
+  DiffusersFolder pipeline{*denoisers.front(), {}, {}};
+  if (!first_stages.empty()) pipeline.first_stage = *first_stages.front();
+  return pipeline;
 }
 
 void write_json(const fs::path& path, const json& value) {
   write_file_durably(path, json_text(value, 2) + "\n");
 }
 
+/// Returns the bytes of the weights.
+std::int64_t write_part(const fs::path& folder, const DiffusersPart& part, const DiffusersExport& made) {
+  create_folders(folder);
+  json config = part.config;
+  config["_class_name"] = part.format.class_name;
+  config["_diffusers_version"] = diffusers_version;
+  write_json(folder / config_name, config);
+  std::map<std::string, std::string> metadata{
+      {"format", "pt"}, {"step", std::to_string(made.step)}, {"program", "ganymede"}};
+  if (made.last_label_is_none && !part.format.is_first_stage()) metadata[label_key] = "none";
+  return write_safetensors(folder / (std::string(weights_stem) + ".safetensors"), part.tensors, metadata)
+      .size;
+}
+
 }  // namespace
 
 DiffusersFolder open_diffusers_folder(const fs::path& folder) {
-  const fs::path place = network_folder(folder);
-  const ConfigReader config = read_json(place / config_name);
-  DiffusersFolder found{{format_of_class(config), config, place}, std::nullopt};
+  DiffusersFolder found = networks_of(folder);
+  if (found.network.format.is_first_stage()) return found;
   // A network's own folder may lie beside the scheduler's.
-  for (const fs::path& root : {folder, place.parent_path()})
+  for (const fs::path& root : {folder, found.network.folder.parent_path()})
     if (!found.scheduler && is_there(root / scheduler_name))
       found.scheduler = read_json(root / scheduler_name);
   return found;
@@ -129,24 +164,17 @@ std::int64_t write_diffusers_folder(const fs::path& folder, const DiffusersExpor
   fs::path temporary = folder;
   temporary += ".tmp";
   fs::remove_all(temporary);
-  const fs::path network = temporary / made.format.folder;
-  create_folders(network);
-  create_folders((temporary / scheduler_name).parent_path());
-  json config = made.config;
-  config["_class_name"] = made.format.class_name;
-  config["_diffusers_version"] = diffusers_version;
-  write_json(network / config_name, config);
-  std::map<std::string, std::string> metadata{
-      {"format", "pt"}, {"step", std::to_string(made.step)}, {"program", "ganymede"}};
-  if (made.last_label_is_none) metadata[label_key] = "none";
-  const FileRecord record =
-      write_safetensors(network / (std::string(weights_stem) + ".safetensors"), made.tensors, metadata);
-  json scheduler = made.pipeline.scheduler.config;
-  scheduler["_diffusers_version"] = diffusers_version;
-  write_json(temporary / scheduler_name, scheduler);
-  if (!made.pipeline.index.is_null()) write_json(temporary / index_name, made.pipeline.index);
+  std::int64_t bytes = 0;
+  for (const DiffusersPart& part : made.networks) bytes += write_part(temporary / part.folder, part, made);
+  if (const auto& pipeline = made.pipeline) {
+    create_folders((temporary / scheduler_name).parent_path());
+    json scheduler = pipeline->scheduler.config;
+    scheduler["_diffusers_version"] = diffusers_version;
+    write_json(temporary / scheduler_name, scheduler);
+    if (!pipeline->index.is_null()) write_json(temporary / index_name, pipeline->index);
+  }
   rename_durably(temporary, folder);
-  return record.size;
+  return bytes;
 }
 
 }  // namespace ganymede

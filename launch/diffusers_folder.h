@@ -13,7 +13,7 @@ namespace ganymede {
 /// The folders that diffusers' save_pretrained() writes and from_pretrained() reads:
 ///
 ///     model_index.json                                        what the pipeline is made of
-///     NETWORK/config.json                                     unet, transformer, ...
+///     NETWORK/config.json                                     unet, transformer, vae, vqvae
 ///     NETWORK/diffusion_pytorch_model.safetensors
 ///     scheduler/scheduler_config.json
 
@@ -25,8 +25,9 @@ struct DiffusersNetwork {
 };
 
 struct DiffusersFolder {
-  DiffusersNetwork network;
-  std::optional<ConfigReader> scheduler;
+  DiffusersNetwork network;                     ///< the denoiser, if there is one
+  std::optional<DiffusersNetwork> first_stage;  ///< of a pipeline whose denoiser works on latents
+  std::optional<ConfigReader> scheduler;        ///< the denoiser's
 };
 
 /// Reads what the folder of a pipeline, or of a network alone, says; no weights. Throws Error(checkpoint).
@@ -39,12 +40,18 @@ bool says_last_label_is_none(const DiffusersNetwork& network);
 /// files that its .index.json lists, or of diffusion_pytorch_model.bin. Throws Error(checkpoint).
 NamedTensors read_diffusers_tensors(const DiffusersNetwork& network);
 
-/// What is to be written.
-struct DiffusersExport {
+/// What is to be written of a network.
+struct DiffusersPart {
   NetworkFormat format;
+  std::string folder;     ///< within that of all
   nlohmann::json config;  ///< NetworkFormat::config's
   NamedTensors tensors;   ///< by diffusers' names
-  PipelineFormat pipeline;
+};
+
+/// What is to be written.
+struct DiffusersExport {
+  std::vector<DiffusersPart> networks;
+  std::optional<PipelineFormat> pipeline = std::nullopt;  ///< of a denoiser
   bool last_label_is_none = false;
   std::int64_t step = 0;
 };

@@ -16,7 +16,7 @@ Settings first_stage_settings(const std::filesystem::path& run_or_checkpoint);
 /// What a dataset of latents says of itself.
 struct LatentNotes {
   std::string first_stage;              ///< digest of the autoencoder's weights; empty: these are no latents
-  std::vector<double> mean, deviation;  ///< of each channel of a latent
+  std::vector<double> mean, deviation;  ///< of each channel of a latent; with codes one deviation for all
 
   std::map<std::string, std::string> to_provenance() const;
   static LatentNotes of(const DatasetLayout& layout);

@@ -119,7 +119,10 @@ LatentNotes LatentPacker::notes() const {
     sums += SafetensorsFile::open(path_of(block)).read("sums");
   const std::int64_t side = setting_.options.latent_size();
   sums /= static_cast<double>(2 * setting_.images.size() * side * side);
-  const at::Tensor deviation = (sums[1] - sums[0].square()).clamp_min(1e-12).sqrt();
+  at::Tensor variance = (sums[1] - sums[0].square()).clamp_min(1e-12);
+  // Which code is the nearest is a matter of distances: one scale for all channels leaves them in proportion.
+  if (setting_.options.quantises()) variance = variance.mean().expand_as(variance);
+  const at::Tensor deviation = variance.sqrt().contiguous();
   const auto vector = [](const at::Tensor& row) {
     return std::vector<double>(row.const_data_ptr<double>(), row.const_data_ptr<double>() + row.numel());
   };

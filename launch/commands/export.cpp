@@ -1,9 +1,11 @@
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <map>
 
 #include "core/error.h"
 #include "core/safetensors.h"
+#include "datasets/image_dataset.h"
 #include "launch/commands.h"
 #include "launch/diffusers_folder.h"
 #include "launch/flag_command.h"
@@ -11,11 +13,13 @@
 #include "launch/snapshot.h"
 #include "launch/text.h"
 #include "models/exchange/denoiser_settings.h"
+#include "models/exchange/latent_scale.h"
 
 namespace ganymede {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 
 constexpr const char* usage =
     R"(usage: ganymede export --from RUN|CHECKPOINT --out FILE.safetensors [OPTION ...]
@@ -23,8 +27,9 @@ constexpr const char* usage =
 
 Writes the weights and buffers of a run's networks as safetensors, in float32. Names are
 NETWORK.TENSOR, or with --network TENSOR alone. With --format diffusers, the folder that diffusers'
-from_pretrained() reads: a denoiser (UNet2DModel, DiTTransformer2DModel), its scheduler, and the pipeline
-that draws with them, where diffusers has one.
+from_pretrained() reads: an autoencoder (AutoencoderKL, VQModel), or a denoiser (UNet2DModel,
+DiTTransformer2DModel), its scheduler, the first stage whose latents it denoises, and the pipeline that draws
+with them, where diffusers has one.
 
 )";
 
@@ -34,6 +39,7 @@ const std::vector<Flag> flags{
     {"format", "safetensors|diffusers", "[safetensors]"},
     {"network", "NAME", "one network, such as generator [all]"},
     {"ema", "true|false", "the moving average of the weights, of networks that have one [true]"},
+    {"data", "FILE.h5", "for diffusers: a dataset whose names of classes a DiTPipeline is to know [none]"},
     {"sampler.solver", "NAME", "for diffusers: the solver whose scheduler is written [the run's own]"},
     {"help", "", "this text"},
 };
@@ -41,6 +47,7 @@ const std::vector<Flag> flags{
 struct Request {
   fs::path from, out;
   std::string network, format = "safetensors";
+  std::vector<std::string> class_names;
   Settings sampler;  ///< options of the run's own that are to be others
   bool ema = true, asks_for_average = false;
 };
@@ -62,6 +69,10 @@ Request read_request(const CommandLine& line) {
     request.sampler["sampler.solver"] = {line.value("sampler.solver"), "command line"};
   if (diffusers && !request.network.empty())
     fail(ExitCode::options, "--network: with --format diffusers the run's method says which network it is");
+  if (!diffusers && line.has("data"))
+    fail(ExitCode::options, "--data names the classes of a pipeline: it goes with --format diffusers");
+  if (line.has("data"))
+    request.class_names = layout_from_json(ImageDataset::inspect({line.value("data")})).class_names;
   if (!diffusers && !request.sampler.empty())
     fail(ExitCode::options, "--sampler.solver chooses a scheduler: it goes with --format diffusers");
   return request;
@@ -103,29 +114,77 @@ NamedTensors chosen(const Networks& networks, const Request& request) {
   return tensors;
 }
 
-/// A run's network, scheduler and pipeline as diffusers has them.
-void export_to_diffusers(const SoundCheckpoint& checkpoint, Request request) {
+DiffusersPart part_of(const NetworkFormat& format, const Settings& run, const Networks& networks,
+                      Request request) {
+  DiffusersPart part{format, std::string(format.folder), format.config(run), {}};
+  request.network = format.player;
+  NamedTensors ours = chosen(networks, request);
+  for (auto& [name, tensor] : ours) tensor = tensor.to(at::kFloat);
+  part.tensors = format.to_theirs(ours, part.config);
+  return part;
+}
+
+/// The first stage that a run's latents are of, scaled as pipelines need it.
+DiffusersPart first_stage_part(const NetworkFormat& format, const Settings& run, const Networks& networks,
+                               const std::string& folder) {
+  const auto& kept = networks.at("first_stage");
+  std::map<std::string, at::Tensor> state(kept.at("state").begin(), kept.at("state").end());
+  ScaledFirstStage scaled = scaled_first_stage(kept.at("weight"), state.at("mean"), state.at("deviation"));
+  for (auto& [name, tensor] : scaled.weights) tensor = tensor.to(at::kFloat);
+  DiffusersPart part{format, folder, format.config(run), {}};
+  part.config["scaling_factor"] = scaled.scaling_factor;
+  part.tensors = format.to_theirs(scaled.weights, part.config);
+  return part;
+}
+
+/// What was written of a pipeline, in words; remarks in lines of their own.
+std::string text_of(const PipelineFormat& pipeline, const std::string& solver) {
+  const std::string scheduler = pipeline.scheduler.config.at("_class_name");
+  std::string text = fmt::format(
+      ", {}, {}\n", scheduler,
+      pipeline.index.is_null() ? "no pipeline" : pipeline.index.at("_class_name").get<std::string>());
+  if (!pipeline.remark.empty()) text += pipeline.remark + "\n";
+  if (const std::string& difference = pipeline.scheduler.difference; !difference.empty())
+    text += fmt::format("{} beside sampler.solver = {}: {}\n", scheduler, solver, difference);
+  return text;
+}
+
+/// Tells a DiTPipeline what its labels are called.
+void name_classes(json& index, const std::vector<std::string>& names) {
+  if (names.empty() || index.is_null() || index.at("_class_name") != "DiTPipeline") return;
+  json labels = json::object();
+  for (std::size_t i = 0; i < names.size(); ++i) labels[std::to_string(i)] = names[i];
+  index["id2label"] = labels;
+}
+
+/// A run's networks, scheduler and pipeline as diffusers has them.
+void export_to_diffusers(const SoundCheckpoint& checkpoint, const Request& request) {
   const Settings stored =
       parse_recipe(checkpoint.manifest.header.at("options").get<std::string>(), "checkpoint");
   const RunOptions options({stored, request.sampler});
   const Settings run = parse_recipe(options.schema.to_recipe(), "checkpoint");
   const NetworkFormat& format = format_of_run(run);
-  DiffusersExport made{format, format.config(run), {}, pipeline_of_run(format, run)};
-  request.network = format.player;
-  NamedTensors ours = chosen(networks_in(checkpoint), request);
-  for (auto& [name, tensor] : ours) tensor = tensor.to(at::kFloat);
-  made.tensors = format.to_theirs(ours, made.config);
-  made.last_label_is_none = shape_of_run(run).without_label;
-  made.step = checkpoint.manifest.step;
+  const Networks networks = networks_in(checkpoint);
+  DiffusersExport made{.networks = {part_of(format, run, networks, request)},
+                       .step = checkpoint.manifest.step};
+  if (!format.is_first_stage()) {
+    made.pipeline = pipeline_of_run(format, run);
+    name_classes(made.pipeline->index, request.class_names);
+    made.last_label_is_none = shape_of_run(run).without_label;
+    if (const NetworkFormat* first_stage = first_stage_of_run(run))
+      made.networks.push_back(
+          first_stage_part(*first_stage, run, networks, made.pipeline->first_stage_folder));
+  }
   const std::int64_t bytes = write_diffusers_folder(request.out, made);
-  const std::string scheduler = made.pipeline.scheduler.config.at("_class_name");
-  fmt::print("{}: step {}, {}, {} tensors, {}, {}, {}\n", request.out.string(), with_thousands(made.step),
-             format.class_name, with_thousands(std::ssize(made.tensors)), byte_text(bytes), scheduler,
-             made.pipeline.index.is_null() ? "no pipeline"
-                                           : made.pipeline.index.at("_class_name").get<std::string>());
-  if (!made.pipeline.remark.empty()) fmt::print("{}\n", made.pipeline.remark);
-  if (const std::string& difference = made.pipeline.scheduler.difference; !difference.empty())
-    fmt::print("{} beside sampler.solver = {}: {}\n", scheduler, run.at("sampler.solver").value, difference);
+  std::vector<std::string_view> classes;
+  std::ptrdiff_t count = 0;
+  for (const DiffusersPart& part : made.networks) {
+    classes.push_back(part.format.class_name);
+    count += std::ssize(part.tensors);
+  }
+  fmt::print("{}: step {}, {}, {} tensors, {}{}", request.out.string(), with_thousands(made.step),
+             fmt::join(classes, " and "), with_thousands(count), byte_text(bytes),
+             made.pipeline ? text_of(*made.pipeline, run.at("sampler.solver").value) : "\n");
 }
 
 ExitCode export_networks(Process& process, const Request& request) {

@@ -17,6 +17,11 @@ void DrawOptions::describe(OptionSchema& schema) {
   schema.add("sampler.steps", steps, "steps", {1, 100000}, "from noise to image", OnResume::free);
   schema.add("sampler.spacing", spacing, {"trailing", "leading"},
              "which of the chain's times are used: the last of each stretch, or the first", OnResume::free);
+  schema.add("sampler.offset", offset, "times", {0, 100000},
+             "added to the times of sampler.spacing = leading", OnResume::free);
+  schema.add("sampler.end", end, {"image", "first"},
+             "what the last step leads to: the image, or the chain's first time, which has a little noise",
+             OnResume::free);
   schema.add("sampler.eta", solver_options.eta, "", {0, 1}, "ddim's noise, 0 for none", OnResume::free);
   schema.add("sampler.variance", solver_options.variance, {"small", "large"},
              "of ddpm's steps, where the network does not learn it", OnResume::free);
@@ -31,7 +36,7 @@ void DrawOptions::describe(OptionSchema& schema) {
 }
 
 void DrawOptions::check(const DiffusionProcess& process, bool without_label) const {
-  process.path(steps, spacing);
+  path_of(process, *this);
   if (guidance != 1 && !without_label)
     fail(ExitCode::options,
          "sampler.guidance = {} needs a network that has learned without labels: train with classes and "
@@ -51,14 +56,29 @@ void DrawOptions::check(const DiffusionProcess& process, bool without_label) con
          guidance_most);
 }
 
-std::vector<PathPoint> path_of(const DiffusionProcess& process, std::int64_t steps,
-                               const std::string& spacing) {
-  const at::Tensor times = process.path(steps, spacing);
+std::vector<PathPoint> path_of(const DiffusionProcess& process, const DrawOptions& options) {
+  const std::int64_t length = process.chain_length();
+  if (length == 0 && (options.offset > 0 || options.end != "image"))
+    fail(ExitCode::options,
+         "sampler.offset = {} and sampler.end = {} are of whole times, and this process has none: leave them "
+         "out",
+         options.offset, options.end);
+  if (options.offset > 0 && options.spacing != "leading")
+    fail(ExitCode::options,
+         "sampler.offset = {} is added to leading times: set sampler.spacing = leading, or leave it out",
+         options.offset);
+  at::Tensor times = process.path(options.steps, options.spacing) + options.offset;
+  if (options.offset > 0 && times[0].item<double>() >= static_cast<double>(length))
+    fail(ExitCode::options,
+         "sampler.offset = {} makes time {} the first of {} steps, and ddpm.steps = {}: lower it",
+         options.offset, times[0].item<double>(), options.steps, length);
+  if (options.end == "first" && times[-1].item<double>() > 0)
+    times = at::cat({times, at::zeros({1}, at::kDouble)});
   const Coefficients c = process.coefficients(times);
   std::vector<PathPoint> path;
-  for (std::int64_t i = 0; i < steps; ++i)
+  for (std::int64_t i = 0; i < times.size(0); ++i)
     path.push_back({c.alpha[i].item<double>(), c.sigma[i].item<double>(), times[i].item<double>()});
-  path.push_back({});
+  if (options.end == "image") path.push_back({});
   return path;
 }
 
@@ -68,7 +88,7 @@ DiffusionSampler::DiffusionSampler(std::shared_ptr<Denoiser> network, const Diff
       process_(process),
       options_(options),
       setting_(std::move(setting)),
-      path_(path_of(process, options.steps, options.spacing)) {
+      path_(path_of(process, options)) {
   begin_phase(*network_, false);
 }
 

@@ -16,6 +16,8 @@ struct DrawOptions {
   std::string solver = "ddim";
   std::int64_t steps = 50;
   std::string spacing = "trailing";
+  std::int64_t offset = 0;    ///< added to the times of "leading"
+  std::string end = "image";  ///< or "first": what the last step leads to
   SolverOptions solver_options;
   ChurnOptions churn;
   double guidance = 1;
@@ -92,8 +94,8 @@ class DiffusionSampler final : public Sampler,
   std::vector<PathPoint> path_;  // the image last
 };
 
-/// The points of a way of `steps` steps, with the image after the last.
-std::vector<PathPoint> path_of(const DiffusionProcess& process, std::int64_t steps,
-                               const std::string& spacing);
+/// The points of a way of options.steps steps, and what comes after the last: the image, or with options.end = first
+/// the chain's first time, whose little noise stays. Throws Error(options) where a process has no such times.
+std::vector<PathPoint> path_of(const DiffusionProcess& process, const DrawOptions& options);
 
 }  // namespace ganymede

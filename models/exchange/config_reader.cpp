@@ -62,6 +62,12 @@ std::int64_t ConfigReader::side(const std::string& key) const {
   return sides[0];
 }
 
+ConfigReader ConfigReader::with(const std::string& key, json value) const {
+  ConfigReader other = *this;
+  other.config_[key] = std::move(value);
+  return other;
+}
+
 void ConfigReader::require(const std::string& key, const json& only) const {
   if (has(key) && config_[key] != only)
     refuse(key, fmt::format("the networks of this program know {} alone", json_text(only)));

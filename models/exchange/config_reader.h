@@ -28,6 +28,8 @@ class ConfigReader {
   std::vector<std::string> texts(const std::string& key) const;
   /// A width and height that are the same: one number, or two equal ones.
   std::int64_t side(const std::string& key) const;
+  /// The same with another value of one key.
+  ConfigReader with(const std::string& key, nlohmann::json value) const;
   /// For what this program has one form of: refuses any value but this one.
   void require(const std::string& key, const nlohmann::json& only) const;
   [[noreturn]] void refuse(const std::string& key, const std::string& why) const;

@@ -31,11 +31,16 @@ struct NetworkFormat {
   /// The network's parameters by their names there, by those here. Throw Error(checkpoint) on what cannot be.
   NamedTensors (*to_theirs)(const NamedTensors& ours, const nlohmann::json& config);
   NamedTensors (*to_ours)(const NamedTensors& theirs, const ConfigReader& config);
+
+  /// Else it is a denoiser.
+  bool is_first_stage() const { return method == "autoencoder"; }
 };
 
 std::span<const NetworkFormat> network_formats();
 /// By the settings of a run. Throws Error(options) that lists what can be exported.
 const NetworkFormat& format_of_run(const Settings& run);
+/// Of the first stage whose latents a run diffuses; null where it diffuses images.
+const NetworkFormat* first_stage_of_run(const Settings& run);
 /// By the class that a config.json names. Throws Error(checkpoint) that lists the known ones.
 const NetworkFormat& format_of_class(const ConfigReader& config);
 

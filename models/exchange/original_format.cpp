@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "models/exchange/originals/adm_unet.h"
 #include "models/exchange/originals/dit.h"
+#include "models/exchange/originals/first_stage.h"
 
 namespace ganymede {
 namespace {
@@ -17,6 +18,7 @@ namespace {
 constexpr OriginalFormat originals_table[] = {
     original_adm_unet,
     original_dit,
+    original_first_stage,
 };
 
 bool is_average(std::string_view prefix) {
@@ -47,9 +49,11 @@ std::span<const OriginalFormat> original_formats() {
   return originals_table;
 }
 
-OriginalWeights find_original(const std::vector<std::string>& names, bool average, const std::string& where) {
+OriginalWeights find_original(const std::vector<std::string>& names, std::string_view method, bool average,
+                              const std::string& where) {
   std::vector<std::string_view> known;
   for (const OriginalFormat& format : originals_table) {
+    if (format.method != method) continue;
     known.push_back(format.name);
     std::vector<std::string> prefixes;
     for (const std::string& name : names)
@@ -68,8 +72,8 @@ OriginalWeights find_original(const std::vector<std::string>& names, bool averag
       if (auto found = dotless_average(weights, prefix, {names.begin(), names.end()})) return *found;
     return weights;
   }
-  fail(ExitCode::checkpoint, "{} holds no network that is known here: it may be {}", where,
-       fmt::join(known, ", "));
+  fail(ExitCode::checkpoint, "{} holds no network of train.method = {} that is known here: it may be {}",
+       where, method, fmt::join(known, ", "));
 }
 
 }  // namespace ganymede

@@ -22,6 +22,7 @@ struct OriginalLayout {
 struct OriginalFormat {
   std::string_view name;
   std::string_view landmark;  ///< a tensor that every such network has, and no other
+  std::string_view method;    ///< train.method
   std::string_view choice;    ///< the option that names the network
   std::string_view network;   ///< its value
   std::string_view player;    ///< which of the method's players it is
@@ -40,10 +41,11 @@ struct OriginalWeights {
   std::vector<std::pair<std::string, std::string>> names;  ///< in the file, and the authors'
 };
 
-/// Finds a known network among the names of a file's tensors, alone or within a training checkpoint ("model.", "ema.",
-/// "state_dict.model.diffusion_model.", ...). With `average` a moving average, where there is one: "ema.", or the one
-/// of latent diffusion, "model_ema.", whose names have lost their dots. Throws Error(checkpoint), which begins with
-/// `where`.
-OriginalWeights find_original(const std::vector<std::string>& names, bool average, const std::string& where);
+/// Finds a known network of a method among the names of a file's tensors, alone or within a training checkpoint
+/// ("model.", "ema.", "state_dict.model.diffusion_model.", "first_stage_model.", ...). With `average` a moving average,
+/// where there is one: "ema.", or the one of latent diffusion, "model_ema.", whose names have lost their dots. Throws
+/// Error(checkpoint), which begins with `where`.
+OriginalWeights find_original(const std::vector<std::string>& names, std::string_view method, bool average,
+                              const std::string& where);
 
 }  // namespace ganymede

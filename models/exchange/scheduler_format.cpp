@@ -16,6 +16,8 @@ namespace ganymede {
 namespace {
 
 using nlohmann::json;
+constexpr const char* other_leading_times =
+    "of n steps its leading times are multiples of T / (n + 1), here of T / n";
 using Names = std::pair<std::string_view, std::string_view>;  // ours, diffusers'
 
 constexpr Names schedules[] = {
@@ -46,7 +48,7 @@ SchedulerFormat ddpm_scheduler(const DdpmOptions& process, const DrawOptions& dr
               {"beta_schedule", theirs_of(schedules, process.schedule.kind)},
               {"trained_betas", nullptr},
               {"prediction_type", theirs_of(predictions, process.prediction)},
-              {"steps_offset", 0},
+              {"steps_offset", draw.offset},
               {"timestep_spacing", draw.spacing}};
   bool plain = true;
   std::string difference = draw.clip ? "it clips no estimate of the image, and sampler.clip = true does" : "";
@@ -58,11 +60,11 @@ SchedulerFormat ddpm_scheduler(const DdpmOptions& process, const DrawOptions& dr
     config.update({{"_class_name", "DDPMScheduler"},
                    {"variance_type",
                     process.learned_variance ? "learned_range" : "fixed_" + draw.solver_options.variance}});
-    if (draw.spacing == "trailing")
+    if (draw.spacing == "trailing" || draw.offset > 0)
       difference =
           "where steps are fewer than times its last step adds noise too, unless they are \"leading\"";
   } else if (draw.solver == "ddim") {
-    config.update({{"_class_name", "DDIMScheduler"}, {"set_alpha_to_one", true}});
+    config.update({{"_class_name", "DDIMScheduler"}, {"set_alpha_to_one", draw.end == "image"}});
     if (draw.clip) difference = "it takes the noise of the unclipped image, unless use_clipped_model_output";
   } else if (draw.solver == "dpm++2m") {
     config.update({{"_class_name", "DPMSolverMultistepScheduler"},
@@ -71,12 +73,15 @@ SchedulerFormat ddpm_scheduler(const DdpmOptions& process, const DrawOptions& dr
                    {"solver_type", "midpoint"},
                    {"lower_order_final", true},
                    {"final_sigmas_type", "zero"}});
+    if (draw.spacing == "leading") difference = other_leading_times;
   } else {
     const bool euler = draw.solver == "euler";
     config["_class_name"] = euler ? "EulerDiscreteScheduler" : "HeunDiscreteScheduler";
     plain = false;
     if (!euler) difference = "it is of second order too, but in x / alpha";
   }
+  if (draw.end != "image" && draw.solver != "ddim")
+    difference = "its last step leads to the image, not to the first time";
   return {config, plain, difference};
 }
 
@@ -121,6 +126,13 @@ void read_ddpm(const ConfigReader& config, DdpmOptions& options) {
   if (config.has("trained_betas"))
     config.refuse("trained_betas", "schedules here are given by beta_schedule");
   config.require("rescale_betas_zero_snr", false);
+}
+
+/// How a scheduler spaces times that its config does not tell.
+std::string spacing_of(const ConfigReader& config) {
+  const std::string name = config.class_name();
+  const bool leading = name == "DDPMScheduler" || name == "DDIMScheduler" || name == "PNDMScheduler";
+  return config.text("timestep_spacing", leading ? "leading" : "linspace");
 }
 
 /// Which solver of ours takes a scheduler's steps.
@@ -171,8 +183,12 @@ Settings scheduler_settings(const ConfigReader& scheduler) {
     read_ddpm(scheduler, options);
     settings = settings_of(options);
     settings.erase("ddpm.learned_variance");  // the network decides
-    const bool leading = scheduler.text("timestep_spacing", "leading") != "trailing";
+    const bool leading = spacing_of(scheduler) == "leading";
     settings["sampler.spacing"] = setting(leading ? "leading" : "trailing");
+    settings["sampler.offset"] = setting(std::to_string(leading ? scheduler.integer("steps_offset", 0) : 0));
+    if (known.solver == "ddim")
+      settings["sampler.end"] =
+          setting(scheduler.flag("set_alpha_to_one", known.scheduler == "DDIMScheduler") ? "image" : "first");
     const bool clips = known.solver == "ddpm" || known.scheduler == "DDIMScheduler";
     settings["sampler.clip"] = setting(clips && scheduler.flag("clip_sample", true) ? "true" : "false");
     if (known.solver == "ddpm")
@@ -197,6 +213,19 @@ Settings scheduler_settings(const ConfigReader& scheduler) {
   settings["diffusion.process"] = setting(known.process);
   settings["sampler.solver"] = setting(known.solver);
   return settings;
+}
+
+std::string scheduler_remark(const ConfigReader& scheduler) {
+  const Known& known = known_scheduler(scheduler);
+  if (known.process != "ddpm") return "";
+  if (known.scheduler == "PNDMScheduler")
+    return "PNDMScheduler: its times are gone through by sampler.solver = ddim";
+  if (spacing_of(scheduler) == "linspace")
+    return fmt::format("{}: sampler.spacing = trailing stands for its timestep_spacing = linspace",
+                       known.scheduler);
+  if (known.solver == "dpm++2m" && spacing_of(scheduler) == "leading")
+    return fmt::format("{}: {}", known.scheduler, other_leading_times);
+  return "";
 }
 
 }  // namespace ganymede

@@ -31,5 +31,7 @@ SchedulerFormat scheduler_of_run(const Settings& run);
 /// The settings of a run that a scheduler decides: process, schedule, what is predicted, solver, spacing, clipping.
 /// Throws Error(checkpoint) where this program has no such process.
 Settings scheduler_settings(const ConfigReader& scheduler);
+/// Where these settings draw otherwise than the scheduler, how; else empty.
+std::string scheduler_remark(const ConfigReader& scheduler);
 
 }  // namespace ganymede

@@ -16,7 +16,7 @@ struct StoredLatents {
 
 /// The autoencoder between which and its latents a diffusion model works: it learns nothing any more. Latents are
 /// normalised, (z - mean) / deviation with the figures of each channel over the dataset that is learned from; those of
-/// "vq" are the vectors before quantising, which decoding makes up for.
+/// "vq" are the vectors before quantising, which decoding makes up for, and have one deviation for all channels.
 class FirstStage {
  public:
   FirstStage(const AutoencoderOptions& options, at::ScalarType dtype, at::Device device);

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "core/error.h"
 #include "core/philox.h"
 #include "models/diffusion/diffusion_sampler.h"
 #include "models/diffusion/processes/ddpm.h"
@@ -20,9 +21,19 @@ using test::mixture::deviation;
 using test::mixture::means;
 using test::mixture::weights;
 
+DrawOptions drawing(std::int64_t steps, const std::string& spacing = "trailing", std::int64_t offset = 0,
+                    const std::string& end = "image") {
+  DrawOptions options;
+  options.steps = steps;
+  options.spacing = spacing;
+  options.offset = offset;
+  options.end = end;
+  return options;
+}
+
 at::Tensor draw(const DiffusionProcess& process, const std::string& name, std::int64_t steps,
                 const SolverOptions& options = {}, std::int64_t count = 2000) {
-  const auto path = path_of(process, steps, "trailing");
+  const auto path = path_of(process, drawing(steps));
   const auto solver = make_solver(name, options);
   const auto noise = [&](std::uint64_t step) {
     return RandomStream({.seed = 5, .step = step}).normal(0, count, 2, at::kDouble).view({count, 2, 1, 1});
@@ -119,6 +130,28 @@ TEST(Solver, DdimWithAllNoiseIsDdpm) {
   const double distance =
       (draw(Ddpm(), "ddim", 20, with(1)) - draw(Ddpm(), "ddpm", 20)).abs().max().item<double>();
   EXPECT_LE(distance, 1e-9);
+}
+
+std::vector<double> times_of(const std::vector<PathPoint>& path) {
+  std::vector<double> times;
+  for (const PathPoint& point : path) times.push_back(point.time);
+  return times;
+}
+
+TEST(Path, LeadingTimesMayBeMovedAndEndAtTheFirst) {
+  const Ddpm process;
+  const std::vector<double> moved{751, 501, 251, 1, 0};
+  const auto to_image = path_of(process, drawing(4, "leading", 1));
+  EXPECT_EQ(times_of(to_image), moved);
+  EXPECT_EQ(to_image.back().sigma, 0);
+  const auto to_first = path_of(process, drawing(4, "leading", 1, "first"));
+  EXPECT_EQ(times_of(to_first), moved);
+  EXPECT_NEAR(to_first.back().sigma, std::sqrt(1e-4), 1e-12);
+  EXPECT_EQ(times_of(path_of(process, drawing(4, "leading", 0, "first"))),
+            (std::vector<double>{750, 500, 250, 0}));
+  EXPECT_THROW(path_of(process, drawing(4, "leading", 250)), Error);
+  EXPECT_THROW(path_of(process, drawing(4, "trailing", 1)), Error);
+  EXPECT_THROW(path_of(Edm(), drawing(4, "trailing", 0, "first")), Error);
 }
 
 }  // namespace

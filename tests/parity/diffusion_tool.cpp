@@ -16,7 +16,8 @@
 // "time". All float64.
 //
 // `sample`: draws images 0, 1, ... of seed 7 for IN's "labels" by the network with the weights "weight.<name>". Writes
-// "images", and the noise they came of: "noise.0" in the beginning, "noise.<i>" in step i.
+// "images", and the noise they came of: "noise.0" in the beginning, "noise.<i>" in step i. With options first_stage.* the
+// images are decoded by the first stage whose state IN holds, by the names of FirstStage::state().
 //
 // `bound`: the terms of the variational bound of IN's "x0", "xt", "estimate", "v", "times": "bound" and "prior".
 //
@@ -32,6 +33,7 @@
 #include "core/safetensors.h"
 #include "models/diffusion/diffusion_sampler.h"
 #include "models/first_stages/autoencoder.h"
+#include "models/first_stages/first_stage.h"
 #include "models/player.h"
 
 namespace ganymede {
@@ -45,6 +47,7 @@ struct Parts {
   std::unique_ptr<DiffusionProcess> process;
   DrawOptions draw;
   DenoiserShape shape;
+  std::optional<AutoencoderOptions> first_stage;
 };
 
 Parts parts_of(Words words) {
@@ -64,6 +67,7 @@ Parts parts_of(Words words) {
       parts.shape.learned_variance = true;
     else
       settings[key] = {value, "command line"};
+    if (key.starts_with("first_stage.") && !parts.first_stage) parts.first_stage.emplace();
   }
   parts.network = make_denoiser_network(network);
   parts.process = make_diffusion_process(process);
@@ -71,6 +75,7 @@ Parts parts_of(Words words) {
   parts.network->describe(schema);
   parts.process->describe(schema);
   parts.draw.describe(schema);
+  if (parts.first_stage) parts.first_stage->describe(schema);
   schema.apply(settings);
   return parts;
 }
@@ -152,7 +157,7 @@ void autoencoder(Words words) {
 void solve(Words words) {
   const Parts parts = parts_of(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
-  const auto path = path_of(*parts.process, parts.draw.steps, parts.draw.spacing);
+  const auto path = path_of(*parts.process, parts.draw);
   const auto solver = make_solver(parts.draw.solver, parts.draw.solver_options);
   at::Tensor x = in.read("x");
   NamedTensors record;
@@ -188,8 +193,18 @@ void sample(Words words) {
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
   const at::Tensor labels = in.read("labels");
   const ImageSpec spec = parts.network->images();
-  DiffusionSampler sampler(network_of(parts, in, at::kFloat, 1), *parts.process, parts.draw,
-                           {seed, spec, parts.shape.without_label, std::nullopt, at::kFloat, at::kCPU});
+  DiffusionSampler::Setting setting{seed,         spec,       parts.shape.without_label,
+                                    std::nullopt, at::kFloat, at::kCPU};
+  std::size_t others = 1;
+  if (parts.first_stage) {
+    const auto stage = std::make_shared<FirstStage>(*parts.first_stage, at::kFloat, at::kCPU);
+    for (const auto& [name, tensor] : stage->state()) {
+      tensor.copy_(in.read(name));
+      ++others;
+    }
+    setting.decode = [stage](const at::Tensor& latents) { return stage->images(latents); };
+  }
+  DiffusionSampler sampler(network_of(parts, in, at::kFloat, others), *parts.process, parts.draw, setting);
   const std::int64_t count = labels.size(0);
   NamedTensors record{{"images", sampler.images(0, labels)}};
   for (std::int64_t i = 0; i < parts.draw.steps; ++i) {

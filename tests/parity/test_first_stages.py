@@ -16,13 +16,13 @@ from translation_reference import PatchGAN
 SHAPE = "first_stage.resolution=32 first_stage.channels=8,16,24 first_stage.groups=4 first_stage.latent_channels=3"
 
 
-def model_of(kind, attention):
+def model_of(kind, attention, **others):
     """Three levels of 32, 16 and 8 pixels, attention at 16 if asked for."""
     plain = ("DownEncoderBlock2D", "UpDecoderBlock2D")
     attending = ("AttnDownEncoderBlock2D", "AttnUpDecoderBlock2D") if attention else plain
     arguments = dict(in_channels=3, out_channels=3, down_block_types=(plain[0], attending[0], plain[0]),
                      up_block_types=(plain[1], attending[1], plain[1]), block_out_channels=(8, 16, 24), layers_per_block=2,
-                     latent_channels=3, norm_num_groups=4)
+                     latent_channels=3, norm_num_groups=4) | others
     return VQModel(num_vq_embeddings=20, **arguments) if kind == "vq" else AutoencoderKL(**arguments)
 
 
@@ -96,16 +96,18 @@ STEPS = {
 }
 
 
-def distance(x, y, options):
-    """[N]: means over an image of the difference, and of that of its slopes."""
+def distance(x, y, options, perceptual):
+    """[N]: means over an image of the difference, and of that of its slopes or what is `perceptual`."""
     difference = y - x
     mean = lambda value: value.flatten(1).mean(1)
     total = mean(difference.abs() if options["distance"] == "l1" else difference.square())
+    if perceptual:
+        return total + perceptual(x, y)
     slopes = mean((difference[:, :, 1:] - difference[:, :, :-1]).abs()) + mean((difference[..., 1:] - difference[..., :-1]).abs())
     return total + options.getfloat("gradient") * slopes
 
 
-def reference_step(recipe, record):
+def reference_step(recipe, record, perceptual=None):
     """What one step makes of the recorded state, images and noise, from the formulas of autoencoder_method.h."""
     o, stage, batch = recipe["reconstruction"], recipe["first_stage"], recipe["train"].getint("batch")
     kind = stage["latent"]
@@ -135,7 +137,7 @@ def reference_step(recipe, record):
             z = mean + (log_variance / 2).exp() * noises[k]
         y = model.decoder(model.post_quant_conv(z))
         scale = 1 if kind == "vq" else x[0].numel()
-        far = far + scale * distance(x, y, o).sum() / batch
+        far = far + scale * distance(x, y, o, perceptual).sum() / batch
         fooling = fooling - judge(y).flatten(1).mean(1).sum() / batch
         fakes.append(y.detach())
     shown, total = {}, far + extra

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "models/diffusion/networks/unet.h"
 #include "models/exchange/denoiser_settings.h"
+#include "models/exchange/former_names.h"
 #include "models/exchange/run_settings.h"
 
 namespace ganymede {
@@ -176,18 +177,7 @@ NamedTensors unet_2d_to_theirs(const NamedTensors& ours, const json& /*config*/)
 }
 
 NamedTensors unet_2d_to_ours(const NamedTensors& theirs, const ConfigReader& /*config*/) {
-  constexpr std::pair<std::string_view, std::string_view> former[] = {
-      {".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}};
-  NamedTensors ours;
-  for (const auto& [name, tensor] : theirs) {
-    std::string own = name;
-    for (const auto& [before, now] : former)
-      if (const std::size_t place = own.find(before);
-          place != own.npos && own.find(".attentions.") != own.npos)
-        own.replace(place, before.size(), now);
-    ours.emplace_back(own, tensor);
-  }
-  return ours;
+  return with_present_names(theirs);
 }
 
 }  // namespace ganymede

@@ -13,6 +13,7 @@ NamedTensors original_adm_unet_to_ours(const NamedTensors& theirs, const Setting
 inline constexpr OriginalFormat original_adm_unet{
     .name = "the UNet of ADM and latent diffusion",
     .landmark = "input_blocks.0.0.weight",
+    .method = "denoising",
     .choice = "diffusion.network",
     .network = "unet",
     .player = "denoiser",

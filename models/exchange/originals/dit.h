@@ -13,6 +13,7 @@ NamedTensors original_dit_to_ours(const NamedTensors& theirs, const Settings& ru
 inline constexpr OriginalFormat original_dit{
     .name = "DiT",
     .landmark = "x_embedder.proj.weight",
+    .method = "denoising",
     .choice = "diffusion.network",
     .network = "dit",
     .player = "denoiser",
