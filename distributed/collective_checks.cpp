@@ -21,4 +21,10 @@ void check_root(int root, int ranks) {
   TORCH_CHECK(root >= 0 && root < ranks, "root ", root, " is not one of ", ranks, " ranks");
 }
 
+std::int64_t largest_bytes(std::span<const at::Tensor> tensors) {
+  std::int64_t most = 0;
+  for (const at::Tensor& tensor : tensors) most = std::max(most, static_cast<std::int64_t>(tensor.nbytes()));
+  return most;
+}
+
 }  // namespace ganymede

@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+
 namespace ganymede {
 
 /// What every backend asks of its tensors, so that one rank refuses what many would refuse. Throws
@@ -13,5 +15,8 @@ void check_parts(const at::Tensor& whole, const at::Tensor& part, int ranks);
 
 /// broadcast: the root is a rank.
 void check_root(int root, int ranks);
+
+/// Of the largest tensor: what WaitObserver::enter is told.
+std::int64_t largest_bytes(std::span<const at::Tensor> tensors);
 
 }  // namespace ganymede

@@ -91,7 +91,7 @@ class MpiWork final : public Work {
 
   void wait() override {
     WaitObserver* observer = session_.observer();
-    if (observer) observer->enter(what_);
+    if (observer) observer->enter(what_, largest_bytes(tensors_));
     for (int spins = 0; !test(); ++spins)
       if (spins > 500) sched_yield();
     if (observer) observer->leave();

@@ -180,7 +180,7 @@ class NcclCommunicator final : public Communicator {
            ncclGetLastError(nullptr));
     const std::string text = host_->broadcast_text({id.internal, sizeof id.internal}, 0);
     std::copy(text.begin(), text.end(), id.internal);
-    observed("connect", [&] { connection_ = std::make_unique<Connection>(rank(), size(), id, deadline_); });
+    observed("connect", 0, [&] { connection_ = std::make_unique<Connection>(rank(), size(), id, deadline_); });
   }
 
   int rank() const override { return host_->rank(); }
@@ -249,9 +249,9 @@ class NcclCommunicator final : public Communicator {
 
   /// Every rank or none tells of a wait: positions are compared by counting.
   template <class Act>
-  void observed(const char* what, Act act) {
+  void observed(const char* what, std::int64_t bytes, Act act) {
     WaitObserver* observer = session_.observer();
-    if (observer) observer->enter(fmt::format("{} {}", what, name()));
+    if (observer) observer->enter(fmt::format("{} {}", what, name()), bytes);
     act();
     if (observer) observer->leave();
   }
@@ -260,13 +260,14 @@ class NcclCommunicator final : public Communicator {
   std::unique_ptr<Work> launch(std::vector<at::Tensor> tensors, const char* collective, Call call) {
     const c10::cuda::CUDAGuard guard(device_);
     const bool empty = tensors.front().numel() == 0;
+    const std::int64_t bytes = largest_bytes(tensors);
     auto work = std::make_unique<NcclWork>(std::move(tensors), stream_, *connection_);
     c10::Event ready(at::kCUDA);
     ready.record(c10::cuda::getCurrentCUDAStream(device_.index()).unwrap());
     ready.block(stream_);
     work->begin();
     // Until NCCL has settled, its kernel may not be on the stream, and the end would be recorded before it.
-    observed(collective, [&] {
+    observed(collective, bytes, [&] {
       if (!empty)
         connection_->settle(call(connection_->get(), c10::cuda::CUDAStream(stream_).stream()), collective);
     });

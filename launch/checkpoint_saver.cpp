@@ -153,6 +153,7 @@ void CheckpointSaver::end_publishing() {
   if (outcome.is_failure()) return fail_save(0, outcome.code, outcome.host, outcome.text);
   phase_ = Phase::idle;
   saved_step_ = step_;
+  process_.saved(step_);
   failures_ = 0;
   if (process_.is_root() && !outcome.text.empty()) print_error("warning: " + outcome.text);
 }

@@ -17,6 +17,7 @@ constexpr Command table[] = {
     {"export", "write a run's networks as safetensors, or for diffusers", export_command},
     {"import", "make a checkpoint of a network that diffusers saved", import_command},
     {"models", "list the recipes with their networks' parameter counts", models_command},
+    {"postmortem", "say what became of a run: who failed, or who is late in a hang", postmortem_command},
     {"project", "find the latents whose images are like given ones, and how unlike they stay",
      project_command},
     {"report", "show a run, or have a person judge its images, in an HTML page", report_command},

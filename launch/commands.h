@@ -24,6 +24,7 @@ int evaluate_command(std::span<const std::string> arguments);
 int export_command(std::span<const std::string> arguments);
 int import_command(std::span<const std::string> arguments);
 int models_command(std::span<const std::string> arguments);
+int postmortem_command(std::span<const std::string> arguments);
 int project_command(std::span<const std::string> arguments);
 int report_command(std::span<const std::string> arguments);
 int sample_command(std::span<const std::string> arguments);

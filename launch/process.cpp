@@ -3,12 +3,14 @@
 #include <ATen/DeviceAccelerator.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
 
+#include "core/signals.h"
 #include "distributed/nccl_communicator.h"
 #include "launch/device.h"
 
@@ -21,15 +23,27 @@ const char* environment(std::initializer_list<const char*> names) {
   return nullptr;
 }
 
-class WatchdogObserver final : public WaitObserver {
+class ProcessObserver final : public WaitObserver {
  public:
-  explicit WatchdogObserver(Watchdog& watchdog) : watchdog_(watchdog) {}
-  void enter(std::string_view collective) override { watchdog_.enter(collective); }
-  void leave() override { watchdog_.leave(); }
+  explicit ProcessObserver(Process& process) : process_(process) {}
+  void enter(std::string_view collective, std::int64_t bytes) override { process_.enter(collective, bytes); }
+  void leave() override { process_.leave(); }
 
  private:
-  Watchdog& watchdog_;
+  Process& process_;
 };
+
+/// For signal handlers and the watchdog's thread.
+std::atomic<BlackBox*> box_of_process{nullptr};
+
+void tell_of_signal(int number) {
+  if (BlackBox* box = box_of_process.load()) box->signalled(number);
+}
+
+bool detach_box(const void* address) {
+  BlackBox* box = box_of_process.load();
+  return box != nullptr && box->detach(address);
+}
 
 }  // namespace
 
@@ -56,18 +70,23 @@ Process::Process() {
   if (launched_by_mpi()) {
     mpi_ = std::make_unique<MpiSession>();
     world_ = mpi_->world();
+    observer_ = std::make_unique<ProcessObserver>(*this);
+    mpi_->observe(observer_.get());
   } else {
     world_ = make_single_communicator();
   }
 }
 
 Process::~Process() {
-  if (!mpi_) return;
-  // Finalising waits for all ranks: the watchdog goes last.
-  mpi_->observe(nullptr);
-  if (watchdog_) watchdog_->enter("MPI_Finalize");
-  world_.reset();
-  mpi_.reset();
+  if (mpi_) {
+    // Finalising waits for all ranks: the watchdog goes last.
+    mpi_->observe(nullptr);
+    enter("MPI_Finalize");
+    world_.reset();
+    mpi_.reset();
+  }
+  watchdog_.reset();
+  box_of_process = nullptr;
 }
 
 void Process::together(const std::function<void()>& work) {
@@ -132,18 +151,47 @@ void Process::watch(double seconds) {
   const auto deadline = std::chrono::milliseconds(std::llround(seconds * 1000));
   // The watchdog comes first: it names the late rank.
   deadline_ = 2 * deadline;
+  watched_ = deadline;
   const int own_rank = rank(), own_size = size();
   const bool alone = mpi_ == nullptr;
   watchdog_ = std::make_unique<Watchdog>(
       WatchdogOptions{own_rank, own_size, deadline, [=](const std::string& report) {
+                        if (BlackBox* box = box_of_process.load())
+                          box->ended(static_cast<int>(ExitCode::hang), report);
                         print_error(report);
                         constexpr int code = static_cast<int>(ExitCode::hang);
                         end_process(code, [alone] { alone ? _exit(code) : MpiSession::abort(code); });
                       }});
   watchdog_->connect(world_->broadcast_text(watchdog_->address(), 0));
   watchdog_->start();
-  observer_ = std::make_unique<WatchdogObserver>(*watchdog_);
-  if (mpi_) mpi_->observe(observer_.get());
+}
+
+void Process::keep_black_box(const std::filesystem::path& run) {
+  const auto failure_of = [](const auto& work) -> std::string {
+    try {
+      work();
+    } catch (const std::exception& caught) {
+      return as_error(caught).what();
+    }
+    return "";
+  };
+  std::string failure;
+  if (is_root()) failure = failure_of([&] { BlackBox::make_room(run); });
+  failure = world_->broadcast_text(failure, 0);
+  if (failure.empty()) {
+    const auto own = failure_of([&] {
+      box_ = std::make_unique<BlackBox>(BlackBox::folder(run) / BlackBox::file_name(rank()),
+                                        BlackBox::Owner{rank(), size(), watched_});
+    });
+    for (const std::string& text : world_->gather_texts(own))
+      if (failure.empty()) failure = text;
+  }
+  if (!failure.empty() && is_root())
+    print_error(fmt::format("warning: no black box: {}; the run goes on without", failure));
+  if (!box_) return;
+  box_of_process = box_.get();
+  mend_bus_errors(detach_box);
+  watch_signals(tell_of_signal);
 }
 
 namespace {
@@ -173,8 +221,11 @@ int run_as_rank(const std::function<ExitCode(Process&)>& body) {
   Process process;
   const auto run = [&] {
     try {
-      return body(process);
+      const ExitCode code = body(process);
+      process.ended(code);
+      return code;
     } catch (const AgreedError& error) {
+      process.ended(error.code(), error.what());
       if (error.is_mine() && error.is_local())
         print_error(error.what(), process.rank());
       else if (error.is_mine())
@@ -182,6 +233,7 @@ int run_as_rank(const std::function<ExitCode(Process&)>& body) {
       return error.code();
     } catch (const std::exception& caught) {
       const Error error = as_error(caught);
+      process.ended(error.code(), error.what());
       return fail_alone(process, error.code(), error.what());
     }
   };

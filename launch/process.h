@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "distributed/black_box.h"
 #include "distributed/mpi.h"
 #include "distributed/watchdog.h"
 
@@ -60,10 +61,38 @@ class Process {
 
   /// Starts the watchdog: after `seconds` without progress the job ends with 86. Collective. 0 = off.
   void watch(double seconds);
-  Watchdog* watchdog() { return watchdog_.get(); }
-  /// Tells the watchdog, if there is one, that this rank goes on and with what.
+  /// From now on each rank keeps its last events in a black box below the folder of this run (BlackBox), also those of
+  /// signals. What cannot be had costs a warning. Collective; after watch().
+  void keep_black_box(const std::filesystem::path& run);
+
+  // What watchdog and black box, if there are any, learn of this rank.
+
+  /// That it goes on and with what.
   void note(std::string_view activity) {
     if (watchdog_) watchdog_->note(activity);
+    if (box_) box_->note(activity);
+  }
+  /// At the begin of each step, on every rank.
+  void begin_step(std::int64_t step) {
+    if (watchdog_) watchdog_->set_step(step);
+    if (box_) box_->set_step(step);
+  }
+  /// Around a wait that every rank enters (Watchdog::enter); those for collectives tell of themselves.
+  void enter(std::string_view what, std::int64_t bytes = 0) {
+    if (watchdog_) watchdog_->enter(what);
+    if (box_) box_->enter(what, bytes);
+  }
+  void leave() {
+    if (watchdog_) watchdog_->leave();
+    if (box_) box_->leave();
+  }
+  /// That this step's checkpoint is there.
+  void saved(std::int64_t step) {
+    if (box_) box_->saved(step);
+  }
+  /// The last of it: the exit code, and the line that the user got.
+  void ended(ExitCode code, std::string_view words = {}) {
+    if (box_) box_->ended(static_cast<int>(code), words);
   }
 
  private:
@@ -71,6 +100,8 @@ class Process {
   std::unique_ptr<Communicator> world_;
   at::Device device_ = at::kCPU;
   std::chrono::milliseconds deadline_ = std::chrono::minutes(5);
+  std::chrono::milliseconds watched_{0};
+  std::unique_ptr<BlackBox> box_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<WaitObserver> observer_;
 };

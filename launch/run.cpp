@@ -44,6 +44,7 @@ Run::Run(Process& process, const RunRequest& request)
   process.together([&] {
     if (process.is_root()) folder_ = std::make_unique<RunFolder>(request_.out);
   });
+  process.keep_black_box(request_.out);
   const bool fresh = process.world().agree(folder_ && !folder_->is_fresh() ? 1 : 0) == 0;
 
   layout_ = process.from_root([&] { return ImageDataset::inspect(request.data); });

@@ -92,13 +92,12 @@ void Trainer::send(const StepReport& report) {
 
 void Trainer::wait_for(const Pending& pending) {
   if (!pending.arrived) return;
-  Watchdog* watchdog = setting_.process.watchdog();
-  if (watchdog) watchdog->enter("the GPU");
+  setting_.process.enter("the GPU");
   while (!pending.arrived->query()) {
     for (Communicator* group : setting_.groups) group->check_health();
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
-  if (watchdog) watchdog->leave();
+  setting_.process.leave();
 }
 
 Trainer::Agreed Trainer::agree(bool now) {
@@ -193,7 +192,7 @@ ExitCode Trainer::train(const RunProgress& start) {
   keep_way_back();
   bool stop = false, is_counted = true;  // among the starts that got to no checkpoint
   while (progress_.step < total && !stop) {
-    if (Watchdog* watchdog = process.watchdog()) watchdog->set_step(progress_.step + 1);
+    process.begin_step(progress_.step + 1);
     note("training");
     const TraceRange range("step");
     const bool is_linked = has_link(progress_.step + 1);

@@ -72,6 +72,57 @@ TEST(StopSignal, DoesNotBreakABlockedRead) {
             0);
 }
 
+volatile sig_atomic_t last_seen = 0;
+
+void see(int number) {
+  last_seen = number;
+}
+
+TEST(WatchSignals, TellsAndLeavesWhatComesOfThem) {
+  EXPECT_EQ(in_child([] {
+              install_stop_signal();
+              watch_signals(see);
+              raise(SIGUSR1);
+              return last_seen == SIGUSR1 && stop_requested();
+            }),
+            0);
+  for (const int number : {SIGTERM, SIGSEGV, SIGABRT, SIGUSR1}) {
+    int ends[2];
+    ASSERT_EQ(pipe(ends), 0);
+    static int telling = 0;
+    telling = ends[1];
+    const int status = in_child([&] {
+      watch_signals([](int seen) {
+        const char byte = static_cast<char>(seen);
+        if (write(telling, &byte, 1) != 1) _exit(2);
+      });
+      return raise(number) == 0;
+    });
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == number) << number;
+    char told = 0;
+    EXPECT_TRUE(read(ends[0], &told, 1) == 1 && told == number) << number;
+    close(ends[0]);
+    close(ends[1]);
+  }
+}
+
+TEST(WatchSignals, WhatIsIgnoredStaysSo) {
+  EXPECT_EQ(in_child([] {
+              std::signal(SIGHUP, SIG_IGN);
+              watch_signals(see);
+              return raise(SIGHUP) == 0 && last_seen == 0;
+            }),
+            0);
+}
+
+TEST(MendBusErrors, WhatIsNotMendedKills) {
+  const int status = in_child([] {
+    mend_bus_errors([](const void*) { return false; });
+    return raise(SIGBUS) == 0;
+  });
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+
 TEST(BrokenPipe, IsAnErrorAndNotTheEnd) {
   EXPECT_EQ(in_child([] {
               ignore_broken_pipes();

@@ -13,9 +13,13 @@ using test::world;
 
 class Waits final : public WaitObserver {
  public:
-  void enter(std::string_view collective) override { names.emplace_back(collective); }
+  void enter(std::string_view collective, std::int64_t bytes) override {
+    names.emplace_back(collective);
+    sizes.push_back(bytes);
+  }
   void leave() override { ++left; }
   std::vector<std::string> names;
+  std::vector<std::int64_t> sizes;
   std::size_t left = 0;
 };
 
@@ -28,6 +32,7 @@ TEST(Nccl, TellsTheObserverOfEveryLaunch) {
   group->broadcast(tensor, 0)->wait();
   test::mpi_session().observe(nullptr);
   EXPECT_EQ(waits.names, (std::vector<std::string>{"all_reduce gradients", "broadcast gradients"}));
+  EXPECT_EQ(waits.sizes, (std::vector<std::int64_t>{12, 12}));
   EXPECT_EQ(waits.left, waits.names.size());
 }
 

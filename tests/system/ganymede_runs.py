@@ -18,6 +18,8 @@ from safetensors.numpy import load_file
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("GANYMEDE", str(ROOT / "build/cpu/ganymede"))
 DIGITS = ROOT / "datasets/samples/digits.h5"
+# Loaded before the C library, lets the disk fail (disk_faults.cpp).
+DISK_FAULTS = os.environ.get("DISK_FAULTS", str(ROOT / "build/cpu/tests/system/libdisk_faults.so"))
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_COMM", "PMIX_", "SLURM_"))} | {
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
 

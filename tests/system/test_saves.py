@@ -11,17 +11,16 @@ import subprocess
 
 import pytest
 
-from ganymede_runs import (ENVIRONMENT, PROGRAM, ROOT, Job, assert_bit_equal, checkpoints, final_tensors, kill, logged_steps,
-                           run, seeded, succeed, tensors_of, training)
+from ganymede_runs import (DISK_FAULTS, ENVIRONMENT, PROGRAM, Job, assert_bit_equal, checkpoints, final_tensors, kill,
+                           logged_steps, run, seeded, succeed, tensors_of, training)
 
-SHIM = os.environ.get("DISK_FAULTS", str(ROOT / "build/cpu/tests/system/libdisk_faults.so"))
 STEPS = 9
 OPTIONS = ["--checkpoint.every", 3, "--checkpoint.keep", 1, "--checkpoint.retry_seconds", 0]
 
 
 def faults(**settings):
     """The environment in which calls below checkpoints/ fail or kill: DISK_FAULTS_AT=7 and so on."""
-    return {"LD_PRELOAD": SHIM, "DISK_FAULTS_WHERE": "/checkpoints"} | {
+    return {"LD_PRELOAD": DISK_FAULTS, "DISK_FAULTS_WHERE": "/checkpoints"} | {
         f"DISK_FAULTS_{name.upper()}": str(value) for name, value in settings.items()}
 
 

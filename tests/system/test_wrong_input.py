@@ -254,8 +254,9 @@ def test_busy_run_folder(tmp_path):
 def test_full_disk_ends_the_run_and_space_lets_it_go_on(tmp_path):
     disk, out = tmp_path / "disk", tmp_path / "disk/run"
     disk.mkdir()
-    # Two checkpoints of 420 KiB fit, the third does not; the same command again, with room, goes on from the second.
-    mounted = (f"mount -t tmpfs -o size=2m tmpfs '{disk}' && head -c 1M /dev/zero >'{disk}/filler' && "
+    # Two checkpoints of 420 KiB and two black boxes of 132 fit, a third checkpoint does not; the same command again, with
+    # room, goes on from the second.
+    mounted = (f"mount -t tmpfs -o size=3m tmpfs '{disk}' && head -c 1724K /dev/zero >'{disk}/filler' && "
                f"""{{ "$@"; echo "first exit $?"; rm '{disk}/filler'; }}""")
     result = run(2, *training(out, "--checkpoint.every", 3, "--checkpoint.retry_seconds", 0), mounted=mounted)
     assert "first exit 5" in result.out, (result.out, result.err)
