@@ -20,9 +20,10 @@ constexpr const char* usage =
     R"(usage: ganymede drill --out DIR [--launcher "mpirun -n 2"] [OPTION ...]
 
 Rehearses what may happen to a run, in minutes: starts small trainings through the launcher, has each of the faults
-below come over one, starts it again, and compares its end bit by bit with that of a run to which nothing happened. Start
-it alone, on a machine of the cluster or in a batch script. A line tells of each fault the launcher's exit code, the
-seconds until its ranks were gone, and the step from which it went on. The exit code is that of the first failure, or 0.
+below come over one, starts it again, and compares its end bit by bit with that of a run to which nothing happened.
+Start it alone, on a machine of the cluster or in a batch script. A line tells of each fault the launcher's exit code,
+the seconds until its ranks were gone, and the step from which it went on. The exit code is that of the first failure,
+or 0.
 
 )";
 

@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::int64_t images_a_rank = 8;
 
-/// Reads a few images from all over the dataset, each rank others, and holds them against their digests. Seconds an image.
+/// Reads a few images from all over the dataset, each rank others, and holds them against their digests. Seconds an
+/// image.
 double read_some(const ImageDataset& dataset, int rank, int ranks) {
   std::vector<std::byte> image(static_cast<std::size_t>(dataset.image_bytes()));
   const std::int64_t parts = images_a_rank * ranks, count = std::min(images_a_rank, dataset.size());

@@ -25,7 +25,8 @@ void forget_record(const std::filesystem::path& folder);
 /// Whether, and why not, this process could put its job back into the queue: "" where it could.
 std::string no_requeue_because(bool asked_for);
 
-/// Writes the record, calls `scontrol requeue` and waits for the end that it brings: returns only where it does not come.
+/// Writes the record, calls `scontrol requeue` and waits for the end that it brings: returns only where that does not
+/// come.
 Verdict requeue(const std::filesystem::path& folder, DrillRecord record);
 
 /// At the next start: whether Slurm counts one more.

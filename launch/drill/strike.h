@@ -26,9 +26,9 @@ std::filesystem::path struck_mark(const std::filesystem::path& run);
 /// The newest step that a run's log.jsonl tells; -1 where it tells none. A line that is being written does not count.
 std::int64_t logged_step(const std::filesystem::path& run);
 
-/// In the place of every rank: the launcher starts `ganymede drill strike KIND STEP RUN COMMAND ...`, and this process
-/// becomes `ganymede COMMAND ...`, a rank like any other. A child of its own watches the run's log and strikes once that
-/// tells STEP: so a rank is struck on whichever host it is. `arguments` begin with KIND. Throws Error(options).
+/// In the place of every rank: the launcher starts `ganymede drill strike KIND STEP RUN COMMAND ...`; this process
+/// becomes `ganymede COMMAND ...`, a rank like any other. A child of its own watches the run's log and strikes once
+/// that tells STEP: so a rank is struck on whichever host it is. `arguments` begin with KIND. Throws Error(options).
 [[noreturn]] void run_to_be_struck(std::span<const std::string> arguments);
 
 }  // namespace ganymede

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from ganymede_runs import DIGITS, OWN_MOUNTS, Job, kill, run, some_digits, write_dataset
+from ganymede_runs import DIGITS, OWN_MOUNTS, PROGRAM, Job, kill, run, some_digits, write_dataset
 
 HOST = socket.gethostname()
 CHECKS = ["arguments", "ranks", "versions", "cores", "memory", "devices", "speed", "all-reduce", "links", "dataset",
@@ -96,6 +96,15 @@ def test_ranks_with_other_arguments(tmp_path):
     table = examine(2, "--data", DIGITS, code=2, each=f'[ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "$1" "$2" --data {other}')
     assert failures(table).keys() == {"arguments"}
     assert f"rank 1 on {HOST}" in table["arguments"][1]
+
+
+def test_a_rank_with_another_build(tmp_path):
+    other = shutil.copy(PROGRAM, tmp_path / "other")
+    with open(other, "ab") as file:
+        file.write(b"another")
+    table = examine(3, code=2, each=f'[ "$OMPI_COMM_WORLD_RANK" != 1 ] || {{ shift; set -- {other} "$@"; }}')
+    text = failures(table)["versions"]
+    assert failures(table).keys() == {"versions"} and text.startswith(f"rank 1 on {HOST} runs other versions"), text
 
 
 def test_tasks_of_srun_that_stand_alone():
