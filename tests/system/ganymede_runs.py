@@ -68,8 +68,13 @@ class Job:
     rank; `environment` is added to ours."""
 
     def __init__(self, ranks, *arguments, mounted=None, each=None, environment=()):
+    that runs before it, with mounts that no one else sees, and has the command as "$@"; `environment` is added to ours;
+    `launcher` comes in the place of mpirun."""
+
+    def __init__(self, ranks, *arguments, mounted=None, environment=(), launcher=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ganymede."))
-        launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
+        if launcher is None:
+            launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
         if mounted:
             launcher = [*OWN_MOUNTS, "sh", "-c", f'{mounted} && exec "$@"', "sh", *launcher]
         program = [PROGRAM, *map(str, arguments)]
