@@ -73,7 +73,8 @@ if build cpu; then
   check "slow tests" cpu "$cores" -L slow "$@"
 fi
 if build asan unit_tests; then
-  check "unit tests with sanitizers" asan "$cores" -LE 'mpi|python|slow' "$@"
+  check "unit tests with sanitizers" asan "$cores" -LE 'mpi|python|slow|fuzz' "$@"
+  check "damaged files, fuzz targets" asan "$cores" -L fuzz "$@"
 fi
 if nvcc=$(find_nvcc); then
   launch/setup.sh --cuda --tests
