@@ -72,8 +72,7 @@ std::vector<PathPoint> path_of(const DiffusionProcess& process, const DrawOption
     fail(ExitCode::options,
          "sampler.offset = {} makes time {} the first of {} steps, and ddpm.steps = {}: lower it",
          options.offset, times[0].item<double>(), options.steps, length);
-  if (options.end == "first" && times[-1].item<double>() > 0)
-    times = at::cat({times, at::zeros({1}, at::kDouble)});
+  if (options.end == "first") times = at::cat({times, at::zeros({1}, at::kDouble)});
   const Coefficients c = process.coefficients(times);
   std::vector<PathPoint> path;
   for (std::int64_t i = 0; i < times.size(0); ++i)

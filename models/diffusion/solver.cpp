@@ -35,7 +35,8 @@ class DdpmSolver final : public Solver {
     const Denoised d = denoise(x, from);
     const BackwardStep backward(from.level(), to.level());
     const at::Tensor mean = backward.mean(x, d.image);
-    if (to.sigma == 0) return mean;
+    // Nor has a step noise that leads to where it began, of which not even the logarithm is there.
+    if (to.sigma == 0 || to.sigma == from.sigma) return mean;
     const at::Tensor small = backward.posterior_variance, large = backward.forward_variance;
     if (!d.variance.defined()) return mean + per_image((large_ ? large : small).sqrt(), x) * noise();
     const at::Tensor part = (d.variance + 1) / 2;

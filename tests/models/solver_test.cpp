@@ -148,7 +148,15 @@ TEST(Path, LeadingTimesMayBeMovedAndEndAtTheFirst) {
   EXPECT_EQ(times_of(to_first), moved);
   EXPECT_NEAR(to_first.back().sigma, std::sqrt(1e-4), 1e-12);
   EXPECT_EQ(times_of(path_of(process, drawing(4, "leading", 0, "first"))),
-            (std::vector<double>{750, 500, 250, 0}));
+            (std::vector<double>{750, 500, 250, 0, 0}));
+  const at::Tensor x = at::ones({1, 2, 1, 1}, at::kDouble);
+  for (const std::string& name : solver_names()) {
+    const Denoised denoised{0 * x, 2 * x};  // a variance beyond what it may be
+    const at::Tensor same = make_solver(name, {})->step(
+        x, to_first.back(), to_first.back(), [&](const at::Tensor&, const PathPoint&) { return denoised; },
+        [&] { return x; });
+    EXPECT_TRUE(at::allclose(same, x)) << name;
+  }
   EXPECT_THROW(path_of(process, drawing(4, "leading", 250)), Error);
   EXPECT_THROW(path_of(process, drawing(4, "trailing", 1)), Error);
   EXPECT_THROW(path_of(Edm(), drawing(4, "trailing", 0, "first")), Error);
