@@ -32,8 +32,7 @@ packages=(
 [ $device = cuda ] && wheels=cuda
 if [ $tests = yes ]; then
   wheels=tests
-  packages+=(libgtest-dev slurm-wlm munge strace iproute2 chromium-headless-shell fonts-dejavu-core)
-  packages+=(libgtest-dev libclang-rt-14-dev slurm-wlm munge strace chromium-headless-shell fonts-dejavu-core)
+  packages+=(libgtest-dev libclang-rt-14-dev slurm-wlm munge strace iproute2 chromium-headless-shell fonts-dejavu-core)
 fi
 
 as_root() {

@@ -65,13 +65,9 @@ OWN_MOUNTS = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mou
 class Job:
     """A started program; `ranks` 0 means without mpirun. As a context it leaves no process behind. `mounted` is shell
     that runs before it, with mounts that no one else sees, and has the command as "$@"; so is `each` in the place of every
-    rank; `environment` is added to ours."""
+    rank; `environment` is added to ours; `launcher` comes in the place of mpirun."""
 
-    def __init__(self, ranks, *arguments, mounted=None, each=None, environment=()):
-    that runs before it, with mounts that no one else sees, and has the command as "$@"; `environment` is added to ours;
-    `launcher` comes in the place of mpirun."""
-
-    def __init__(self, ranks, *arguments, mounted=None, environment=(), launcher=None):
+    def __init__(self, ranks, *arguments, mounted=None, each=None, environment=(), launcher=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ganymede."))
         if launcher is None:
             launcher = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
