@@ -159,7 +159,8 @@ void Process::watch(double seconds) {
                         if (BlackBox* box = box_of_process.load())
                           box->ended(static_cast<int>(ExitCode::hang), report);
                         print_error(report);
-                        // One abort is enough; of three at the same moment mpirun was once seen to wait for ever.
+                        // One abort is enough. After three at the same moment mpirun was once seen to stay for a minute and more;
+                        // whether that was the cause is not known.
                         std::this_thread::sleep_for(std::chrono::milliseconds(100) * std::min(own_rank, 5));
                         constexpr int code = static_cast<int>(ExitCode::hang);
                         end_process(code, [alone] { alone ? _exit(code) : MpiSession::abort(code); });

@@ -30,7 +30,9 @@ def blamed(line):
     """The ranks that a line of the watchdog calls late."""
     found = re.fullmatch(r"ganymede: rank (\d+) on \S+: no progress for .*? \(#\d+\): (.*)", line)
     assert found, line
-    return [int(found[1])] if "this rank is late itself" in found[2] else [int(rank) for rank in re.findall(r"rank (\d+) on", found[2])]
+    if "this rank is late itself" in found[2]:
+        return [int(found[1])]
+    return [int(rank) for rank in re.findall(r"rank (\d+) on", found[2])]
 
 
 def strike(tmp_path, kind, victim, rng_seed, deadline):

@@ -78,5 +78,6 @@ def test_a_slow_link_that_loses_frames_changes_no_number(tmp_path, one_host):
         lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
         seconds.append(lines[-1]["seconds"] - lines[0]["seconds"])
         assert_bit_equal(final_tensors(out, STEPS), final_tensors(one_host, STEPS))
-    print(f"{STEPS - 1} steps in {seconds[0]:.2f} s; with 10 ms each way and 2% of frames lost {seconds[1]:.2f} s; the same bits")
+    print(f"{STEPS - 1} steps in {seconds[0]:.2f} s; with 10 ms each way and 2% of frames lost {seconds[1]:.2f} s; "
+          "the same bits")
     assert seconds[1] > seconds[0] + 0.01 * STEPS

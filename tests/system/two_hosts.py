@@ -56,7 +56,8 @@ def why_not():
     missing = [tool for tool in ("ip", "unshare", "nsenter", "hostname") if shutil.which(tool) is None]
     if missing:
         return f"no {', '.join(missing)}: launch/setup.sh --tests installs them"
-    tried = subprocess.run([*NAMESPACES, SETUP + "ip netns exec hostB unshare --uts hostname hostB"], capture_output=True, text=True)
+    tried = subprocess.run([*NAMESPACES, SETUP + "ip netns exec hostB unshare --uts hostname hostB"],
+                           capture_output=True, text=True)
     return "" if tried.returncode == 0 else f"no network namespaces here: {tried.stderr.strip()[-300:]}"
 
 
