@@ -11,6 +11,9 @@
 namespace ganymede {
 namespace {
 
+/// A scan of a few bytes may cost as much time as the whole picture. Ordinary progressive files have about ten.
+constexpr int most_scans = 100;
+
 /// libjpeg reports errors by a callback that must not return, so we jump. A jump runs no destructors: the
 /// functions that set the jump own nothing but plain values, and memory is taken between them.
 class Decoder {
@@ -29,6 +32,8 @@ class Decoder {
   bool read_header() {
     if (setjmp(jump_) != 0) return false;
     jpeg_create_decompress(&state_);
+    state_.progress = &progress_;
+    progress_.progress_monitor = count_scans;
     jpeg_mem_src(&state_, reinterpret_cast<const unsigned char*>(file_.data()),
                  static_cast<unsigned long>(file_.size()));
     jpeg_read_header(&state_, TRUE);
@@ -71,6 +76,13 @@ class Decoder {
     std::longjmp(decoder->jump_, 1);
   }
 
+  static void count_scans(j_common_ptr state) {
+    auto* decoder = static_cast<Decoder*>(state->client_data);
+    if (decoder->state_.input_scan_number <= most_scans) return;
+    std::snprintf(decoder->message_, sizeof decoder->message_, "more than %d scans", most_scans);
+    std::longjmp(decoder->jump_, 1);
+  }
+
   static void on_message(j_common_ptr state, int level) {
     if (level >= 0) return;
     switch (state->err->msg_code) {
@@ -89,6 +101,7 @@ class Decoder {
   std::span<const std::byte> file_;
   jpeg_decompress_struct state_{};
   jpeg_error_mgr errors_{};
+  jpeg_progress_mgr progress_{};
   std::jmp_buf jump_;
   char message_[JMSG_LENGTH_MAX] = {};
 };

@@ -15,6 +15,9 @@ constexpr std::size_t largest_table = std::size_t{1} << 30;
 /// The most bytes that one image may take, whatever its header claims.
 constexpr std::int64_t largest_image = std::int64_t{1} << 31;
 
+/// How much smaller compression makes what is all alike.
+constexpr std::int64_t most_shrinking = 1032;
+
 NpyHeader header_of(ArchiveFile& archive, const std::string& name) {
   return read_npy_header([&](std::span<std::byte> bytes) { return archive.read(bytes); }, name);
 }
@@ -48,6 +51,11 @@ NpzSource::NpzSource(const std::filesystem::path& path) : path_(path) {
       if (member->size && *member->size < header_.bytes())
         fail(ExitCode::dataset, "{} is {} but holds {} bytes only: save it again", name_of(name),
              header_.description(), *member->size);
+      // Nor is what the archive claims believed without measure.
+      const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path_));
+      if (header_.bytes() / most_shrinking > size)
+        fail(ExitCode::dataset, "{} is {}, more than a file of {} bytes can hold: save it again", name_of(name),
+             header_.description(), size);
     } else if (name == "labels.npy") {
       read_labels(archive);
     } else if (name == "class_names.npy") {

@@ -43,7 +43,7 @@ class ImageFile : public testing::Test {
       std::filesystem::temp_directory_path() / ("ganymede-image-file-" + std::to_string(::getpid()));
 };
 
-Bytes jpeg(int side, bool progressive) {
+Bytes jpeg(int side, bool progressive, const std::vector<jpeg_scan_info>& scans = {}) {
   jpeg_compress_struct state;
   jpeg_error_mgr errors;
   state.err = jpeg_std_error(&errors);
@@ -56,6 +56,10 @@ Bytes jpeg(int side, bool progressive) {
   state.in_color_space = JCS_RGB;
   jpeg_set_defaults(&state);
   if (progressive) jpeg_simple_progression(&state);
+  if (!scans.empty()) {
+    state.scan_info = scans.data();
+    state.num_scans = static_cast<int>(scans.size());
+  }
   jpeg_start_compress(&state, TRUE);
   std::vector<std::uint8_t> pixels = gradient(std::int64_t{side} * side * 3);
   for (int y = 0; y < side; ++y) {
@@ -134,6 +138,23 @@ TEST_F(ImageFile, SurvivesEveryFlippedBit) {
     if (&file == &files[2]) {
       EXPECT_GE(refused, file.size() * 8 - 12 * 8);
     }
+  }
+}
+
+TEST_F(ImageFile, RefusesMoreScansThanAnybodyWrites) {
+  // All coefficients of the lowest frequency, then those of each frequency and colour.
+  std::vector<jpeg_scan_info> scans{{3, {0, 1, 2}, 0, 0, 0, 0}};
+  for (int frequency = 1; frequency < 33; ++frequency)
+    for (int colour = 0; colour < 3; ++colour) scans.push_back({1, {colour}, frequency, frequency, 0, 0});
+  EXPECT_FALSE(is_refused(jpeg(16, true, scans)));
+  for (int frequency = 33; frequency < 64; ++frequency)
+    for (int colour = 0; colour < 3; ++colour) scans.push_back({1, {colour}, frequency, frequency, 0, 0});
+  const Bytes slow = jpeg(16, true, scans);
+  try {
+    decode_image(slow, "slow.jpg");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("more than 100 scans"), std::string::npos) << error.what();
   }
 }
 

@@ -333,6 +333,18 @@ def test_npz_whose_header_lies(tmp_path):
     assert "holds" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5")
 
 
+def test_npz_whose_header_and_directory_lie(tmp_path):
+    header, file = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (1 << 31, 1, 1)})
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(64))
+    whole = bytearray(file.getvalue())
+    for sizes in whole.index(b"PK\3\4") + 18, whole.index(b"PK\1\2") + 20:
+        whole[sizes : sizes + 8] = struct.pack("<II", *[(1 << 31) + len(header.getvalue())] * 2)
+    (tmp_path / "a.npz").write_bytes(whole)
+    assert "can hold" in refused(3, "pack", tmp_path / "a.npz", tmp_path / "o.h5")
+
+
 def test_npz_of_too_many_class_names(tmp_path):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|S1", "fortran_order": False, "shape": ((1 << 24) + 1,)})
