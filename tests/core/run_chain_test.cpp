@@ -12,7 +12,7 @@
 namespace ganymede {
 namespace {
 
-const std::vector<std::string> names{"g/weight/a", "g/weight/b", "d/weight/a"};
+const std::vector<std::string> three_names{"g/weight/a", "g/weight/b", "d/weight/a"};
 
 ChainLink link_at(std::int64_t step) {
   ChainLink link;
@@ -21,14 +21,14 @@ ChainLink link_at(std::int64_t step) {
   link.samples = 1000 + static_cast<std::uint64_t>(step);
   link.add_figure("loss", 1.0 / static_cast<double>(step + 1));
   const auto digest = static_cast<std::uint64_t>(step) * 0x9e3779b97f4a7c15u;
-  link.add_tensors(names, std::vector{digest, digest + 1, digest + 2});
+  link.add_tensors(three_names, std::vector{digest, digest + 1, digest + 2});
   return link;
 }
 
 /// A run whose chain goes from a step to another.
-struct Chain {
-  Chain(const std::filesystem::path& path, std::int64_t from, std::int64_t to,
-        std::function<void(ChainLink&)> change = {})
+struct KeptChain {
+  KeptChain(const std::filesystem::path& path, std::int64_t from, std::int64_t to,
+            std::function<void(ChainLink&)> change = {})
       : folder(path) {
     add(from, to, change);
   }
@@ -46,13 +46,13 @@ struct Chain {
   RunFolder folder;
 };
 
-void replace(const std::filesystem::path& path, const std::string& text) {
+void replace_text(const std::filesystem::path& path, const std::string& text) {
   std::ofstream(path) << text;
 }
 
 TEST(RunChain, IsReadAsItWasWritten) {
   const TemporaryFolder folder;
-  const Chain run(folder / "a", 0, 3);
+  const KeptChain run(folder / "a", 0, 3);
   ChainReader reader(run.folder.path());
   for (std::int64_t step = 0; step <= 3; ++step) {
     const auto link = reader.next();
@@ -64,15 +64,15 @@ TEST(RunChain, IsReadAsItWasWritten) {
     EXPECT_EQ(link->figures, expected.figures);
     EXPECT_EQ(link->weights, expected.weights);
     EXPECT_EQ(link->marks, expected.marks);
-    EXPECT_EQ(link->tensors, names);
+    EXPECT_EQ(link->tensors, three_names);
   }
   EXPECT_FALSE(reader.next());
 }
 
 TEST(RunChain, GoesOnAfterARestartByteForByte) {
   const TemporaryFolder folder;
-  const Chain whole(folder / "whole", 0, 9);
-  Chain stopped(folder / "stopped", 0, 7);
+  const KeptChain whole(folder / "whole", 0, 9);
+  KeptChain stopped(folder / "stopped", 0, 7);
   std::ofstream(stopped.file(), std::ios::app) << "{\"chain\":\"torn";
   stopped.folder.cut_back(5);
   stopped.add(6, 9);
@@ -81,7 +81,7 @@ TEST(RunChain, GoesOnAfterARestartByteForByte) {
 
 TEST(RunChain, TheSameRunsAreTheSameAsFarAsBothGo) {
   const TemporaryFolder folder;
-  const Chain a(folder / "a", 0, 9), b(folder / "b", 0, 5);
+  const KeptChain a(folder / "a", 0, 9), b(folder / "b", 0, 5);
   const ChainComparison found = compare_chains(folder / "a", folder / "b");
   EXPECT_EQ(found.differs_at, -1) << found.what;
   EXPECT_EQ(found.compared, 6);
@@ -92,7 +92,7 @@ TEST(RunChain, TheSameRunsAreTheSameAsFarAsBothGo) {
 
 TEST(RunChain, StepsThatOneOfThemLacksArePassedOver) {
   const TemporaryFolder folder;
-  const Chain a(folder / "a", 0, 9), b(folder / "b", 4, 5);
+  const KeptChain a(folder / "a", 0, 9), b(folder / "b", 4, 5);
   const ChainComparison found = compare_chains(folder / "a", folder / "b");
   EXPECT_EQ(found.differs_at, -1) << found.what;
   EXPECT_EQ(found.compared, 2);
@@ -115,13 +115,13 @@ TEST(RunChain, NamesTheFirstDifference) {
       {[](ChainLink& link) { link.add_figure("other", 0.5); }, "the losses: other is only in B", {}},
       {[](ChainLink& link) {
          link.marks.clear();
-         link.add_tensors(names, std::vector<std::uint64_t>{1, 2, 3});
+         link.add_tensors(three_names, std::vector<std::uint64_t>{1, 2, 3});
        },
-       "the weights: 3 of 3 tensors, g/weight/a the first", names},
+       "the weights: 3 of 3 tensors, g/weight/a the first", three_names},
       {[](ChainLink& link) {
          const std::uint64_t digest = 4 * 0x9e3779b97f4a7c15u;
          link.marks.clear();
-         link.add_tensors(names, std::vector<std::uint64_t>{digest, digest + 1 + 64, digest + 2});
+         link.add_tensors(three_names, std::vector<std::uint64_t>{digest, digest + 1 + 64, digest + 2});
        },
        "the weights: 1 of 3 tensors, g/weight/b",
        {"g/weight/b"}},
@@ -129,7 +129,8 @@ TEST(RunChain, NamesTheFirstDifference) {
       {[](ChainLink& link) {
          const std::uint64_t digest = 4 * 0x9e3779b97f4a7c15u;
          link.marks.clear();
-         link.add_tensors(names, std::vector<std::uint64_t>{digest, digest + 1, digest + 2 + (1 << 20)});
+         link.add_tensors(three_names,
+                          std::vector<std::uint64_t>{digest, digest + 1, digest + 2 + (1 << 20)});
        },
        "the weights of the d",
        {}},
@@ -143,7 +144,7 @@ TEST(RunChain, NamesTheFirstDifference) {
   for (const Change& each : changes) {
     SCOPED_TRACE(each.what);
     const TemporaryFolder folder;
-    const Chain a(folder / "a", 0, 9), b(folder / "b", 0, 9, [&](ChainLink&link) {
+    const KeptChain a(folder / "a", 0, 9), b(folder / "b", 0, 9, [&](ChainLink& link) {
       if (link.step >= 4) each.change(link);
     });
     const ChainComparison found = compare_chains(folder / "a", folder / "b");
@@ -157,13 +158,13 @@ TEST(RunChain, NamesTheFirstDifference) {
 // Of each byte of the file: what is changed is named with its line, or is the last line, torn.
 TEST(RunChain, AChangedLineIsNamed) {
   const TemporaryFolder folder;
-  const Chain a(folder / "a", 0, 3), b(folder / "b", 0, 3);
+  const KeptChain a(folder / "a", 0, 3), b(folder / "b", 0, 3);
   const std::string text = a.text();
   std::int64_t found = 0;
   for (std::size_t at = 0; at + 1 < text.size(); ++at) {
     std::string changed = text;
     changed[at] ^= 1;
-    replace(a.file(), changed);
+    replace_text(a.file(), changed);
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     const std::string message =
         expect_error(ExitCode::checkpoint, [&] { compare_chains(folder / "a", folder / "b"); });
@@ -176,10 +177,10 @@ TEST(RunChain, AChangedLineIsNamed) {
 
 TEST(RunChain, AMissingLineIsNamed) {
   const TemporaryFolder folder;
-  const Chain a(folder / "a", 0, 3), b(folder / "b", 0, 3);
+  const KeptChain a(folder / "a", 0, 3), b(folder / "b", 0, 3);
   std::string text = a.text();
   const std::size_t second = text.find('\n', text.find('\n') + 1) + 1;
-  replace(a.file(), text.erase(second, text.find('\n', second) + 1 - second));
+  replace_text(a.file(), text.erase(second, text.find('\n', second) + 1 - second));
   const std::string message =
       expect_error(ExitCode::checkpoint, [&] { compare_chains(folder / "a", folder / "b"); });
   EXPECT_NE(message.find("line 3, after step 0"), message.npos) << message;
@@ -187,7 +188,7 @@ TEST(RunChain, AMissingLineIsNamed) {
 
 TEST(RunChain, ARunWithoutOneIsRefused) {
   const TemporaryFolder folder;
-  const Chain a(folder / "a", 0, 3);
+  const KeptChain a(folder / "a", 0, 3);
   const RunFolder without(folder / "b");
   const std::string message =
       expect_error(ExitCode::checkpoint, [&] { compare_chains(folder / "a", folder / "b"); });

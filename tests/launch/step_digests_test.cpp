@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::int64_t batch_size = 7;
 
-NamedTensors some_tensors() {
+NamedTensors net_tensors() {
   NamedTensors tensors;
   for (const std::int64_t size : {40, 3, 1000, 0, 16})
     tensors.emplace_back("net/weight/" + std::to_string(size), at::arange(size, at::kFloat).sin());
@@ -53,10 +53,10 @@ ChainLink told_by(int ranks, const std::vector<Batch>& batches, const NamedTenso
 
 TEST(StepDigests, AreTheSameAtAnyRankCount) {
   const std::vector<Batch> batches{some_images(0), some_images(batch_size)};
-  const ChainLink alone = told_by(1, batches, some_tensors());
+  const ChainLink alone = told_by(1, batches, net_tensors());
   EXPECT_NE(alone.samples, 0u);
   for (const int ranks : {2, 3, 4, 9}) {
-    const ChainLink link = told_by(ranks, batches, some_tensors());
+    const ChainLink link = told_by(ranks, batches, net_tensors());
     EXPECT_EQ(link.samples, alone.samples) << ranks;
     EXPECT_EQ(link.weights, alone.weights) << ranks;
     EXPECT_EQ(link.marks, alone.marks) << ranks;
@@ -64,7 +64,7 @@ TEST(StepDigests, AreTheSameAtAnyRankCount) {
 }
 
 TEST(StepDigests, ShowWhatIsChangedInABatch) {
-  const std::uint64_t expected = told_by(2, {some_images(0)}, some_tensors()).samples;
+  const std::uint64_t expected = told_by(2, {some_images(0)}, net_tensors()).samples;
   const std::vector<std::function<void(Batch&)>> changes{
       [](Batch& batch) { batch.images[3][1][2][3] += 1e-6; }, [](Batch& batch) { batch.labels[2] += 1; },
       [](Batch& batch) { batch.position += 1; },
@@ -76,14 +76,14 @@ TEST(StepDigests, ShowWhatIsChangedInABatch) {
     Batch batch = some_images(0);
     batch.images = batch.images.clone();
     changes[i](batch);
-    EXPECT_NE(told_by(2, {batch}, some_tensors()).samples, expected) << i;
+    EXPECT_NE(told_by(2, {batch}, net_tensors()).samples, expected) << i;
   }
 }
 
 TEST(StepDigests, NameTheTensorThatIsChanged) {
-  const ChainLink expected = told_by(3, {some_images(0)}, some_tensors());
-  for (std::size_t i = 0; i < some_tensors().size(); ++i) {
-    const NamedTensors tensors = some_tensors();
+  const ChainLink expected = told_by(3, {some_images(0)}, net_tensors());
+  for (std::size_t i = 0; i < net_tensors().size(); ++i) {
+    const NamedTensors tensors = net_tensors();
     if (tensors[i].second.numel() == 0) continue;
     tensors[i].second[-1] += 1e-6;
     const ChainLink link = told_by(3, {some_images(0)}, tensors);
@@ -97,8 +97,8 @@ TEST(StepDigests, NameTheTensorThatIsChanged) {
 TEST(StepDigests, BeginAnewWithEachStep) {
   StepDigests digests(0, 1);
   digests.add(some_images(0));
-  digests.numbers(some_tensors());
-  const at::Tensor none = digests.numbers(some_tensors());
+  digests.numbers(net_tensors());
+  const at::Tensor none = digests.numbers(net_tensors());
   EXPECT_EQ(none[0].item<double>() + none[1].item<double>(), 0);
 }
 
