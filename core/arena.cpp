@@ -6,8 +6,6 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t alignment_bytes = 64;
-
 std::vector<std::int64_t> strides_of(at::IntArrayRef shape) {
   if (shape.size() == 4) return c10::get_channels_last_strides_2d(shape);
   const auto strides = c10::contiguous_strides(shape);
@@ -16,7 +14,8 @@ std::vector<std::int64_t> strides_of(at::IntArrayRef shape) {
 
 }  // namespace
 
-ArenaLayout::ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype) : dtype_(dtype) {
+ArenaLayout::ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype, std::int64_t parts)
+    : dtype_(dtype) {
   const std::int64_t unit = alignment_bytes / static_cast<std::int64_t>(c10::elementSize(dtype));
   for (const auto& [name, tensor] : tensors) {
     const auto shape = tensor.sizes();
@@ -24,6 +23,7 @@ ArenaLayout::ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype) : dt
     entries_.push_back({name, shape.vec(), strides, size_});
     size_ += (tensor.numel() + unit - 1) / unit * unit;
   }
+  size_ = (size_ + parts * unit - 1) / (parts * unit) * (parts * unit);
 }
 
 at::Tensor ArenaLayout::allocate(at::Device device) const {

@@ -12,8 +12,11 @@ namespace ganymede {
 /// Four-dimensional tensors lie in channels_last order, the one that convolutions want.
 class ArenaLayout {
  public:
-  /// The layout of tensors with these names and shapes, elements of `dtype`.
-  ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype);
+  static constexpr std::int64_t alignment_bytes = 64;
+
+  /// The layout of tensors with these names and shapes, elements of `dtype`, padded at its end so that it can be cut
+  /// into so many even, aligned parts.
+  ArenaLayout(const NamedTensors& tensors, at::ScalarType dtype, std::int64_t parts = 1);
 
   /// A zeroed arena of this layout: padding stays zero, so that sums and norms may run over it.
   at::Tensor allocate(at::Device device = at::kCPU) const;

@@ -48,19 +48,22 @@ std::vector<TensorRecord> lay_out(const NamedTensors& tensors, int world_size) {
   return records;
 }
 
+NamedTensors parts_of(const TensorRecord& record, const at::Tensor& tensor, int rank) {
+  NamedTensors parts;
+  for (const Piece& piece : record.pieces)
+    if (piece.shard == rank)
+      parts.emplace_back(piece.key, record.is_whole(piece)
+                                        ? tensor.detach()
+                                        : tensor.detach().contiguous().flatten().narrow(
+                                              0, piece.elements.first, piece.elements.count));
+  return parts;
+}
+
 NamedTensors shard_of(const NamedTensors& tensors, int rank, int world_size) {
   const std::vector<TensorRecord> records = lay_out(tensors, world_size);
   NamedTensors parts;
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    const at::Tensor tensor = tensors[i].second.detach();
-    for (const Piece& piece : records[i].pieces) {
-      if (piece.shard != rank) continue;
-      const bool is_whole = records[i].is_whole(piece);
-      parts.emplace_back(piece.key, is_whole ? tensor
-                                             : tensor.contiguous().flatten().narrow(0, piece.elements.first,
-                                                                                    piece.elements.count));
-    }
-  }
+  for (std::size_t i = 0; i < records.size(); ++i)
+    for (auto& part : parts_of(records[i], tensors[i].second, rank)) parts.push_back(std::move(part));
   return parts;
 }
 

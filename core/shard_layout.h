@@ -39,6 +39,9 @@ struct TensorRecord {
 /// The records of `tensors`, whose values are not looked at.
 std::vector<TensorRecord> lay_out(const NamedTensors& tensors, int world_size);
 
+/// The parts of `tensor`, of which this is the record, that `rank` writes, by key: views as those of shard_of().
+NamedTensors parts_of(const TensorRecord& record, const at::Tensor& tensor, int rank);
+
 /// The tensors that `rank` writes, by key: views of `tensors` wherever their memory is in row-major order. A
 /// caller that trains on while they are written clones these, and only these.
 NamedTensors shard_of(const NamedTensors& tensors, int rank, int world_size);

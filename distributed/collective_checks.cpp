@@ -17,6 +17,11 @@ void check_parts(const at::Tensor& whole, const at::Tensor& part, int ranks) {
               whole.scalar_type());
 }
 
+bool is_part_of(const at::Tensor& whole, const at::Tensor& part, int rank) {
+  return part.data_ptr() ==
+         static_cast<char*>(whole.data_ptr()) + static_cast<std::size_t>(rank) * part.nbytes();
+}
+
 void check_root(int root, int ranks) {
   TORCH_CHECK(root >= 0 && root < ranks, "root ", root, " is not one of ", ranks, " ranks");
 }

@@ -13,6 +13,9 @@ void check_collective(const at::Tensor& tensor);
 /// reduce_scatter and all_gather: `whole` is `ranks` times `part`, of one type.
 void check_parts(const at::Tensor& whole, const at::Tensor& part, int ranks);
 
+/// Whether `part` is `rank`'s part of `whole` itself.
+bool is_part_of(const at::Tensor& whole, const at::Tensor& part, int rank);
+
 /// broadcast: the root is a rank.
 void check_root(int root, int ranks);
 

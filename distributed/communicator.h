@@ -44,9 +44,10 @@ class Communicator {
   /// In place: tensor = sum (or maximum) over ranks. The order of additions is a function of size and rank
   /// count only.
   virtual std::unique_ptr<Work> all_reduce(at::Tensor tensor, Reduction reduction = Reduction::sum) = 0;
-  /// output (a size()-th of input) = this rank's part of the sum of the inputs.
+  /// output (a size()-th of input) = this rank's part of the sum of the inputs: bit for bit all_reduce's where that
+  /// adds up in rank order. `output` may be that part of `input` itself, the rest of which stays as it is.
   virtual std::unique_ptr<Work> reduce_scatter(at::Tensor output, at::Tensor input) = 0;
-  /// output (size() times input) = the inputs of all ranks in rank order.
+  /// output (size() times input) = the inputs of all ranks in rank order. `input` may be this rank's part of `output`.
   virtual std::unique_ptr<Work> all_gather(at::Tensor output, at::Tensor input) = 0;
   /// tensor = root's tensor.
   virtual std::unique_ptr<Work> broadcast(at::Tensor tensor, int root) = 0;

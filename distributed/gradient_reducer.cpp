@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 
+#include "core/arena.h"
 #include "core/trace_range.h"
 
 namespace ganymede {
@@ -26,20 +27,29 @@ class Ready final : public torch::autograd::FunctionPostHook {
 }  // namespace
 
 GradientReducer::GradientReducer(std::vector<at::Tensor> parameters, std::vector<std::int64_t> offsets,
-                                 at::Tensor arena, Communicator& communicator, std::int64_t bucket_bytes)
+                                 at::Tensor arena, Communicator& communicator, std::int64_t bucket_bytes,
+                                 bool scatters)
     : parameters_(std::move(parameters)),
       offsets_(std::move(offsets)),
       arena_(std::move(arena)),
       communicator_(communicator),
+      scatters_(scatters),
       bucket_of_(parameters_.size()),
       waiting_(arena_.device()) {
   const auto element = static_cast<std::int64_t>(arena_.element_size());
+  // What buckets begin at multiples of: there each rank's share is aligned. A parameter that begins below its bucket is
+  // ready when the next one, which sends the rest of it, is launched.
+  const std::int64_t unit = scatters_ ? communicator_.size() * (ArenaLayout::alignment_bytes / element) : 1;
+  TORCH_CHECK(arena_.numel() % unit == 0, "an arena of ", arena_.numel(), " elements in parts of ", unit);
   std::int64_t end = arena_.numel();
   for (std::size_t i = parameters_.size(); i-- > 0;) {
-    if (buckets_.empty() || buckets_.back().count * element >= bucket_bytes) buckets_.push_back({end, 0, 0});
+    const bool is_full =
+        !buckets_.empty() && buckets_.back().count > 0 && buckets_.back().count * element >= bucket_bytes;
+    if (buckets_.empty() || is_full) buckets_.push_back({end, 0, 0});
     Bucket& bucket = buckets_.back();
-    bucket.count += bucket.offset - offsets_[i];
-    bucket.offset = end = offsets_[i];
+    const std::int64_t begin = (offsets_[i] + unit - 1) / unit * unit;
+    bucket.count += bucket.offset - begin;
+    bucket.offset = end = begin;
     ++bucket.parameters;
     bucket_of_[i] = buckets_.size() - 1;
   }
@@ -75,7 +85,14 @@ void GradientReducer::ready(std::size_t parameter) {
 
 void GradientReducer::launch_ready_buckets() {
   for (std::size_t b = works_.size(); b < buckets_.size() && missing_[b] <= 0; ++b)
-    works_.push_back(communicator_.all_reduce(arena_.narrow(0, buckets_[b].offset, buckets_[b].count)));
+    works_.push_back(launch(buckets_[b]));
+}
+
+std::unique_ptr<Work> GradientReducer::launch(const Bucket& bucket) {
+  const at::Tensor whole = arena_.narrow(0, bucket.offset, bucket.count);
+  if (!scatters_) return communicator_.all_reduce(whole);
+  const Share own = bucket.share(communicator_.rank(), communicator_.size());
+  return communicator_.reduce_scatter(arena_.narrow(0, own.first, own.count), whole);
 }
 
 void GradientReducer::finalize() {

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "core/share.h"
 #include "distributed/communicator.h"
 #include "distributed/stopwatch.h"
 
@@ -23,12 +24,19 @@ namespace ganymede {
 ///     reducer.arm();          // before the last micro-step's backward
 ///     loss.backward();
 ///     reducer.finalize();     // arena = sum over ranks
+///
+/// A reducer that scatters sends half as much: each rank gets the sums of its share of every bucket, and elsewhere in
+/// the arena are numbers of no meaning. ArenaShards is made of its buckets, whose ends need not be parameters' there: a
+/// few elements of one may travel with the bucket behind it.
 class GradientReducer {
  public:
   struct Bucket {
     std::int64_t offset = 0;  ///< first element in the arena
     std::int64_t count = 0;   ///< elements, padding between tensors included
     std::int64_t parameters = 0;
+
+    /// The part of the arena that is `rank`'s where so many ranks share the bucket.
+    Share share(int rank, int ranks) const { return {offset + rank * (count / ranks), count / ranks}; }
   };
 
   /// What a round from arm() to finalize() sent.
@@ -42,9 +50,9 @@ class GradientReducer {
 
   /// `parameters[i]`'s gradient is the arena's part from offsets[i] on; offsets ascend. Buckets close once
   /// they hold at least `bucket_bytes`. Collectives run on `communicator`, which serves no one else
-  /// meanwhile.
+  /// meanwhile. Where it `scatters` the arena is cut into as many aligned parts as there are ranks (ArenaLayout).
   GradientReducer(std::vector<at::Tensor> parameters, std::vector<std::int64_t> offsets, at::Tensor arena,
-                  Communicator& communicator, std::int64_t bucket_bytes);
+                  Communicator& communicator, std::int64_t bucket_bytes, bool scatters = false);
   ~GradientReducer();
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
@@ -64,11 +72,13 @@ class GradientReducer {
  private:
   void ready(std::size_t parameter);
   void launch_ready_buckets();
+  std::unique_ptr<Work> launch(const Bucket& bucket);
 
   std::vector<at::Tensor> parameters_;
   std::vector<std::int64_t> offsets_;
   at::Tensor arena_;
   Communicator& communicator_;
+  bool scatters_;
   std::vector<Bucket> buckets_;
   std::vector<std::size_t> bucket_of_;
   std::vector<bool> arrived_;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <sched.h>
 
+#include <functional>
 #include <vector>
 
 #include "core/error.h"
@@ -76,6 +77,7 @@ class MpiWork final : public Work {
   std::vector<MPI_Request> requests;
   std::vector<std::unique_ptr<MpiExchange>> exchanges;
   std::vector<at::Tensor> scratch;
+  std::function<void()> finish;  ///< what is left to do then; may be empty
 
   bool test() override {
     if (ended_) return true;
@@ -102,6 +104,7 @@ class MpiWork final : public Work {
  private:
   void end() {
     ended_ = true;
+    if (finish) finish();
     pool_->give_back(scratch);
     const Clock::time_point now = Clock::now();
     seconds_ = std::chrono::duration<double>(now - std::max(begun_, *free_since_)).count();
@@ -142,8 +145,14 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Work> all_reduce(at::Tensor tensor, Reduction reduction) override {
     check_host(tensor);
     auto work = start({tensor}, "all_reduce");
-    if (size_ > 1 && size_ <= session_.most_exchanging()) {
-      exchange(tensor, reduction, *work);
+    if (exchanges()) {
+      const at::Tensor flat = flattened(tensor);
+      // One piece is added up while others travel.
+      const std::int64_t piece = std::min(session_.piece(), longest_exchange);
+      for (std::int64_t first = 0; first < flat.numel(); first += piece)
+        exchange(
+            MpiExchange::all_reduce(group(), flat.narrow(0, first, std::min(piece, flat.numel() - first))),
+            reduction, *work);
       return work;
     }
     const MPI_Op operation = reduction == Reduction::sum ? MPI_SUM : MPI_MAX;
@@ -160,10 +169,25 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Work> reduce_scatter(at::Tensor output, at::Tensor input) override {
     check_host_parts(input, output, size_);
     auto work = start({output, input}, "reduce_scatter");
+    if (exchanges()) {
+      const std::int64_t piece =
+          std::max<std::int64_t>(std::min(session_.piece(), longest_exchange) / size_, 1);
+      for (std::int64_t first = 0; first < output.numel(); first += piece)
+        exchange(scattered(output, input, first, std::min(piece, output.numel() - first)), Reduction::sum,
+                 *work);
+      return work;
+    }
     work->requests.resize(1);
-    check_mpi(MPI_Ireduce_scatter_block(input.data_ptr(), output.data_ptr(), static_cast<int>(output.numel()),
-                                        mpi_type_of(input), MPI_SUM, communicator_, work->requests.data()),
-              "MPI_Ireduce_scatter_block");
+    // MPI's receives nothing into what it sends.
+    at::Tensor received = output;
+    if (is_part_of(input, output, rank_)) {
+      received = scratch_for(*work, output.numel(), output.scalar_type());
+      work->finish = [=] { flattened(output).copy_(received); };
+    }
+    check_mpi(
+        MPI_Ireduce_scatter_block(input.data_ptr(), received.data_ptr(), static_cast<int>(output.numel()),
+                                  mpi_type_of(input), MPI_SUM, communicator_, work->requests.data()),
+        "MPI_Ireduce_scatter_block");
     return work;
   }
 
@@ -172,8 +196,9 @@ class MpiCommunicator final : public Communicator {
     auto work = start({output, input}, "all_gather");
     work->requests.resize(1);
     const int count = static_cast<int>(input.numel());
-    check_mpi(MPI_Iallgather(input.data_ptr(), count, mpi_type_of(input), output.data_ptr(), count,
-                             mpi_type_of(input), communicator_, work->requests.data()),
+    const void* sent = is_part_of(output, input, rank_) ? MPI_IN_PLACE : input.data_ptr();
+    check_mpi(MPI_Iallgather(sent, count, mpi_type_of(input), output.data_ptr(), count, mpi_type_of(input),
+                             communicator_, work->requests.data()),
               "MPI_Iallgather");
     return work;
   }
@@ -210,19 +235,31 @@ class MpiCommunicator final : public Communicator {
                                      free_since_, pool_);
   }
 
-  void exchange(const at::Tensor& tensor, Reduction reduction, MpiWork& work) {
-    const MpiExchange::Group group{communicator_, rank_, size_};
-    const at::Tensor flat = tensor.detach().as_strided({tensor.numel()}, {1});
-    // One piece is added up while others travel.
-    const std::int64_t piece = std::min(session_.piece(), longest_exchange);
-    for (std::int64_t first = 0; first < flat.numel(); first += piece) {
-      const at::Tensor part = flat.narrow(0, first, std::min(piece, flat.numel() - first));
-      const std::int64_t count = MpiExchange::scratch_size(group, part);
-      work.scratch.push_back(pool_->take(count, part.scalar_type()));
-      const at::Tensor memory =
-          work.scratch.back().narrow(0, 0, count * part.element_size()).view(part.scalar_type());
-      work.exchanges.push_back(std::make_unique<MpiExchange>(group, part, memory, reduction, next_tag()));
-    }
+  bool exchanges() const { return size_ > 1 && size_ <= session_.most_exchanging(); }
+  MpiExchange::Group group() const { return {communicator_, rank_, size_}; }
+  static at::Tensor flattened(const at::Tensor& tensor) {
+    return tensor.detach().as_strided({tensor.numel()}, {1});
+  }
+
+  /// Elements [first, first + count) of each rank's part.
+  MpiExchange::Parts scattered(const at::Tensor& output, const at::Tensor& input, std::int64_t first,
+                               std::int64_t count) const {
+    MpiExchange::Parts parts{{}, flattened(output).narrow(0, first, count), false};
+    for (int rank = 0; rank < size_; ++rank)
+      parts.of_rank.push_back(flattened(input).narrow(0, rank * output.numel() + first, count));
+    return parts;
+  }
+
+  at::Tensor scratch_for(MpiWork& work, std::int64_t count, at::ScalarType type) {
+    work.scratch.push_back(pool_->take(count, type));
+    const auto bytes = count * static_cast<std::int64_t>(c10::elementSize(type));
+    return work.scratch.back().narrow(0, 0, bytes).view(type);
+  }
+
+  void exchange(const MpiExchange::Parts& parts, Reduction reduction, MpiWork& work) {
+    const at::Tensor memory =
+        scratch_for(work, MpiExchange::scratch_size(group(), parts), parts.sum.scalar_type());
+    work.exchanges.push_back(std::make_unique<MpiExchange>(group(), parts, memory, reduction, next_tag()));
   }
 
   /// Exchanges under way have tags of their own: they need not take their second step in the same order

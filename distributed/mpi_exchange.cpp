@@ -2,7 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "core/error.h"
+#include "core/share.h"
 
 namespace ganymede {
 namespace {
@@ -36,38 +39,37 @@ MPI_Datatype mpi_type_of(const at::Tensor& tensor) {
   }
 }
 
-MpiExchange::MpiExchange(const Group& group, at::Tensor tensor, at::Tensor scratch, Reduction reduction,
-                         int tag)
+MpiExchange::Parts MpiExchange::all_reduce(const Group& group, const at::Tensor& tensor) {
+  const auto ranks = static_cast<std::size_t>(group.size);
+  if (tensor.nbytes() <= short_bytes) return {std::vector(ranks, tensor), tensor, false};
+  Parts parts{{}, {}, true};
+  for (int rank = 0; rank < group.size; ++rank) {
+    const Share share = share_of(tensor.numel(), rank, group.size);
+    parts.of_rank.push_back(tensor.narrow(0, share.first, share.count));
+  }
+  parts.sum = parts.of_rank[static_cast<std::size_t>(group.rank)];
+  return parts;
+}
+
+MpiExchange::MpiExchange(const Group& group, Parts parts, at::Tensor scratch, Reduction reduction, int tag)
     : group_(group),
-      tensor_(std::move(tensor)),
+      parts_(std::move(parts)),
       scratch_(std::move(scratch)),
       reduction_(reduction),
-      tag_(tag),
-      short_(is_short(tensor_)) {
+      tag_(tag) {
   for (int other = 0; other < group_.size; ++other)
     if (other != group_.rank) receive(received(other), other, tag_);
   for (int other = 0; other < group_.size; ++other)
-    if (other != group_.rank) send(short_ ? tensor_ : part(other), other, tag_);
+    if (other != group_.rank) send(part(other), other, tag_);
 }
 
-bool MpiExchange::is_short(const at::Tensor& tensor) {
-  return tensor.nbytes() <= short_bytes;
-}
-
-std::int64_t MpiExchange::scratch_size(const Group& group, const at::Tensor& tensor) {
-  const std::int64_t row = is_short(tensor) ? tensor.numel() : tensor.numel() / group.size + 1;
-  return row * (group.size - 1);
-}
-
-at::Tensor MpiExchange::part(int rank) const {
-  const std::int64_t count = tensor_.numel(), first = count * rank / group_.size;
-  return tensor_.narrow(0, first, count * (rank + 1) / group_.size - first);
+std::int64_t MpiExchange::scratch_size(const Group& group, const Parts& parts) {
+  return parts.sum.numel() * (group.size - 1);
 }
 
 at::Tensor MpiExchange::received(int rank) const {
-  const std::int64_t row = rank < group_.rank ? rank : rank - 1;
-  const std::int64_t width = scratch_.numel() / (group_.size - 1);
-  return scratch_.narrow(0, row * width, short_ ? tensor_.numel() : part(group_.rank).numel());
+  const std::int64_t row = rank < group_.rank ? rank : rank - 1, width = parts_.sum.numel();
+  return scratch_.narrow(0, row * width, width);
 }
 
 void MpiExchange::send(const at::Tensor& part, int to, int tag) {
@@ -90,10 +92,10 @@ bool MpiExchange::test() {
         "MPI_Testall");
     if (!complete) return false;
     requests_.clear();
-    if (stage_ == Stage::gathering && !short_) {
+    if (stage_ == Stage::gathering && parts_.spreads) {
       spread();
     } else {
-      if (short_) add_up(tensor_);
+      if (stage_ == Stage::gathering) add_up();
       stage_ = Stage::done;
     }
   }
@@ -102,23 +104,24 @@ bool MpiExchange::test() {
 
 void MpiExchange::spread() {
   stage_ = Stage::spreading;
-  const at::Tensor own = part(group_.rank);
   for (int other = 0; other < group_.size; ++other)
     if (other != group_.rank) receive(part(other), other, tag_ + 1);
-  add_up(own);
+  add_up();
   for (int other = 0; other < group_.size; ++other)
-    if (other != group_.rank) send(own, other, tag_ + 1);
+    if (other != group_.rank) send(parts_.sum, other, tag_ + 1);
 }
 
-void MpiExchange::add_up(at::Tensor own) const {
+void MpiExchange::add_up() const {
   const at::NoGradGuard no_grad;
   const auto join = [&](at::Tensor target, const at::Tensor& a, const at::Tensor& b) {
     reduction_ == Reduction::sum ? at::add_out(target, a, b) : at::maximum_out(target, a, b);
   };
   // The ranks before this one first: rank order.
   for (int other = 1; other < group_.rank; ++other) join(received(0), received(0), received(other));
-  if (group_.rank > 0) join(own, received(0), own);
-  for (int other = group_.rank + 1; other < group_.size; ++other) join(own, own, received(other));
+  at::Tensor sum = part(group_.rank);
+  if (group_.rank > 0) join(parts_.sum, received(0), std::exchange(sum, parts_.sum));
+  for (int other = group_.rank + 1; other < group_.size; ++other)
+    join(parts_.sum, std::exchange(sum, parts_.sum), received(other));
 }
 
 }  // namespace ganymede

@@ -89,16 +89,16 @@ void CheckpointSaver::begin(Method& method, const RunProgress& progress, nlohman
   finish();
   const TraceRange range("copy state");
   const Clock::time_point began = Clock::now();
-  const NamedTensors tensors = state_of(method);
   const int rank = process_.rank(), size = process_.size();
   step_ = progress.step;
   header_ = header_of(process_, method, progress, std::move(header));
-  layout_ = lay_out(tensors, size);
+  layout_ = lay_out(state_of(method), size);
   phase_ = Phase::writing;
+  const NamedTensors parts = shard_of(method, layout_, rank);
   HostCopy::Copied copied;
   std::exception_ptr failure;
   try {
-    copied = copy_.take(shard_of(tensors, rank, size));
+    copied = copy_.take(parts);
   } catch (const std::exception&) {
     failure = std::current_exception();  // which ranks learn of as of any other
   }

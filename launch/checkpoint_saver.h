@@ -36,7 +36,8 @@ struct SaveCost {
 /// What it costs a rank, of S bytes of state on R ranks: one copy of S / R bytes at the step (training waits for
 /// that alone, at the speed of memory), as much host memory from the first save on, and beside training the time of
 /// hashing and writing S / R bytes on one thread. A tensor of another memory order than rows (channels_last weights) is
-/// brought into it there, one at a time. Nothing else is sent than each shard's size and digest.
+/// brought into it there, one at a time. Nothing else is sent than each shard's size and digest. Where players are
+/// sharded, their moments and averages are gathered before, an arena at a time (launch/snapshot.h).
 ///
 /// A save fails where any rank fails to write (a full disk, a quota, a broken disk): its files are removed, rank 0
 /// says so in one line with the rank and the remedy, and retry_is_due() after a while; the checkpoints before stay

@@ -17,7 +17,8 @@ MethodContext method_context(const RunOptions& options, Communicator& gradients,
           .dtype = options.train.dtype(),
           .activations = options.train.activations(),
           .device = device,
-          .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20))};
+          .bucket_bytes = static_cast<std::int64_t>(options.train.bucket_mib * (1 << 20)),
+          .shard_optimizer = options.train.shard_optimizer};
 }
 
 namespace {
@@ -43,11 +44,34 @@ std::string told_by_ranks(const RunOptions& options, Method& method) {
                      byte_text(static_cast<std::int64_t>(200 + StepDigests::count(tensors) * sizeof(double))));
 }
 
+/// The first of so many ranks, where what it would be given is looked at and nothing is sent.
+class ImaginedRanks final : public Communicator {
+ public:
+  explicit ImaginedRanks(int size) : size_(size) {}
+  int rank() const override { return 0; }
+  int size() const override { return size_; }
+  int local_rank() const override { return 0; }
+  int local_size() const override { return size_; }
+  const std::string& name() const override { return name_; }
+  std::unique_ptr<Work> all_reduce(at::Tensor, Reduction) override { refuse(); }
+  std::unique_ptr<Work> reduce_scatter(at::Tensor, at::Tensor) override { refuse(); }
+  std::unique_ptr<Work> all_gather(at::Tensor, at::Tensor) override { refuse(); }
+  std::unique_ptr<Work> broadcast(at::Tensor, int) override { refuse(); }
+  void barrier() override { refuse(); }
+  std::unique_ptr<Communicator> duplicate(const std::string&) override { refuse(); }
+
+ private:
+  [[noreturn]] static void refuse() { throw std::logic_error("a collective of imagined ranks"); }
+  int size_;
+  std::string name_ = "imagined";
+};
+
 }  // namespace
 
 std::string dry_run_text(const RunOptions& options, int world_size) {
   const auto alone = make_single_communicator();
-  MethodContext context = method_context(options, *alone, *alone);
+  ImaginedRanks ranks(world_size);
+  MethodContext context = method_context(options, ranks, *alone);
   context.position =
       options.method->stages(options.train.batch).back().first;  // networks that grow: the largest
   const auto method = options.method->build(context);
@@ -61,16 +85,17 @@ std::string dry_run_text(const RunOptions& options, int world_size) {
   }
   for (const auto& [name, tensor] : method->state()) memory += static_cast<std::int64_t>(tensor.nbytes());
   text += fmt::format(
-      "memory           {} a rank for weights, gradients, moments, averages and buffers; activations come on "
+      "memory           {} a rank for weights, gradients, {}moments, averages and buffers; activations come "
+      "on "
       "top\n",
-      byte_text(memory));
+      byte_text(memory), options.train.shard_optimizer ? "its part of " : "");
   std::int64_t saved = 0;
   for (const auto& [name, tensor] : state_of(*method)) saved += static_cast<std::int64_t>(tensor.nbytes());
   text += fmt::format("checkpoint       {} on the disk, copied at its step into {} of host memory a rank\n",
                       byte_text(saved), byte_text((saved + world_size - 1) / world_size));
   text += fmt::format("a step on {} rank{}:\n", world_size, world_size == 1 ? "" : "s");
   for (const CollectiveCost& cost : method->costs_per_step(world_size))
-    text += fmt::format("  {:<28} {:>6} all-reduces of {} in all\n", cost.what, cost.count,
+    text += fmt::format("  {:<28} {:>6} {} of {} in all\n", cost.what, cost.count, cost.collectives,
                         byte_text(cost.bytes));
   return text + told_by_ranks(options, *method);
 }

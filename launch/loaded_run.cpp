@@ -16,6 +16,7 @@ LoadedRun::LoadedRun(Process& process, const std::filesystem::path& run_or_check
   process.use_device(device, "--device", options_->train.deterministic);
   group_ = process.group("sampling");
   MethodContext context = method_context(*options_, *group_, *group_, process.device());
+  context.shard_optimizer = false;  // nothing learns
   context.position = progress_of(checkpoint_.manifest).position;
   context.alive = [&process](std::string_view activity) { process.note(activity); };
   method_ = options_->method->build(context);

@@ -29,6 +29,12 @@ void TrainOptions::describe(OptionSchema& schema) {
   schema.add("train.deterministic", deterministic, "the same bits in each run on GPUs too, at some speed",
              OnResume::free);
   schema.add("train.bucket_mib", bucket_mib, "MiB", {0.001, 4096}, "least size of a gradient bucket");
+  schema.add(
+      "train.shard_optimizer", shard_optimizer,
+      "each of N ranks holds the moments and the average of an N-th of the weights, in fp32 8 + 12/N bytes a "
+      "parameter instead of 20; the all-reduce of gradients becomes a reduce-scatter, and an all-gather of "
+      "weights: as many bytes",
+      OnResume::free);
   schema.add("train.rollbacks", rollbacks, "times", {0, 1e6},
              "that a run which diverges goes back to its newest checkpoint, with other random numbers",
              OnResume::free);

@@ -15,6 +15,7 @@ struct TrainOptions {
   std::int64_t seed = 0;
   std::int64_t threads = 0;
   double bucket_mib = 4;
+  bool shard_optimizer = false;
   std::string device = "auto";
   bool deterministic = false;
   bool flip = false;

@@ -138,7 +138,10 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
       fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");
   } else {
     if (process_.is_root()) method->initialise();
-    for (Player* player : method->players()) player->broadcast(*gradients, 0);
+    for (Player* player : method->players()) {
+      player->broadcast(*gradients, 0);
+      player->reset_average();  // each rank its part
+    }
     process_.together([&] {
       if (has_first_stage(*method) == request_.first_stage.empty())
         fail(ExitCode::options, "{}",

@@ -17,6 +17,20 @@ NamedTensors state_of(Method& method) {
   return state;
 }
 
+NamedTensors shard_of(Method& method, const std::vector<TensorRecord>& layout, int rank) {
+  NamedTensors parts;
+  std::size_t index = 0;
+  const auto add = [&](const NamedTensors& tensors, bool passes) {
+    for (const auto& [name, tensor] : tensors)
+      for (auto& [key, part] : parts_of(layout[index++], tensor, rank))
+        parts.emplace_back(key, passes ? part.clone() : part);
+  };
+  for (const Player* player : method.players())
+    player->visit_state([&](const NamedTensors& kind) { add(kind, player->is_sharded()); });
+  add(method.state(), false);
+  return parts;
+}
+
 namespace {
 
 /// Whether the header is CheckpointSaver's.
@@ -95,11 +109,12 @@ SoundCheckpoint find_checkpoint(Process& process, const std::filesystem::path& r
 }
 
 void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint, Communicator& group) {
+  std::unordered_map<std::string, at::Tensor> by_name;  // on rank 0
   process.together([&] {
     if (!process.is_root()) return;
     const NamedTensors saved = read_tensors(checkpoint.path, checkpoint.manifest);
     const NamedTensors state = state_of(method);
-    std::unordered_map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
+    by_name = {saved.begin(), saved.end()};
     std::string differences;
     for (const auto& [name, tensor] : state) {
       const auto found = by_name.find(name);
@@ -108,16 +123,18 @@ void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint
       else if (found->second.sizes() != tensor.sizes())
         differences += fmt::format("; {} is {} there, {} here", name, fmt::join(found->second.sizes(), "x"),
                                    fmt::join(tensor.sizes(), "x"));
-      else
-        tensor.copy_(found->second);
     }
     if (!differences.empty() || saved.size() != state.size())
       fail(ExitCode::checkpoint, "{} holds other networks{}: resume with the recipe it was made with",
            checkpoint.path.string(), differences.substr(0, 300));
   });
+  const auto fill = [&](const NamedTensors& tensors) {
+    for (const auto& [name, tensor] : tensors) tensor.copy_(by_name.at(name));
+  };
+  if (process.is_root()) fill(method.state());
   for (const auto& [name, tensor] : method.state()) group.broadcast(tensor, 0)->wait();
   for (Player* player : method.players()) {
-    player->broadcast(group, 0);
+    player->fill_state(group, 0, fill);
     player->set_updates(checkpoint.manifest.header.at("updates").at(player->name()).get<std::int64_t>());
   }
 }

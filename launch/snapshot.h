@@ -47,7 +47,11 @@ void restore(Process& process, Method& method, const SoundCheckpoint& checkpoint
 /// RunProgress out of a manifest.
 RunProgress progress_of(const Manifest& manifest);
 
-/// All tensors of the players, and the method's own.
+/// All tensors of the players, and the method's own. Of what ranks share (Player::state()) without values.
 NamedTensors state_of(Method& method);
+
+/// What `rank`, this one, writes of a checkpoint of state_of(method), which is laid out so. What ranks share is
+/// gathered kind by kind, and its parts are copies; the others are views. Collective where players are sharded.
+NamedTensors shard_of(Method& method, const std::vector<TensorRecord>& layout, int rank);
 
 }  // namespace ganymede

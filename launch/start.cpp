@@ -148,11 +148,16 @@ void check_finite(const std::string& name, const at::Tensor& tensor, const fs::p
          checkpoint.string(), name);
 }
 
-/// Copies what fits and returns the sentence that says so.
-std::string take_over(const std::vector<Player*>& players, const SoundCheckpoint& checkpoint) {
+/// What a run begins with: of its players' tensors by name those that fit, and the sentence that says so.
+struct Beginning {
+  std::map<std::string, at::Tensor> tensors;
+  std::string sentence;
+};
+
+Beginning take_over(const std::vector<Player*>& players, const SoundCheckpoint& checkpoint) {
   const NamedTensors tensors = read_tensors(checkpoint.path, checkpoint.manifest);
   const std::map<std::string, at::Tensor> saved(tensors.begin(), tensors.end());
-  std::int64_t taken = 0;
+  Beginning beginning;
   std::vector<std::string> skipped;
   for (const Player* player : players)
     for (const auto& [name, tensor] : player->state()) {
@@ -161,16 +166,17 @@ std::string take_over(const std::vector<Player*>& players, const SoundCheckpoint
       const at::Tensor* source = source_of(name, saved);
       if (source && source->sizes() == tensor.sizes()) {
         check_finite(name, *source, checkpoint.path);
-        tensor.copy_(*source);
-        ++taken;
+        beginning.tensors[name] = *source;
       } else {
         skipped.push_back(name + (source ? " (another shape)" : " (absent)"));
       }
     }
-  if (taken == 0)
+  if (beginning.tensors.empty())
     fail(ExitCode::checkpoint, "{}: no tensor fits this recipe's networks", checkpoint.path.string());
-  return fmt::format("init-from {}: took {} tensors, skipped {}{}", checkpoint.path.string(), taken,
-                     skipped.size(), skipped.empty() ? "" : fmt::format(": {}", fmt::join(skipped, ", ")));
+  beginning.sentence = fmt::format("init-from {}: took {} tensors, skipped {}{}", checkpoint.path.string(),
+                                   beginning.tensors.size(), skipped.size(),
+                                   skipped.empty() ? "" : fmt::format(": {}", fmt::join(skipped, ", ")));
+  return beginning;
 }
 
 }  // namespace
@@ -189,10 +195,18 @@ void resolve_precision(Process& process, TrainOptions& options, const Manifest* 
 
 void init_from(Process& process, Method& method, const fs::path& path, Communicator& group) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, path);
+  Beginning beginning;  // on rank 0
   process.together([&] {
-    if (process.is_root()) fmt::print("{}\n", take_over(method.players(), checkpoint));
+    if (!process.is_root()) return;
+    beginning = take_over(method.players(), checkpoint);
+    fmt::print("{}\n", beginning.sentence);
   });
-  for (Player* player : method.players()) player->broadcast(group, 0);
+  for (Player* player : method.players())
+    player->fill_state(group, 0, [&](const NamedTensors& kind) {
+      for (const auto& [name, tensor] : kind)
+        if (const auto found = beginning.tensors.find(name); found != beginning.tensors.end())
+          tensor.copy_(found->second);
+    });
 }
 
 }  // namespace ganymede

@@ -362,7 +362,7 @@ nlohmann::json Trainer::log_entry(double images_per_second) {
       entry[player->name() + "_loss_scale"] = scale->scale().item<double>();
       entry[player->name() + "_skipped_updates"] = scale->skipped().item<double>();
     }
-    const GradientReducer::Traffic traffic = player->reducer().traffic();
+    const GradientReducer::Traffic traffic = player->traffic();
     sum.collectives += traffic.collectives;
     sum.bytes += traffic.bytes;
     sum.seconds += traffic.seconds;
@@ -423,7 +423,9 @@ void Trainer::compare_ranks() {
   NamedTensors tensors;
   for (const Player* player : setting_.method.players())
     for (const auto& [name, tensor] : player->state())
-      if (name.find("/weight/") != name.npos || name.find("/ema/") != name.npos) tensors.emplace_back(name, tensor);
+      // What ranks share has no second copy to compare with.
+      if (!tensor.is_meta() && (name.find("/weight/") != name.npos || name.find("/ema/") != name.npos))
+        tensors.emplace_back(name, tensor);
   const auto difference = compare_replicas(*control_, tensors);
   if (!difference) return;
   line_.finish();

@@ -39,6 +39,23 @@ std::unique_ptr<ProjectionNetworks> Method::projection(const SampleOptions& /*op
   return nullptr;
 }
 
+void add_update_costs(std::vector<CollectiveCost>& costs, const Player& player, std::int64_t updates,
+                      std::int64_t own_every) {
+  const auto add = [&](const char* what, std::int64_t count, std::int64_t bytes, const char* collectives) {
+    const auto of_all = [&](std::int64_t one) {
+      const std::int64_t sum = updates * one;
+      return sum + (own_every > 0 ? sum / own_every : 0);
+    };
+    costs.push_back({fmt::format("{} {}", player.name(), what), of_all(count), of_all(bytes), collectives});
+  };
+  const std::int64_t buckets = std::ssize(player.reducer().buckets());
+  const auto bytes = static_cast<std::int64_t>(player.gradient_arena().nbytes());
+  if (!player.is_sharded()) return add("gradients", buckets, bytes, "all-reduces");
+  add("gradients", buckets, bytes, "reduce-scatters");
+  add("weights", buckets, bytes, "all-gathers");
+  add("gradient norm", 1, sizeof(double), "all-reduces");
+}
+
 Figures figures_of(const StepReport& report) {
   Figures figures;
   for (const auto& [name, figure] : report) figures.emplace_back(name, figure.item<double>());

@@ -26,6 +26,7 @@ struct MethodContext {
   std::optional<at::ScalarType> activations = std::nullopt;
   at::Device device = at::kCPU;  ///< where weights lie and batches come
   std::int64_t bucket_bytes = 0;
+  bool shard_optimizer = false;  ///< of all players: see Player
   /// Told what begins ("generator update"), often enough that silence means a hang; may be empty.
   std::function<void(std::string_view activity)> alive = {};
 
@@ -47,12 +48,18 @@ Figures figures_of(const StepReport& report);
 /// Yields this rank's part of the next micro-batch.
 using NextBatch = std::function<Batch()>;
 
-/// What a step sends: so many all-reduces of so many bytes in all, a rank.
+/// What a step sends: so many all-reduces of so many bytes in all, a rank. A reduce-scatter and an all-gather send half
+/// of what an all-reduce of their whole does.
 struct CollectiveCost {
   std::string what;
   std::int64_t count = 0;
   std::int64_t bytes = 0;
+  std::string collectives = "all-reduces";
 };
+/// Adds what so many updates of `player` send, on as many ranks as it has, and with `own_every` those of a
+/// regulariser's own, one after each so many others.
+void add_update_costs(std::vector<CollectiveCost>& costs, const Player& player, std::int64_t updates = 1,
+                      std::int64_t own_every = 0);
 
 struct SampleOptions {
   bool ema = true;
@@ -97,10 +104,11 @@ class Method {
   virtual void initialise() = 0;
   /// One round: step = 1, 2, ... Collective.
   virtual StepReport step(std::int64_t step, const NextBatch& next) = 0;
-  /// Collective where options.batch_norm is "standing". Changes no state of the method.
+  /// Collective where options.batch_norm is "standing", and where players are sharded. Changes no state of the method.
   virtual std::unique_ptr<Sampler> sampler(const SampleOptions& options) = 0;
   /// Copies of the networks, by which given images are projected into the latent space; null where a method has none
-  /// such. Of the options those of the weights count. Changes no state of the method.
+  /// such. Of the options those of the weights count. Collective where players are sharded. Changes no state of the
+  /// method.
   virtual std::unique_ptr<ProjectionNetworks> projection(const SampleOptions& options);
 
   /// Shows tensors of a step by name to whoever set it ("discriminator.fake", ...): for parity tests.

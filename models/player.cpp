@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 
@@ -119,23 +120,18 @@ at::Tensor adopt(const NamedTensors& tensors, const ArenaLayout& layout, at::Dev
 
 Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
                at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes,
-               bool scale_loss)
+               bool scale_loss, bool shard)
     : name_(std::move(name)),
       network_(std::move(network)),
       options_(options),
       schedule_{options.warmup, options.decay, options.decay_from, options.decay_until, options.final_factor},
-      weight_layout_(parameters_of(*network_), dtype),
-      buffer_layout_(buffers_of(*network_), dtype) {
+      weight_layout_(parameters_of(*network_), dtype, shard ? gradients.size() : 1),
+      buffer_layout_(buffers_of(*network_), dtype),
+      communicator_(gradients) {
   const NamedTensors parameters = parameters_of(*network_);
   weight_ = adopt(parameters, weight_layout_, device);
   buffer_ = adopt(buffers_of(*network_), buffer_layout_, device);
   gradient_ = weight_layout_.allocate(device);
-  m_ = weight_layout_.allocate(device);
-  v_ = weight_layout_.allocate(device);
-  if (options_.ema > 0) {
-    ema_ = weight_.clone();
-    ema_buffer_ = buffer_.clone();
-  }
   if (scale_loss) scale_.emplace(device);
   gradient_norm_ = at::zeros({}, gradient_.options());  // of one that does not learn from the first step on
   for (const auto& [parameter_name, parameter] : parameters) {
@@ -143,8 +139,29 @@ Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, con
     parameter_count_ += parameter.numel();
   }
   zero_gradients();
+  const bool shared = shard && gradients.size() > 1;
   reducer_ = std::make_unique<GradientReducer>(parameters_, weight_layout_.offsets(), gradient_, gradients,
-                                               bucket_bytes);
+                                               bucket_bytes, shared);
+  if (shared) shards_ = std::make_unique<ArenaShards>(reducer_->buckets(), gradients, device);
+  const auto parts = [&](const at::Tensor& tensor) {
+    return shards_ ? shards_->parts(tensor) : std::vector{tensor};
+  };
+  const auto own = [&](const at::Tensor& arena) {
+    return shards_ ? shards_->own(arena) : std::vector{arena};
+  };
+  m_ = at::zeros({shards_ ? shards_->size() : weight_.numel()}, weight_.options());
+  v_ = at::zeros_like(m_);
+  if (options_.ema > 0) {
+    ema_ = at::empty_like(m_);
+    ema_buffer_ = buffer_.clone();
+  }
+  const auto weights = own(weight_), sums = own(gradient_), first = parts(m_), second = parts(v_);
+  for (std::size_t i = 0; i < weights.size(); ++i)
+    slices_.push_back({weights[i], sums[i], first[i], second[i], {}});
+  if (!has_average()) return;
+  const auto averages = parts(ema_);
+  for (std::size_t i = 0; i < averages.size(); ++i) slices_[i].ema = averages[i];
+  reset_average();
 }
 
 void Player::zero_gradients() {
@@ -172,7 +189,8 @@ void Player::backward_alone(const at::Tensor& loss) {
 void Player::finish_gradients() {
   reducer_->finalize();
   // An infinite gradient stays infinite, on every rank.
-  if (scale_) gradient_.mul_(scale_->scale().reciprocal());
+  if (!scale_) return;
+  for (const Slice& slice : slices_) slice.gradient.mul_(scale_->scale().reciprocal());
 }
 
 void Player::keep_buffers() {
@@ -187,8 +205,16 @@ void Player::undo_if_skipped(const at::Tensor& state, const at::Tensor& before) 
   if (scale_) state.copy_(at::where(scale_->is_skipped(), before, state));
 }
 
+at::Tensor Player::gradient_norm_of_all() const {
+  if (!shards_) return gradient_.norm();
+  at::Tensor square = at::zeros({}, gradient_.options().dtype(at::kDouble));
+  for (const Slice& slice : slices_) square.add_(slice.gradient.norm().to(at::kDouble).square());
+  communicator_.all_reduce(square)->wait();
+  return square.sqrt().to(gradient_.scalar_type());
+}
+
 at::Tensor Player::judge_gradients(bool follow) {
-  const at::Tensor norm = gradient_.norm();
+  const at::Tensor norm = gradient_norm_of_all();
   const at::Tensor before = gradient_norm_.defined() ? gradient_norm_ : at::zeros_like(norm);
   at::Tensor told = norm;
   if (scale_) {
@@ -211,20 +237,27 @@ void Player::update(bool follow) {
   if (options_.clip > 0) {
     // The host does not wait for a GPU's norm.
     if (!gradient_.is_cpu())
-      gradient_.mul_((options_.clip / norm).clamp_max(1));
+      for (const Slice& slice : slices_) slice.gradient.mul_((options_.clip / norm).clamp_max(1));
     else if (const double length = norm.item<double>(); length > options_.clip)
       step.gradient_scale = options_.clip / length;
   }
-  std::vector<EmaTarget> averages;
-  if (has_average() && follow) {
-    const double decay = options_.average_decay(updates_);
-    averages.push_back({ema_, decay});
+  const bool averaged = has_average() && follow;
+  const double decay = averaged ? options_.average_decay(updates_) : 0;
+  if (averaged) {
     if (scale_)
       ema_buffer_.copy_(at::where(scale_->is_skipped(), ema_buffer_, ema_buffer_.lerp(buffer_, 1 - decay)));
     else
       ema_buffer_.lerp_(buffer_, 1 - decay);
   }
-  adam_step(step, weight_, gradient_, m_, v_, averages, scale_ ? scale_->gate() : at::Tensor());
+  const at::Tensor gate = scale_ ? scale_->gate() : at::Tensor();
+  for (std::size_t i = 0; i < slices_.size(); ++i) {
+    const Slice& slice = slices_[i];
+    std::vector<EmaTarget> averages;
+    if (averaged) averages.push_back({slice.ema, decay});
+    adam_step(step, slice.weight, slice.gradient, slice.m, slice.v, averages, gate);
+    if (shards_) shards_->begin_gather(weight_, i);
+  }
+  if (shards_) shards_->finish_gather();
 }
 
 void Player::clamp_weights(double bound) {
@@ -235,16 +268,20 @@ void Player::clamp_weights(double bound) {
 }
 
 void Player::broadcast(Communicator& communicator, int root) {
-  const at::Tensor figures = scale_ ? scale_->figures() : at::Tensor();
-  for (const at::Tensor& arena : {weight_, m_, v_, buffer_, ema_, ema_buffer_, figures})
-    if (arena.defined() && arena.numel() > 0) communicator.broadcast(arena, root)->wait();
+  for (const Kind& kind : kinds())
+    if (!kind.is_sharded && kind.arena.numel() > 0) communicator.broadcast(kind.arena, root)->wait();
+  if (scale_) communicator.broadcast(scale_->figures(), root)->wait();
 }
 
 void Player::take_over(const Player& before) {
-  const auto is_moment = [&](const auto& item) { return item.first.starts_with(name_ + "/adam_"); };
-  NamedTensors theirs = before.state();
-  std::erase_if(theirs, is_moment);
-  copy_common(theirs, state());
+  const std::vector<Kind> theirs = before.kinds();
+  for (const Kind& kind : kinds()) {
+    const auto same = std::ranges::find(theirs, kind.name, &Kind::name);
+    if (same == theirs.end() || kind.name.starts_with("adam_")) continue;
+    const NamedTensors from = before.tensors_of(*same, before.whole(*same));
+    change_kind(kind, [&](const NamedTensors& to) { copy_common(from, to); });
+  }
+  copy_common(before.scale_state(), scale_state());
   gradient_norm_ = before.gradient_norm_;
   count_from_zero();
 }
@@ -254,41 +291,104 @@ void Player::count_from_zero() {
 }
 
 void Player::reset_optimizer() {
-  for (const at::Tensor& moments : {m_, v_})
-    if (moments.defined()) moments.zero_();
+  m_.zero_();
+  v_.zero_();
   count_from_zero();
 }
 
 void Player::reset_average() {
   if (!has_average()) return;
-  ema_.copy_(weight_);
+  const at::NoGradGuard no_grad;
+  for (const Slice& slice : slices_) slice.ema.copy_(slice.weight);
   ema_buffer_.copy_(buffer_);
 }
 
-NamedTensors Player::state() const {
+std::vector<Player::Kind> Player::kinds() const {
+  std::vector<Kind> kinds{{"weight", &weight_layout_, weight_},
+                          {"buffer", &buffer_layout_, buffer_},
+                          {"adam_m", &weight_layout_, m_, is_sharded()},
+                          {"adam_v", &weight_layout_, v_, is_sharded()}};
+  if (!has_average()) return kinds;
+  kinds.push_back({"ema", &weight_layout_, ema_, is_sharded()});
+  kinds.push_back({"ema_buffer", &buffer_layout_, ema_buffer_});
+  return kinds;
+}
+
+NamedTensors Player::tensors_of(const Kind& kind, const at::Tensor& arena) const {
+  NamedTensors tensors = kind.layout->views(arena);
+  for (auto& [tensor_name, view] : tensors)
+    tensor_name = fmt::format("{}/{}/{}", name_, kind.name, tensor_name);
+  return tensors;
+}
+
+NamedTensors Player::scale_state() const {
   NamedTensors state;
-  const auto add = [&](const char* kind, const ArenaLayout& layout, const at::Tensor& arena) {
-    if (!arena.defined()) return;
-    for (const auto& [tensor_name, view] : layout.views(arena))
-      state.emplace_back(fmt::format("{}/{}/{}", name_, kind, tensor_name), view);
-  };
-  add("weight", weight_layout_, weight_);
-  add("buffer", buffer_layout_, buffer_);
-  add("adam_m", weight_layout_, m_);
-  add("adam_v", weight_layout_, v_);
-  add("ema", weight_layout_, ema_);
-  add("ema_buffer", buffer_layout_, ema_buffer_);
   if (scale_)
     for (const auto& [figure, view] : scale_->state())
       state.emplace_back(fmt::format("{}/loss_scale/{}", name_, figure), view);
   return state;
 }
 
+NamedTensors Player::state() const {
+  NamedTensors state;
+  for (const Kind& kind : kinds())
+    for (auto& item : tensors_of(kind, kind.is_sharded ? at::empty_like(weight_, at::kMeta) : kind.arena))
+      state.push_back(std::move(item));
+  for (auto& item : scale_state()) state.push_back(std::move(item));
+  return state;
+}
+
+at::Tensor Player::whole(const Kind& kind) const {
+  return kind.is_sharded ? shards_->gathered(kind.arena) : kind.arena;
+}
+
+void Player::visit_state(const Visitor& see) const {
+  for (const Kind& kind : kinds()) see(tensors_of(kind, whole(kind)));
+  see(scale_state());
+}
+
+void Player::fill_state(Communicator& communicator, int root, const Visitor& fill) {
+  const at::NoGradGuard no_grad;
+  for (const Kind& kind : kinds()) {
+    const at::Tensor arena = whole(kind);
+    if (communicator.rank() == root) fill(tensors_of(kind, arena));
+    if (arena.numel() > 0) communicator.broadcast(arena, root)->wait();
+    if (kind.is_sharded) shards_->take(arena, kind.arena);
+  }
+  if (!scale_) return;
+  if (communicator.rank() == root) fill(scale_state());
+  communicator.broadcast(scale_->figures(), root)->wait();
+}
+
+void Player::change_kind(const Kind& kind, const Visitor& change) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor arena = kind.is_sharded ? shards_->alone(kind.arena) : kind.arena;
+  change(tensors_of(kind, arena));
+  if (kind.is_sharded) shards_->take(arena, kind.arena);
+}
+
+void Player::change_state(const Visitor& change) {
+  for (const Kind& kind : kinds()) change_kind(kind, change);
+  change(scale_state());
+}
+
 NamedTensors Player::weights(bool average) const {
-  return weight_layout_.views(average ? ema_ : weight_);
+  const at::Tensor averages = average && shards_ ? shards_->gathered(ema_) : ema_;
+  return weight_layout_.views(average ? averages : weight_);
 }
 NamedTensors Player::buffers(bool average) const {
   return buffer_layout_.views(average ? ema_buffer_ : buffer_);
+}
+
+GradientReducer::Traffic Player::traffic() const {
+  GradientReducer::Traffic sum = reducer_->traffic();
+  if (!shards_) return sum;
+  const GradientReducer::Traffic weights = shards_->traffic();
+  sum.collectives += weights.collectives;
+  sum.bytes += weights.bytes;
+  sum.seconds += weights.seconds;
+  sum.exposed += weights.exposed;
+  return sum;
 }
 
 std::int64_t Player::memory_bytes() const {

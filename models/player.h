@@ -2,10 +2,13 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
+
 #include "core/adam.h"
 #include "core/arena.h"
 #include "core/options.h"
 #include "core/schedule.h"
+#include "distributed/arena_shards.h"
 #include "distributed/gradient_reducer.h"
 #include "models/loss_scale.h"
 
@@ -51,13 +54,19 @@ struct OptimizerOptions {
 
 /// A network with its optimiser, gradient reducer and moving averages. Weights, gradients, moments and
 /// averages are flat arenas; the network's tensors are views of them. Every rank holds the same player.
+///
+/// A player may be sharded (ZeRO stage 1: Rajbhandari et al., arXiv 1910.02054, section 5.1): then each of N ranks
+/// holds the moments and the weights' average of an N-th of each bucket of the gradients (distributed/arena_shards.h),
+/// and updates that part of the weights. With an average, 8 + 12 / N bytes a parameter in float32 instead of 20.
+/// Gradients are reduce-scattered where they were all-reduced, and weights all-gathered after the update: as many bytes;
+/// one all-reduce of 8 bytes gives the gradient's norm. On one rank there is nothing to share.
 class Player {
  public:
   /// Takes over the network's parameters and buffers (converted to `dtype`, on `device`). Collectives on
   /// `gradients`. With `scale_loss` the loss is scaled dynamically, for float16 maps (models/loss_scale.h).
   Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
          at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes,
-         bool scale_loss = false);
+         bool scale_loss = false, bool shard = false);
 
   const std::string& name() const { return name_; }
 
@@ -71,11 +80,11 @@ class Player {
   /// players, each of whom has another of the same networks' outputs.
   void backward_alone(const at::Tensor& loss);
   /// After the last backward, for which the reducer was armed: the gradients become the sums over ranks,
-  /// without the loss scale. Collective.
+  /// without the loss scale; those of a sharded player in this rank's part. Collective.
   void finish_gradients();
   /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where
   /// a gradient is not finite, on all ranks alike: the scale is halved. Averages stay where they do not `follow`:
-  /// after updates of a regulariser's own, which are not counted in their decay.
+  /// after updates of a regulariser's own, which are not counted in their decay. Collective if sharded.
   void update(bool follow = true);
   /// After an update, every weight into [-bound, bound]. Averages stay.
   void clamp_weights(double bound);
@@ -90,31 +99,49 @@ class Player {
   /// not wait. For what others remember from update to update.
   void undo_if_skipped(const at::Tensor& state, const at::Tensor& before) const;
 
-  /// Root's weights, averages, moments and buffers on every rank. Collective.
+  /// Root's weights, averages, moments and buffers on every rank; of what is sharded each rank keeps its own.
+  /// Collective.
   void broadcast(Communicator& communicator, int root);
   /// Takes over whatever tensors of `before` have a name and shape here, but for the moments, and the last gradient's
-  /// norm.
+  /// norm. Collective if sharded.
   void take_over(const Player& before);
   /// The optimiser begins anew: no moments, and updates are counted from 0.
   void reset_optimizer();
-  /// The average starts as a copy: call once after initialisation or --init-from.
+  /// The average starts as a copy: call once after initialisation or --init-from, with the same weights on all ranks.
   void reset_average();
 
   /// All tensors that a checkpoint holds, named "<player>/<kind>/<tensor>"; kinds: weight, buffer, adam_m,
   /// adam_v, and, with an average, ema, ema_buffer; with a loss scale, loss_scale. Views: copying into them
-  /// restores the player.
+  /// restores the player. Of a sharded player adam_m, adam_v and ema are on the meta device, for their names, shapes
+  /// and types: no rank holds these tensors whole.
   NamedTensors state() const;
+  using Visitor = std::function<void(const NamedTensors& kind)>;
+  /// Shows the state kind after kind, in state()'s order, with all values. What is sharded is gathered, one kind at a
+  /// time (4 bytes a parameter in float32), into memory that is not the player's. Collective if sharded.
+  void visit_state(const Visitor& see) const;
+  /// The same, and what `fill` writes into the tensors on rank `root`, where alone it is called, becomes the state of
+  /// all ranks. Collective.
+  void fill_state(Communicator& communicator, int root, const Visitor& fill);
+  /// The same on each rank for itself, without a collective: each element's new value depends on that element, its
+  /// name and what is the same on all ranks alone. Of sharded kinds elements of other ranks are zeros here.
+  void change_state(const Visitor& change);
   /// Updates so far, those that a loss scale skipped among them.
   std::int64_t updates() const { return updates_; }
   void set_updates(std::int64_t updates) { updates_ = updates; }
 
   bool has_average() const { return ema_.defined(); }
+  /// Whether ranks share moments and average.
+  bool is_sharded() const { return shards_ != nullptr; }
+  /// Views. The average of a sharded player is gathered into new memory: collective.
   NamedTensors weights(bool average) const;
   NamedTensors buffers(bool average) const;
+  /// After finish_gradients(); those of a sharded player have no meaning but in this rank's part.
   NamedTensors gradients() const { return weight_layout_.views(gradient_); }
   std::int64_t parameter_count() const { return parameter_count_; }
-  /// Bytes of all arenas.
+  /// Bytes of all arenas that this rank holds.
   std::int64_t memory_bytes() const;
+  /// What the last update sent: gradients, and the weights of a sharded player. Waits for the GPU.
+  GradientReducer::Traffic traffic() const;
   const at::Tensor& gradient_arena() const { return gradient_; }
   double learning_rate() const;
   /// Norm of the last update's gradient, before clipping: a scalar on the device. Skipped updates leave that
@@ -125,6 +152,27 @@ class Player {
   double gradient_norm() const { return gradient_norm_.defined() ? gradient_norm_.item<double>() : 0; }
 
  private:
+  /// One kind of the state.
+  struct Kind {
+    std::string_view name;
+    const ArenaLayout* layout;
+    at::Tensor arena;  ///< this rank's part of it where it is sharded
+    bool is_sharded = false;
+  };
+  /// What this rank updates, bucket by bucket if sharded, else all at once. Views.
+  struct Slice {
+    at::Tensor weight, gradient, m, v, ema;
+  };
+  std::vector<Kind> kinds() const;
+  NamedTensors tensors_of(const Kind& kind, const at::Tensor& arena) const;
+  /// The kind's arena with all values. Collective if it is sharded.
+  at::Tensor whole(const Kind& kind) const;
+  void change_kind(const Kind& kind, const Visitor& change);
+  /// The loss scale's figures by name.
+  NamedTensors scale_state() const;
+  /// Of all ranks' sums: a scalar on the device, the same on all. Collective if sharded.
+  at::Tensor gradient_norm_of_all() const;
+
   /// Times the loss scale, if there is one.
   at::Tensor scaled(const at::Tensor& loss) const;
   /// The next update is the first: those that the loss scale has skipped are no part of Adam's t.
@@ -140,7 +188,10 @@ class Player {
   std::vector<at::Tensor> parameters_;
   at::Tensor weight_, gradient_, m_, v_, ema_, buffer_, ema_buffer_, kept_buffer_;
   std::optional<LossScale> scale_;
+  Communicator& communicator_;
   std::unique_ptr<GradientReducer> reducer_;
+  std::unique_ptr<ArenaShards> shards_;  // null where every rank holds all
+  std::vector<Slice> slices_;
   std::int64_t updates_ = 0;
   std::int64_t parameter_count_ = 0;
   at::Tensor gradient_norm_;  // a scalar, on the device

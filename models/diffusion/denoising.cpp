@@ -32,7 +32,7 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
                        : nullptr),
       network_(network.build(shape())),
       player_("denoiser", network_, options.denoiser, context.dtype, context.device, context.gradients,
-              context.bucket_bytes, context.scale_loss()) {}
+              context.bucket_bytes, context.scale_loss(), context.shard_optimizer) {}
 
 DenoiserShape DenoisingMethod::shape() const {
   return {options_.label_dropout > 0, process_.learns_variance()};
@@ -45,8 +45,9 @@ void DenoisingMethod::initialise() {
 }
 
 std::vector<CollectiveCost> DenoisingMethod::costs_per_step(int /*ranks*/) const {
-  return {{"denoiser gradients", static_cast<std::int64_t>(player_.reducer().buckets().size()),
-           static_cast<std::int64_t>(player_.gradient_arena().nbytes())}};
+  std::vector<CollectiveCost> costs;
+  add_update_costs(costs, player_);
+  return costs;
 }
 
 at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {

@@ -44,11 +44,12 @@ EncodingMethod::EncodingMethod(const GanNetworks& description, std::function<Enc
       make_(std::move(make)),
       networks_(make_()),
       encoder_("encoder", networks_.encoder, options.encoder, context.dtype, context.device,
-               context.gradients, context.bucket_bytes, context.scale_loss()),
+               context.gradients, context.bucket_bytes, context.scale_loss(), context.shard_optimizer),
       generator_("generator", networks_.generator, options.generator, context.dtype, context.device,
-                 context.gradients, context.bucket_bytes, context.scale_loss()),
+                 context.gradients, context.bucket_bytes, context.scale_loss(), context.shard_optimizer),
       discriminator_("discriminator", networks_.discriminator, options.discriminator, context.dtype,
-                     context.device, context.gradients, context.bucket_bytes, context.scale_loss()) {}
+                     context.device, context.gradients, context.bucket_bytes, context.scale_loss(),
+                     context.shard_optimizer) {}
 
 void EncodingMethod::initialise() {
   const std::string kind = description_.initialisation();
@@ -74,8 +75,7 @@ std::vector<CollectiveCost> EncodingMethod::costs_per_step(int ranks) const {
       runs.forwards += phase.runs[role].forwards * context_.accumulate;
       runs.backwards += phase.runs[role].backwards * context_.accumulate;
     }
-    costs.push_back({all[role]->name() + " gradients", updates * std::ssize(all[role]->reducer().buckets()),
-                     updates * static_cast<std::int64_t>(all[role]->gradient_arena().nbytes())});
+    add_update_costs(costs, *all[role], updates);
     for (const Exchange& exchange : networks[role]->exchanges(layout, ranks)) {
       const std::int64_t backwards = exchange.backward ? runs.backwards : 0;
       const std::int64_t exact = exchange.rounded ? size : static_cast<std::int64_t>(sizeof(double));

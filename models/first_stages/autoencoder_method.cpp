@@ -26,9 +26,10 @@ AutoencoderMethod::AutoencoderMethod(const AutoencoderMethodOptions& options, co
       network_(std::make_shared<Autoencoder>(options.network)),
       discriminator_(std::make_shared<PatchDiscriminator>(options.judge())),
       player_("autoencoder", network_, options.autoencoder, context.dtype, context.device, context.gradients,
-              context.bucket_bytes, context.scale_loss()),
+              context.bucket_bytes, context.scale_loss(), context.shard_optimizer),
       discriminator_player_("discriminator", discriminator_, options.discriminator, context.dtype,
-                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()) {
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss(),
+                            context.shard_optimizer) {
   if (options.network.quantises()) usage_.emplace(options.network.codes, context.device);
 }
 
@@ -53,7 +54,9 @@ std::vector<CollectiveCost> AutoencoderMethod::costs_per_step(int ranks) const {
     norms.count += 2 * passes;
     norms.bytes += exchange.numbers * passes * (static_cast<std::int64_t>(sizeof(double)) + size);
   }
-  std::vector<CollectiveCost> costs{gradients_cost(player_), gradients_cost(discriminator_player_), norms};
+  std::vector<CollectiveCost> costs;
+  for (const Player* player : {&player_, &discriminator_player_}) add_update_costs(costs, *player);
+  costs.push_back(norms);
   costs.push_back({"adaptive weight", 1, 2 * size * network_->last_weight().numel()});
   if (!usage_) return costs;
   const std::int64_t codes = options_.network.codes, every = options_.restart_every;

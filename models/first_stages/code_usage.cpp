@@ -20,12 +20,14 @@ at::Tensor CodeUsage::unused() const {
 void CodeUsage::restart(Player& player, const std::string& weight, const at::Tensor& places) {
   const at::NoGradGuard no_grad;
   const at::Tensor unused = (counts_ == 0).unsqueeze(1);
-  for (const auto& [name, tensor] : player.state()) {
-    if (!name.ends_with("/" + weight)) continue;
-    const bool moment = name.find("/adam_") != name.npos;
-    tensor.copy_(
-        at::where(unused, moment ? at::zeros_like(tensor) : places.to(tensor.scalar_type()), tensor));
-  }
+  player.change_state([&](const NamedTensors& kind) {
+    for (const auto& [name, tensor] : kind) {
+      if (!name.ends_with("/" + weight)) continue;
+      const bool moment = name.find("/adam_") != name.npos;
+      tensor.copy_(
+          at::where(unused, moment ? at::zeros_like(tensor) : places.to(tensor.scalar_type()), tensor));
+    }
+  });
   counts_.zero_();
 }
 

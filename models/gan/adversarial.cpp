@@ -29,9 +29,11 @@ AdversarialMethod::AdversarialMethod(const GanNetworks& networks, const GanLoss&
       generator_(networks.generator()),
       discriminator_(make_discriminator(networks, auxiliary)),
       generator_player_("generator", generator_, options.generator_optimizer(), context.dtype, context.device,
-                        context.gradients, context.bucket_bytes, context.scale_loss()),
+                        context.gradients, context.bucket_bytes, context.scale_loss(),
+                        context.shard_optimizer),
       discriminator_player_("discriminator", discriminator_, options.discriminator_optimizer(), context.dtype,
-                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()),
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss(),
+                            context.shard_optimizer),
       generator_history_(generator_player_, options.historical_average),
       discriminator_history_(discriminator_player_, options.historical_average) {
   if (loss_state_.defined()) loss_state_ = loss_state_.to(context.device);

@@ -39,20 +39,12 @@ void add(SpreadCost& cost, const Exchange& exchange, const Passes& passes, std::
 }  // namespace
 
 std::vector<CollectiveCost> AdversarialMethod::costs_per_step(int ranks) const {
-  // `own`: a regulariser's updates come every so many, if any.
-  const auto gradients = [](const Player& player, std::int64_t updates, bool own, std::int64_t every) {
-    const auto of_all = [&](std::size_t one) {
-      const std::int64_t sum = updates * static_cast<std::int64_t>(one);
-      return sum + (own ? sum / every : 0);
-    };
-    return CollectiveCost{player.name() + " gradients", of_all(player.reducer().buckets().size()),
-                          of_all(player.gradient_arena().nbytes())};
-  };
   const GradientPenaltyOptions& penalty = options_.penalty;
   const PathLengthOptions& paths = options_.path_length;
-  std::vector<CollectiveCost> costs{
-      gradients(discriminator_player_, options_.d_steps, penalty.due_apart(0), penalty.every),
-      gradients(generator_player_, 1, paths.wanted(), paths.every), mixing_cost(ranks)};
+  std::vector<CollectiveCost> costs;
+  add_update_costs(costs, discriminator_player_, options_.d_steps, penalty.due_apart(0) ? penalty.every : 0);
+  add_update_costs(costs, generator_player_, 1, paths.wanted() ? paths.every : 0);
+  costs.push_back(mixing_cost(ranks));
   if (CollectiveCost logits = logits_cost(); logits.count > 0) costs.push_back(std::move(logits));
   return costs;
 }

@@ -87,9 +87,11 @@ CycleGanMethod::CycleGanMethod(const CycleGanOptions& options, const GanLoss& lo
       generators_(std::make_shared<CycleGenerators>(options.generator())),
       discriminators_(make_discriminators(options)),
       generator_player_("generator", generators_, options.shared.generator, context.dtype, context.device,
-                        context.gradients, context.bucket_bytes, context.scale_loss()),
+                        context.gradients, context.bucket_bytes, context.scale_loss(),
+                        context.shard_optimizer),
       discriminator_player_("discriminator", discriminators_, options.shared.discriminator, context.dtype,
-                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()),
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss(),
+                            context.shard_optimizer),
       image_pool_(make_pool("cyclegan/image_pool", options, options.shared.image_channels, context)),
       source_pool_(make_pool("cyclegan/source_pool", options, options.shared.source_channels, context)) {}
 
@@ -107,7 +109,8 @@ NamedTensors CycleGanMethod::state() const {
 }
 
 std::vector<CollectiveCost> CycleGanMethod::costs_per_step(int /*ranks*/) const {
-  std::vector<CollectiveCost> costs{gradients_cost(generator_player_), gradients_cost(discriminator_player_)};
+  std::vector<CollectiveCost> costs;
+  for (const Player* player : {&generator_player_, &discriminator_player_}) add_update_costs(costs, *player);
   const TranslationOptions& shared = options_.shared;
   const std::int64_t size = static_cast<std::int64_t>(c10::elementSize(context_.dtype));
   if (options_.pool > 0)

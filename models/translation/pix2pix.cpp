@@ -63,9 +63,11 @@ Pix2PixMethod::Pix2PixMethod(const Pix2PixOptions& options, const GanLoss& loss,
       generator_(std::make_shared<UnetTranslator>(options.generator())),
       discriminator_(std::make_shared<PatchDiscriminator>(options.discriminator())),
       generator_player_("generator", generator_, options.shared.generator, context.dtype, context.device,
-                        context.gradients, context.bucket_bytes, context.scale_loss()),
+                        context.gradients, context.bucket_bytes, context.scale_loss(),
+                        context.shard_optimizer),
       discriminator_player_("discriminator", discriminator_, options.shared.discriminator, context.dtype,
-                            context.device, context.gradients, context.bucket_bytes, context.scale_loss()) {}
+                            context.device, context.gradients, context.bucket_bytes, context.scale_loss(),
+                            context.shard_optimizer) {}
 
 void Pix2PixMethod::initialise() {
   ganymede::initialise(*generator_, "n02", context_.seed);
@@ -91,7 +93,8 @@ std::vector<CollectiveCost> Pix2PixMethod::costs_per_step(int ranks) const {
   const std::int64_t parts = context_.accumulate;
   add(*generator_, parts * (keeps_graph() ? 1 : 2), parts);
   add(*discriminator_, 3 * parts, 3 * parts);  // real, fake, and fake in G's update
-  std::vector<CollectiveCost> costs{gradients_cost(discriminator_player_), gradients_cost(generator_player_)};
+  std::vector<CollectiveCost> costs;
+  for (const Player* player : {&discriminator_player_, &generator_player_}) add_update_costs(costs, *player);
   if (norms.count > 0) costs.push_back(norms);
   return costs;
 }

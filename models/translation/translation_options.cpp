@@ -71,9 +71,4 @@ std::int64_t count_parameters(const torch::nn::Module& network) {
   return sum;
 }
 
-CollectiveCost gradients_cost(const Player& player) {
-  return {player.name() + " gradients", static_cast<std::int64_t>(player.reducer().buckets().size()),
-          static_cast<std::int64_t>(player.gradient_arena().nbytes())};
-}
-
 }  // namespace ganymede

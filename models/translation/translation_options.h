@@ -35,7 +35,4 @@ std::string chosen_loss(const Settings& settings, const std::string& by_default)
 /// The parameters of a network built without memory.
 std::int64_t count_parameters(const torch::nn::Module& network);
 
-/// What the gradients of a player send in an update.
-CollectiveCost gradients_cost(const Player& player);
-
 }  // namespace ganymede

@@ -84,6 +84,30 @@ TEST(Communicator, AllGatherJoinsInRankOrder) {
   });
 }
 
+// What a rank does not own keeps its values.
+TEST(Communicator, ReduceScatterInPlace) {
+  for_all_types_and_sizes([](std::int64_t size, at::ScalarType type) {
+    const std::int64_t first = size * world().rank();
+    const at::Tensor tensor = ramp(size * world().size(), world().rank(), type);
+    at::Tensor expected = tensor.clone();
+    expected.narrow(0, first, size)
+        .copy_(ramp(size * world().size(), 0, type).narrow(0, first, size) * sum_of_ranks());
+    world().reduce_scatter(tensor.narrow(0, first, size), tensor)->wait();
+    EXPECT_TRUE(at::equal(tensor, expected));
+  });
+}
+
+TEST(Communicator, AllGatherInPlace) {
+  for_all_types_and_sizes([](std::int64_t size, at::ScalarType type) {
+    const at::Tensor expected = ramp(size * world().size(), 0, type);
+    const std::int64_t first = size * world().rank();
+    const at::Tensor tensor = at::zeros_like(expected);
+    tensor.narrow(0, first, size).copy_(expected.narrow(0, first, size));
+    world().all_gather(tensor, tensor.narrow(0, first, size))->wait();
+    EXPECT_TRUE(at::equal(tensor, expected));
+  });
+}
+
 TEST(Communicator, BroadcastGivesTheRootsTensor) {
   for_all_types_and_sizes([](std::int64_t size, at::ScalarType type) {
     for (int root = 0; root < world().size(); ++root) {

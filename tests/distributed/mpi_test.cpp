@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/philox.h"
 #include "tests/distributed/mpi_session.h"
 #include "tests/distributed/world.h"
 
@@ -50,6 +51,37 @@ TEST(MpiSession, BothFormsOfAllReduceSumTheSame) {
       test::mpi_session().set_most_exchanging(usual);
       EXPECT_TRUE(at::equal(exchanged, librarys)) << size;
     }
+  }
+}
+
+TEST(MpiSession, BothFormsOfReduceScatterSumTheSame) {
+  const int usual = test::mpi_session().most_exchanging();
+  for (const std::int64_t size : {1, 5, 2048, 60'000})
+    for (const bool in_place : {false, true}) {
+      const at::Tensor mine = at::arange(size * world().size(), at::kLong).remainder(1000) * (world().rank() + 1);
+      const auto own_sum = [&] {
+        const at::Tensor input = mine.clone();
+        at::Tensor output = in_place ? input.narrow(0, size * world().rank(), size) : at::empty({size}, at::kLong);
+        world().reduce_scatter(output, input)->wait();
+        return output.clone();
+      };
+      const at::Tensor exchanged = own_sum();
+      test::mpi_session().set_most_exchanging(0);
+      const at::Tensor librarys = own_sum();
+      test::mpi_session().set_most_exchanging(usual);
+      EXPECT_TRUE(at::equal(exchanged, librarys)) << size;
+    }
+}
+
+// A sharded run then trains what one that is not does.
+TEST(MpiSession, ReduceScatterAddsUpAsAllReduceDoes) {
+  const RandomStream random({.seed = 4, .phase = "sums"});
+  for (const std::int64_t size : {1, 100, 30'001}) {
+    at::Tensor mine = random.normal(world().rank(), 1, size * world().size(), at::kFloat)[0].clone();
+    at::Tensor output = at::empty({size});
+    world().reduce_scatter(output, mine)->wait();
+    world().all_reduce(mine)->wait();
+    EXPECT_TRUE(at::equal(output, mine.narrow(0, size * world().rank(), size))) << size;
   }
 }
 

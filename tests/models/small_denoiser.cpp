@@ -52,7 +52,8 @@ SmallDenoiser::SmallDenoiser(const SmallDenoiserOptions& options, Communicator& 
                             .seed = 11,
                             .dtype = options.dtype,
                             .activations = options.activations,
-                            .bucket_bytes = 8192});
+                            .bucket_bytes = 8192,
+                            .shard_optimizer = options.shard_optimizer});
   method_->initialise();
 }
 
@@ -81,12 +82,14 @@ std::vector<double> SmallDenoiser::train(std::int64_t steps) {
 
 NamedTensors SmallDenoiser::state() {
   NamedTensors state;
-  for (const auto& [name, tensor] : player().state()) state.emplace_back(name, tensor.detach().clone());
+  player().visit_state([&](const NamedTensors& kind) {
+    for (const auto& [name, tensor] : kind) state.emplace_back(name, tensor.detach().clone());
+  });
   return state;
 }
 
 void SmallDenoiser::restore(const NamedTensors& state, std::int64_t step) {
-  copy_tensors(state, player().state());
+  player().change_state([&](const NamedTensors& kind) { copy_common(state, kind); });
   player().set_updates(step);
   step_ = step;
   position_ = step * options_.batch;

@@ -12,6 +12,7 @@ struct SmallDenoiserOptions {
   std::map<std::string, std::string> options = {};  ///< on top of the narrow network's
   at::ScalarType dtype = at::kDouble;
   std::optional<at::ScalarType> activations = std::nullopt;
+  bool shard_optimizer = false;
   bool few_images = false;  ///< the batch begins again with the same images in each step
 };
 
@@ -26,7 +27,7 @@ class SmallDenoiser {
   Player& player() { return *method_->players()[0]; }
   /// The next steps; collective. Returns each step's loss, this rank's part.
   std::vector<double> train(std::int64_t steps);
-  /// A copy of every tensor of the player.
+  /// A copy of every tensor of the player. Collective if it is sharded.
   NamedTensors state();
   /// Goes on where another run's `state` was taken.
   void restore(const NamedTensors& state, std::int64_t step);

@@ -127,6 +127,7 @@ SmallGan::SmallGan(const SmallGanOptions& options, Communicator& gradients, Comm
                             .activations = options.activations,
                             .device = options.device,
                             .bucket_bytes = 8192,
+                            .shard_optimizer = options.shard_optimizer,
                             .alive = options.alive});
   method_->initialise();
   for (Player* player : method_->players()) {
@@ -175,10 +176,18 @@ Figures SmallGan::train(std::int64_t steps) {
   return figures_of(report);
 }
 
+NamedTensors whole_state(const Player& player) {
+  NamedTensors state;
+  player.visit_state([&](const NamedTensors& kind) {
+    for (const auto& [name, tensor] : kind) state.emplace_back(name, tensor.detach().clone());
+  });
+  return state;
+}
+
 NamedTensors SmallGan::state() {
   NamedTensors state;
   for (const Player* player : method_->players())
-    for (const auto& [name, tensor] : player->state()) state.emplace_back(name, tensor.detach().clone());
+    for (auto& item : whole_state(*player)) state.push_back(std::move(item));
   for (const auto& [name, tensor] : method_->state()) state.emplace_back(name, tensor.clone());
   return state;
 }
@@ -189,7 +198,8 @@ void SmallGan::continue_from(SmallGan& other) {
   copy_tensors(other.method_->state(), method_->state());
   for (std::size_t i = 0; i < method_->players().size(); ++i) {
     Player &mine = *method_->players()[i], &theirs = *other.method_->players()[i];
-    copy_tensors(theirs.state(), mine.state());
+    const NamedTensors state = whole_state(theirs);
+    mine.change_state([&](const NamedTensors& kind) { copy_common(state, kind); });
     mine.set_updates(theirs.updates());
   }
   step_ = other.step_;

@@ -20,9 +20,13 @@ struct SmallGanOptions {
   at::ScalarType dtype = at::kDouble;
   std::optional<at::ScalarType> activations = std::nullopt;
   std::function<void(std::string_view)> alive = {};
+  bool shard_optimizer = false;
   std::string method =
       "adversarial";  ///< another one has its narrow networks beside the generator in `options`
 };
+
+/// A copy of every tensor of a player. Collective if it is sharded.
+NamedTensors whole_state(const Player& player);
 
 class SmallGan {
  public:
@@ -38,9 +42,9 @@ class SmallGan {
   const Stage& stage() const { return stages_[stage_at(stages_, position_)]; }
   /// The next steps; collective. Returns the last step's report.
   Figures train(std::int64_t steps);
-  /// A copy of every tensor of every player, and of the method's own.
+  /// A copy of every tensor of every player, and of the method's own. Collective if sharded.
   NamedTensors state();
-  /// As from a checkpoint of a run with the same options.
+  /// As from a checkpoint of a run with the same options, sharded or not. Collective if the other is.
   void continue_from(SmallGan& other);
 
  private:
