@@ -6,9 +6,10 @@ import concurrent.futures
 import os
 import re
 import signal
+import subprocess
 import time
 
-from ganymede_runs import ROOT, Job, kill, run, seeded, training
+from ganymede_runs import ROOT, Job, Result, kill, run, seeded, training
 
 SHIM = os.environ.get("HANG_FAULTS", str(ROOT / "build/cpu/tests/system/libhang_faults.so"))
 RANKS = 3
@@ -36,8 +37,8 @@ def blamed(line):
 
 
 def strike(tmp_path, kind, victim, rng_seed, deadline):
-    """What came of one job: code, seconds from the strike to mpirun's end, ranks left, whom its lines and the postmortem
-    blame."""
+    """What came of one job: code (None where mpirun had to be ended), seconds from the strike to mpirun's end, ranks left,
+    whom its lines and the postmortem blame."""
     rng, out = seeded(rng_seed), tmp_path / "run"
     tmp_path.mkdir()
     environment = {} if kind == "stop" else faults(tmp_path, kind=kind, rank=victim, at=rng.randint(1, 60))
@@ -53,7 +54,10 @@ def strike(tmp_path, kind, victim, rng_seed, deadline):
             (tmp_path / "armed").touch()
             job.wait_for("the strike", lambda: strikes(tmp_path))
             struck = strikes(tmp_path)[0][0]
-        result = job.wait(deadline + 60)
+        try:
+            result = job.wait(deadline + 30)
+        except subprocess.TimeoutExpired:
+            result = Result(None, job.text("out"), job.text("err"))
         seconds = time.monotonic() - struck
         time.sleep(0.2)
         left = job.running()
