@@ -139,7 +139,7 @@ TEST(RunChain, NamesTheFirstDifference) {
          link.weights.clear();
          link.add_tensors({"g/weight/a"}, std::vector<std::uint64_t>{1});
        },
-       "the networks: their tensors have other three_names",
+       "the networks: their tensors have other names",
        {}}};
   for (const Change& each : changes) {
     SCOPED_TRACE(each.what);
