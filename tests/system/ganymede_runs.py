@@ -246,3 +246,12 @@ def write_dataset(path, images, labels, **attributes):
 def some_digits(count=64):
     with h5py.File(DIGITS) as file:
         return file["images"][:count], file["labels"][:count]
+
+
+def cells_of(sheet, rows, columns):
+    """[rows, columns, 32, 32] of a sheet of enlarged images with gaps of two pixels."""
+    pixels = np.asarray(sheet)
+    pitch = (pixels.shape[1] - 2) // columns
+    assert pixels.shape == (2 + rows * pitch, 2 + columns * pitch) and (pitch - 2) % 32 == 0
+    inner = pixels[2:, 2:].reshape(rows, pitch, columns, pitch)[:, :-2, :, :-2]
+    return inner.transpose(0, 2, 1, 3)[:, :, ::(pitch - 2) // 32, ::(pitch - 2) // 32]

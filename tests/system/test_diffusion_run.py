@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganymede_runs import DIGITS, assert_bit_equal, final_tensors, refusal, succeed
+from ganymede_runs import DIGITS, assert_bit_equal, cells_of, final_tensors, refusal, succeed
 
 COUNT = 11
 
@@ -113,12 +113,9 @@ def test_interpolates_between_the_noises_of_images(trained, tmp_path):
     assert "no styles" in refusal(2, 0, *arguments, "--path", "w")
 
 
-def cells(path, rows, columns):
-    """[rows, columns, 32, 32] of a sheet of enlarged images with gaps of two pixels."""
-    sheet = np.asarray(Image.open(path)).astype(int)
-    pitch = (sheet.shape[1] - 2) // columns
-    inner = sheet[2:, 2:].reshape(rows, pitch, columns, pitch)[:, :-2, :, :-2].transpose(0, 2, 1, 3)
-    return inner[:, :, ::(pitch - 2) // 32, ::(pitch - 2) // 32]
+def signed_cells(path, rows, columns):
+    """Of a sheet, such that their differences do not wrap."""
+    return cells_of(Image.open(path), rows, columns).astype(int)
 
 
 def picture(trained, out, *options):
@@ -133,7 +130,7 @@ def picture(trained, out, *options):
 
 def test_trajectories_end_in_the_images(trained, tmp_path):
     images = draw(trained, tmp_path / "a.h5")
-    rows = cells(picture(trained, tmp_path / "a.png", "--picture", "trajectory", "--images", "3,7", "--frames", 4), 2, 4)
+    rows = signed_cells(picture(trained, tmp_path / "a.png", "--picture", "trajectory", "--images", "3,7", "--frames", 4), 2, 4)
     assert np.abs(rows[:, 3] - images[[3, 7], 0]).max() <= 1
     # What the first step makes of the noise, by a way of one step: the solver then goes all the way to that.
     succeed(0, "sample", "--from", trained, "--count", 8, "--classes", "all", "--sampler.steps", 1, "--out", tmp_path / "b.h5")
@@ -145,7 +142,7 @@ def test_trajectories_end_in_the_images(trained, tmp_path):
 
 
 def test_guidance_is_shown_scale_by_scale(trained, tmp_path):
-    rows = cells(picture(trained, tmp_path / "a.png", "--picture", "guidance", "--count", 2, "--scales", "1,2.5"), 2, 2)
+    rows = signed_cells(picture(trained, tmp_path / "a.png", "--picture", "guidance", "--count", 2, "--scales", "1,2.5"), 2, 2)
     for column, scale in enumerate((1, 2.5)):
         expected = draw(trained, tmp_path / f"{scale}.h5", "--sampler.guidance", scale)[:2, 0]
         assert np.abs(rows[:, column] - expected).max() <= 1
@@ -159,8 +156,8 @@ def test_training_shows_how_images_come_about(tmp_path):
     folder = tmp_path / "run/samples"
     names = [f"step-{step:09}{kind}.png" for step in range(3) for kind in ("", "-guidance", "-trajectory")]
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
-    grid = cells(folder / "step-000000002-trajectory.png", 3, 5)
-    guided = cells(folder / "step-000000002-guidance.png", 3, 3)
+    grid = signed_cells(folder / "step-000000002-trajectory.png", 3, 5)
+    guided = signed_cells(folder / "step-000000002-guidance.png", 3, 3)
     # A way ends in an image of the recipe's own guidance.
     for pictures, guidance in ((grid[:, 4], ()), (guided[:, 1], ("--sampler.guidance", 2))):
         out = tmp_path / f"{len(guidance)}.h5"

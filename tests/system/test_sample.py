@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from ganymede_runs import DIGITS, checkpoints, flip_byte, refusal, some_digits, succeed, training
+from ganymede_runs import DIGITS, cells_of, checkpoints, flip_byte, refusal, some_digits, succeed, training
 
 COUNT = 65
 
@@ -178,15 +178,6 @@ def picture(trained, out, kind, *options):
     assert files[0] == files[1] == files[2]
     out.write_bytes(files[0])
     return Image.open(out), result.out
-
-
-def cells_of(sheet, rows, columns):
-    """[rows, columns, 32, 32] of a sheet of enlarged images with gaps of two pixels."""
-    pixels = np.asarray(sheet)
-    pitch = (pixels.shape[1] - 2) // columns
-    assert pixels.shape == (2 + rows * pitch, 2 + columns * pitch) and (pitch - 2) % 32 == 0
-    inner = pixels[2:, 2:].reshape(rows, pitch, columns, pitch)[:, :-2, :, :-2]
-    return inner.transpose(0, 2, 1, 3)[:, :, ::(pitch - 2) // 32, ::(pitch - 2) // 32]
 
 
 def test_class_sheet(trained, tmp_path):
