@@ -126,7 +126,8 @@ std::string RunFolder::trouble() const {
 void RunFolder::cut_back(std::int64_t step) {
   cut_lines_back(log_name, step);
   cut_lines_back(metrics_name, step);
-  cut_lines_back(chain_name, step);
+  // Who begins anew writes the line of step 0 once more, and would find one that a kill left before the first save.
+  cut_lines_back(chain_name, step > 0 ? step : -1);
   cut_samples_back(step);
 }
 

@@ -52,7 +52,7 @@ class RunFolder {
   void append_start(const nlohmann::json& start) { append(starts_name, start); }
 
   /// On resume from `step`: durably removes from log, metrics and chain the lines whose "step" is greater, and what
-  /// is no JSON object, such as a last line torn by a kill; and the pictures of later steps.
+  /// is no JSON object, such as a last line torn by a kill; and the pictures of later steps. From 0 the chain begins anew.
   void cut_back(std::int64_t step);
 
   /// The picture of a step, or one of another `kind` of letters.

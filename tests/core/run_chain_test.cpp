@@ -79,6 +79,15 @@ TEST(RunChain, GoesOnAfterARestartByteForByte) {
   EXPECT_EQ(stopped.text(), whole.text());
 }
 
+TEST(RunChain, BeginsAnewWhereNoStepWasKept) {
+  const TemporaryFolder folder;
+  const KeptChain whole(folder / "whole", 0, 9);
+  KeptChain killed(folder / "killed", 0, 2);
+  killed.folder.cut_back(0);
+  killed.add(0, 9);
+  EXPECT_EQ(killed.text(), whole.text());
+}
+
 TEST(RunChain, TheSameRunsAreTheSameAsFarAsBothGo) {
   const TemporaryFolder folder;
   const KeptChain a(folder / "a", 0, 9), b(folder / "b", 0, 5);
