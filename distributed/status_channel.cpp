@@ -192,7 +192,6 @@ std::vector<SeenRank> StatusServer::others(Time now) const {
 
 StatusClient::StatusClient(ChannelAddress address, int rank, Time deadline)
     : address_(std::move(address)),
-      rank_(rank),
       deadline_(deadline),
       patience_(std::max(4 * interval(deadline), std::min(deadline / 4, Time(5000)))),
       backoff_(interval(deadline)) {
@@ -207,6 +206,7 @@ StatusClient::StatusClient(ChannelAddress address, int rank, Time deadline)
       ipv4.erase(loopback);
     }
   }
+  own_.rank = rank;
   std::strncpy(root_.status.host.data(), address_.host.c_str(), root_.status.host.size() - 1);
 }
 
@@ -219,7 +219,10 @@ void StatusClient::handle(std::span<const pollfd> polled, Time now) {
   bool alive = true;
   if (state_ == State::connecting && events) {
     alive = connection_.established();
-    if (alive) state_ = State::up;
+    if (alive) {
+      state_ = State::up;
+      alive = send(connection_, StatusMessage{address_.token, own_});
+    }
   } else if (state_ == State::up) {
     if (events & POLLOUT) alive = connection_.flush();
     if (alive && (events & (POLLIN | POLLERR | POLLHUP))) alive = listen(now);
@@ -266,8 +269,9 @@ bool StatusClient::listen(Time now) {
 }
 
 void StatusClient::tell(const RankStatus& own, Time now) {
+  own_ = own;
   if (state_ != State::up || connection_.has_unsent()) return;
-  if (!send(connection_, StatusMessage{address_.token, own})) broken(now);
+  if (!send(connection_, StatusMessage{address_.token, own_})) broken(now);
 }
 
 std::vector<SeenRank> StatusClient::others(Time now) const {
@@ -281,7 +285,7 @@ std::vector<SeenRank> StatusClient::others(Time now) const {
   std::vector<SeenRank> seen{root};
   for (SeenRank suspect : suspects_) {
     suspect.unheard += age;
-    if (suspect.status.rank != rank_) seen.push_back(suspect);
+    if (suspect.status.rank != own_.rank) seen.push_back(suspect);
   }
   sort_by_suspicion(seen, deadline_);
   return seen;

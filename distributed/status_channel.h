@@ -27,7 +27,8 @@ class StatusChannel {
   virtual void watch(std::vector<pollfd>& polled) = 0;
   /// Handles what poll() found in the entries that watch() appended just before.
   virtual void handle(std::span<const pollfd> polled, Time now) = 0;
-  /// Tells the others where this rank is. Call it about each interval().
+  /// Tells the others where this rank is. Call it about each interval(). What was told before the link was
+  /// up goes as soon as it is.
   virtual void tell(const RankStatus& own, Time now) = 0;
   /// The other ranks, sorted by suspicion; the least suspect may be missing.
   virtual std::vector<SeenRank> others(Time now) const = 0;
@@ -107,12 +108,12 @@ class StatusClient : public StatusChannel {
   bool listen(Time now);
 
   ChannelAddress address_;
-  int rank_;
   Time deadline_, patience_, backoff_, next_try_{}, begun_{}, answered_{};
   Link link_ = Link::never;
   State state_ = State::down;
   std::size_t target_ = 0;
   Connection connection_;
+  RankStatus own_;  ///< as last told
   SeenRank root_;
   std::vector<SeenRank> suspects_;
 };

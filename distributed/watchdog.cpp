@@ -118,7 +118,8 @@ void Watchdog::watch() {
     }
     if (reported || now - marked < deadline || clock.in_grace()) continue;
     reported = true;
-    options_.on_hang(hang_report(own, channel ? channel->others(now) : std::vector<SeenRank>{}, deadline));
+    const auto others = channel ? channel->others(now) : std::vector<SeenRank>{};
+    options_.on_hang({hang_report(own, others, deadline), own.waiting != 0});
   }
 }
 
@@ -141,6 +142,20 @@ RankStatus Watchdog::status(const Progress& progress, Time unmarked) const {
     copy(progress.sequence ? fmt::format("what follows {}", progress.what.data()) : "start-up", own.doing);
   }
   return own;
+}
+
+bool outlive_sigterm(Time time) {
+  static std::atomic<bool> has_come;
+  has_come = false;
+  struct sigaction action {}, before {};
+  action.sa_handler = [](int) { has_come = true; };
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, &before);
+  constexpr Time slice{10}, grace{100};
+  for (Time waited{0}; waited < time && !has_come; waited += slice) std::this_thread::sleep_for(slice);
+  if (has_come) std::this_thread::sleep_for(grace);
+  sigaction(SIGTERM, &before, nullptr);
+  return has_come;
 }
 
 void end_process(int code, std::function<void()> abort_job, std::chrono::milliseconds patience) {

@@ -15,21 +15,25 @@
 
 namespace ganymede {
 
+struct HangNotice {
+  std::string report;       ///< one line, see hang_report()
+  bool is_waiting = false;  ///< this rank is, for others; else it is late itself
+};
+
 struct WatchdogOptions {
   int rank = 0;
   int size = 1;
   std::chrono::milliseconds deadline{0};  ///< 0: off
-  /// Receives the report, one line (see hang_report()), on the watchdog thread; may end the process, may not
-  /// throw.
-  std::function<void(const std::string& report)> on_hang;
+  /// Called on the watchdog thread; may end the process, may not throw.
+  std::function<void(const HangNotice& hang)> on_hang;
 };
 
 /// Ends hangs: a thread on every rank that calls on_hang once the main thread has made no mark of progress
 /// for the deadline, with a report that names the late rank. What the ranks need to know of each other
 /// travels over TCP, not MPI.
 ///
-///     const auto on_hang = [](const std::string& report) {
-///       print(report);
+///     const auto on_hang = [](const HangNotice& hang) {
+///       print(hang.report);
 ///       end_process(86, [] { MPI_Abort(MPI_COMM_WORLD, 86); });
 ///     };
 ///     Watchdog watchdog({.rank = rank, .size = size, .deadline = 300s, .on_hang = on_hang});
@@ -88,6 +92,10 @@ class Watchdog {
   std::string host_;
   std::thread thread_;
 };
+
+/// Waits for SIGTERM, and 100 ms more once it came, so that others may leave first. True if it did: who launched the job is
+/// ending it.
+bool outlive_sigterm(std::chrono::milliseconds time);
 
 /// Ends a job that hangs: calls `abort_job` (MPI_Abort) on a thread of its own, and _exit(code) if this
 /// process still lives after `patience`. MPI_Abort was seen to block for ever once a network link was down.

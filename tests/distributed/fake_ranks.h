@@ -119,9 +119,9 @@ class FakeRanks {
     {
       Report& mine = shared_->reports[static_cast<std::size_t>(rank)];
       Watchdog watchdog(
-          {.rank = rank, .size = size_, .deadline = deadline, .on_hang = [&](const std::string& text) {
+          {.rank = rank, .size = size_, .deadline = deadline, .on_hang = [&](const HangNotice& hang) {
              if (mine.time) return;
-             std::strncpy(mine.text.data(), text.c_str(), mine.text.size() - 1);
+             std::strncpy(mine.text.data(), hang.report.c_str(), mine.text.size() - 1);
              mine.time = now();
            }});
       if (rank == 0) {

@@ -68,6 +68,18 @@ TEST(ChannelAddress, HasAnUnforeseeableToken) {
   EXPECT_NE(StatusServer(2, patience).address().token, StatusServer(2, patience).address().token);
 }
 
+TEST(StatusChannel, WhatIsToldBeforeTheLinkIsUpGoesOnceItIs) {
+  Pair pair;
+  pair.client.tell(status(1, 7), pair.now);
+  for (int i = 0; i < 200 && pair.seen_by_server().link == Link::never; ++i) {
+    serve(pair.client, pair.now);
+    serve(pair.server, pair.now);
+    std::this_thread::sleep_for(2ms);
+  }
+  EXPECT_EQ(pair.seen_by_server().link, Link::open);
+  EXPECT_EQ(pair.seen_by_server().status.sequence, 7u);
+}
+
 TEST(StatusChannel, BothEndsLearnOfEachOther) {
   Pair pair;
   EXPECT_EQ(pair.seen_by_server().link, Link::never);

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <iterator>
 #include <mutex>
+#include <thread>
 
 #include "tests/distributed/fake_ranks.h"
 
@@ -193,9 +196,10 @@ TEST(Watchdog, IgnoresGarbageOnItsPort) {
 TEST(Watchdog, WatchesItsOwnMainThreadAtSizeOne) {
   std::mutex mutex;
   std::vector<std::string> reports;
-  Watchdog watchdog({.deadline = 300ms, .on_hang = [&](const std::string& report) {
+  Watchdog watchdog({.deadline = 300ms, .on_hang = [&](const HangNotice& hang) {
                        const std::lock_guard lock(mutex);
-                       reports.push_back(report);
+                       EXPECT_FALSE(hang.is_waiting);
+                       reports.push_back(hang.report);
                      }});
   EXPECT_EQ(watchdog.address(), "");
   watchdog.connect("");
@@ -217,13 +221,32 @@ TEST(Watchdog, WatchesItsOwnMainThreadAtSizeOne) {
       << reports[0];
 }
 
+TEST(Watchdog, TellsWhoWaitsFromWhoIsLate) {
+  std::atomic<int> waiting{-1};
+  Watchdog watchdog({.deadline = 200ms, .on_hang = [&](const HangNotice& hang) { waiting = hang.is_waiting; }});
+  watchdog.start();
+  watchdog.enter("all_reduce");
+  for (int i = 0; i < 400 && waiting < 0; ++i) FakeRanks::sleep(10ms);
+  EXPECT_EQ(waiting, 1);
+}
+
+TEST(OutliveSigterm, LivesOnAndTellsOfIt) {
+  EXPECT_FALSE(outlive_sigterm(10ms));
+  std::thread killer([] {
+    FakeRanks::sleep(100ms);
+    kill(getpid(), SIGTERM);
+  });
+  EXPECT_TRUE(outlive_sigterm(1s));
+  killer.join();
+}
+
 TEST(Watchdog, IsOffWithoutADeadline) {
   const auto threads = [] {
     return std::distance(std::filesystem::directory_iterator("/proc/self/task"),
                          std::filesystem::directory_iterator());
   };
   const auto before = threads();
-  Watchdog watchdog({.size = 2, .on_hang = [](const std::string& report) { ADD_FAILURE() << report; }});
+  Watchdog watchdog({.size = 2, .on_hang = [](const HangNotice& hang) { ADD_FAILURE() << hang.report; }});
   EXPECT_EQ(watchdog.address(), "");
   watchdog.connect("");
   watchdog.start();
@@ -234,7 +257,7 @@ TEST(Watchdog, IsOffWithoutADeadline) {
 TEST(Watchdog, EndsQuickly) {
   for (const Time deadline : {Time(1s), Time(300s)}) {
     auto watchdog = std::make_unique<Watchdog>(
-        WatchdogOptions{.size = 2, .deadline = deadline, .on_hang = [](const std::string&) {}});
+        WatchdogOptions{.size = 2, .deadline = deadline, .on_hang = [](const HangNotice&) {}});
     watchdog->start();
     FakeRanks::sleep(30ms);
     const std::int64_t begin = FakeRanks::now();
@@ -244,7 +267,7 @@ TEST(Watchdog, EndsQuickly) {
 }
 
 TEST(Watchdog, MarksCostLessThanAMicrosecond) {
-  Watchdog watchdog({.deadline = 10s, .on_hang = [](const std::string&) {}});
+  Watchdog watchdog({.deadline = 10s, .on_hang = [](const HangNotice&) {}});
   watchdog.start();
   constexpr int kRounds = 100000;
   const auto begin = std::chrono::steady_clock::now();

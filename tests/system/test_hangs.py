@@ -33,7 +33,8 @@ def blamed(line):
     assert found, line
     if "this rank is late itself" in found[2]:
         return [int(found[1])]
-    return [int(rank) for rank in re.findall(r"rank (\d+) on", found[2])]
+    # One that was stopped before its first word has no host here.
+    return [int(rank) for rank in re.findall(r"rank (\d+)(?: on \S+)?(?: \(pid \d+\))? (?:is late|has not answered)", found[2])]
 
 
 def strike(tmp_path, kind, victim, rng_seed, deadline):
