@@ -93,7 +93,7 @@ class Watchdog {
   std::thread thread_;
 };
 
-/// Waits for SIGTERM, and 100 ms more once it came, so that others may leave first. True if it did: who launched the job is
+/// Waits, and lives on though SIGTERM comes meanwhile, so that others leave first. True if it did: who launched the job is
 /// ending it.
 bool outlive_sigterm(std::chrono::milliseconds time);
 
