@@ -157,10 +157,11 @@ void Process::watch(double seconds) {
     constexpr int code = static_cast<int>(ExitCode::hang);
     if (BlackBox* box = box_of_process.load()) box->ended(code, hang.report);
     print_error(hang.report);
-    // A late rank goes first. Of jobs in which it was in MPI_Finalize and others went before it, one in twenty left an mpirun
-    // behind that crashed or stayed for ever (Open MPI 4.1.4, PMIx 4.2.2). Among those that wait, one abort is enough.
-    if (!alone && hang.is_waiting && outlive_sigterm(std::chrono::milliseconds(600 + 100 * std::min(own_rank, 5)))) _exit(code);
-    end_process(code, [alone] { alone ? _exit(code) : MpiSession::abort(code); });
+    // A late rank goes first, and at once. Of jobs in which it was in MPI_Finalize and others went before it, one in twenty
+    // left an mpirun behind that crashed or stayed for ever (Open MPI 4.1.4, PMIx 4.2.2). Of those that wait one aborts.
+    const bool is_ending = !hang.is_waiting || outlive_sigterm(std::chrono::milliseconds(300 + 100 * std::min(own_rank, 5)));
+    if (alone || is_ending) _exit(code);
+    end_process(code, [] { MpiSession::abort(code); });
   };
   watchdog_ = std::make_unique<Watchdog>(WatchdogOptions{rank(), size(), deadline, on_hang});
   watchdog_->connect(world_->broadcast_text(watchdog_->address(), 0));
