@@ -35,12 +35,12 @@ void DrawOptions::describe(OptionSchema& schema) {
   schema.add("sampler.clip", clip, "each step's estimate of the image is clipped to [-1, 1]", OnResume::free);
 }
 
-void DrawOptions::check(const DiffusionProcess& process, bool without_label) const {
+void DrawOptions::check(const DiffusionProcess& process, bool leaves_out) const {
   path_of(process, *this);
-  if (guidance != 1 && !without_label)
+  if (guidance != 1 && !leaves_out)
     fail(ExitCode::options,
-         "sampler.guidance = {} needs a network that has learned without labels: train with classes and "
-         "diffusion.label_dropout above 0, or set sampler.guidance = 1",
+         "sampler.guidance = {} needs a network that has learned without labels, or without sources: train with "
+         "classes and diffusion.label_dropout above 0, or with diffusion.source_dropout, or set sampler.guidance = 1",
          guidance);
   if (churn.amount > 0 && !process.time_at(1))
     fail(ExitCode::options,
@@ -101,9 +101,16 @@ at::Tensor DiffusionSampler::noise(std::string_view stream, std::uint64_t step, 
   return to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), setting_.device);
 }
 
-Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels,
-                                   double guidance) {
+at::Tensor DiffusionSampler::sources(std::int64_t first, std::int64_t count) const {
+  if (!setting_.has_sources) return {};
+  if (!setting_.sources)
+    fail(ExitCode::options, "there are no sources to draw from: name a dataset of pairs, --conditions FILE");
+  return setting_.sources(first, count).to(setting_.device, setting_.dtype);
+}
+
+Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const Way& way) {
   const std::int64_t count = x.size(0), none = setting_.images.classes;
+  const double guidance = way.guidance;
   const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
   const at::Tensor seen = per_image(c.scale, x) * x;
   // sigma / alpha may be infinite.
@@ -115,9 +122,18 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
         to_device(c.condition.expand({images.size(0)}).contiguous(), setting_.device);
     return network_->forward(images, condition, kinds, context);
   };
+  const auto beside = [&](const at::Tensor& source) {
+    return source.defined() ? at::cat({seen, source}, 1) : seen;
+  };
   const std::int64_t channels = x.size(1);
-  at::Tensor out =
-      guided ? run(at::cat({seen, seen}), at::cat({labels, at::full_like(labels, none)})) : run(seen, labels);
+  at::Tensor out;
+  if (guided) {
+    const at::Tensor no_labels = setting_.without_label ? at::full_like(way.labels, none) : way.labels;
+    const at::Tensor no_sources = setting_.without_source ? at::zeros_like(way.sources) : way.sources;
+    out = run(at::cat({beside(way.sources), beside(no_sources)}), at::cat({way.labels, no_labels}));
+  } else {
+    out = run(beside(way.sources), way.labels);
+  }
   Denoised result;
   // Guidance is of the image, not of the variance.
   if (process_.learns_variance()) result.variance = out.narrow(0, 0, count).narrow(1, channels, channels);
@@ -132,7 +148,9 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
 }
 
 DiffusionSampler::Way DiffusionSampler::way_of(std::int64_t first, const at::Tensor& labels) const {
-  return {labels, options_.guidance, [this, first, count = labels.size(0)](std::string_view stream, std::uint64_t step) {
+  const std::int64_t count = labels.size(0);
+  return {to_device(labels, setting_.device), sources(first, count), options_.guidance,
+          [this, first, count](std::string_view stream, std::uint64_t step) {
             return noise(stream, step, first, count);
           }};
 }
@@ -144,7 +162,6 @@ at::Tensor DiffusionSampler::shown(const at::Tensor& x) const {
 
 at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const Way& way) {
   const at::NoGradGuard no_grad;
-  const at::Tensor kinds = to_device(way.labels, setting_.device);
   const auto solver = make_solver(options_.solver, options_.solver_options);
   // Where images shrink as noise grows, what little is left of them counts as noise.
   const PathPoint& start = path_.front();
@@ -161,7 +178,7 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const Way& way) {
     x = solver->step(
         x, from, path_[i + 1],
         [&](const at::Tensor& at_x, const PathPoint& point) {
-          const Denoised denoised = denoise(at_x, point, kinds, way.guidance);
+          const Denoised denoised = denoise(at_x, point, way);
           if (!std::exchange(is_seen, true)) way.watch(static_cast<std::int64_t>(i), denoised.image);
           return denoised;
         },
@@ -203,8 +220,10 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
   const at::Tensor noised = latents.to(setting_.dtype)
                                 .view({count, spec.channels, spec.height, spec.width})
                                 .contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor source = sources(0, 1);
   return solve(to_device(noised, setting_.device),
-               {labels, options_.guidance, [&](std::string_view stream, std::uint64_t step) {
+               {to_device(labels, setting_.device), source.defined() ? source.expand({count, -1, -1, -1}) : source,
+                options_.guidance, [&](std::string_view stream, std::uint64_t step) {
                   return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
                 }});
 }
@@ -213,7 +232,8 @@ at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Te
                                                 const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
   const at::Tensor x0 = to_device(images.to(at::kDouble), setting_.device);
-  const at::Tensor kinds = to_device(labels, setting_.device);
+  Way way = way_of(first, labels);
+  way.guidance = 1;
   const std::int64_t count = x0.size(0);
   at::Tensor bits = process_.prior_bound(x0);
   for (std::int64_t t = process_.chain_length() - 1; t >= 0; --t) {
@@ -225,7 +245,7 @@ at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Te
     const at::Tensor eps = noise("bound", static_cast<std::uint64_t>(t), first, count).to(at::kDouble);
     const at::Tensor xt = point.alpha * x0 + point.sigma * eps;
     const at::Tensor seen = xt.to(setting_.dtype).contiguous(at::MemoryFormat::ChannelsLast);
-    const Denoised denoised = denoise(seen, point, kinds, /*guidance=*/1);
+    const Denoised denoised = denoise(seen, point, way);
     // A variance that is not learned is least or largest; the first step takes the least of the second in any case.
     const double fixed = options_.solver_options.variance == "large" && t > 0 ? 1 : -1;
     const at::Tensor v =

@@ -25,8 +25,8 @@ struct DrawOptions {
   bool clip = true;
 
   void describe(OptionSchema& schema);
-  /// Throws Error(options) where they do not fit together, or need labels to have been left out in training.
-  void check(const DiffusionProcess& process, bool without_label) const;
+  /// Throws Error(options) where they do not fit together, or need labels or sources to have been left out in training.
+  void check(const DiffusionProcess& process, bool leaves_out) const;
 };
 
 /// Draws images by a denoiser. With guidance w its output F becomes, for noise sigma / alpha within the
@@ -35,7 +35,9 @@ struct DrawOptions {
 ///     F(x, none) + w (F(x, label) - F(x, none))
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
-/// guidance, and w = 0 no label. Both are one forward of twice the images.
+/// guidance, and w = 0 no label. Both are one forward of twice the images. With sources, "none" is without whatever
+/// was left out in training: label, source or both. Image i has row i of the sources; images_of(), where images have no
+/// number, row 0 for all.
 class DiffusionSampler final : public Sampler,
                                public LatentImages,
                                public DenoisingPath,
@@ -51,6 +53,9 @@ class DiffusionSampler final : public Sampler,
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
     /// Images in [-1, 1], float32, of latents; without it what is drawn is the images.
     std::function<at::Tensor(const at::Tensor& latents)> decode = {};
+    bool has_sources = false;     ///< whether the network sees a source beside each image
+    bool without_source = false;  ///< and has learned to do without
+    std::function<at::Tensor(std::int64_t first, std::int64_t count)> sources = {};  ///< SampleOptions'
   };
   /// `process` must outlive it.
   DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
@@ -60,9 +65,9 @@ class DiffusionSampler final : public Sampler,
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
   std::int64_t steps() const override { return options_.steps; }
   at::Tensor estimates(std::int64_t first, const at::Tensor& labels, std::int64_t columns) override;
-  bool takes_guidance() const override { return setting_.without_label; }
+  bool takes_guidance() const override { return setting_.without_label || setting_.without_source; }
   at::Tensor images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) override;
-  bool has_likelihood() const override { return process_.chain_length() > 0; }
+  bool has_likelihood() const override { return process_.chain_length() > 0 && !setting_.has_sources; }
   /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
   /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
   at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
@@ -72,7 +77,7 @@ class DiffusionSampler final : public Sampler,
   using StepNoise = std::function<at::Tensor(std::string_view stream, std::uint64_t step)>;
   /// How one batch is drawn.
   struct Way {
-    at::Tensor labels;
+    at::Tensor labels, sources;  ///< on the device; no sources where there are none
     double guidance;
     StepNoise noise;  ///< of the steps
     /// Told what the network makes of x at the beginning of each step, from 0; may be empty.
@@ -85,7 +90,9 @@ class DiffusionSampler final : public Sampler,
   /// An image of what x is: itself, or what it is the latent of.
   at::Tensor shown(const at::Tensor& x) const;
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
-  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels, double guidance);
+  /// Throws Error(options) where there should be some, and are none.
+  at::Tensor sources(std::int64_t first, std::int64_t count) const;
+  Denoised denoise(const at::Tensor& x, const PathPoint& point, const Way& way);
 
   std::shared_ptr<Denoiser> network_;
   const DiffusionProcess& process_;

@@ -69,8 +69,17 @@ Batch SmallDenoiser::next() {
                   .contiguous(at::MemoryFormat::ChannelsLast)
                   .to(options_.dtype),
               labels.integers(first, share.count, classes), position_, share};
+  if (recipe_->images().sources == SourceImages::paired) batch.sources = sources(first, share.count).to(options_.dtype);
   position_ += micro_batch_;
   return batch;
+}
+
+at::Tensor SmallDenoiser::sources(std::int64_t first, std::int64_t count) const {
+  const std::int64_t rows = recipe_->images().source_channels;
+  return (RandomStream({.seed = 6, .phase = "data", .stream = "source"})
+                  .uniform(first, count, rows * resolution * resolution, at::kDouble) * 2 - 1)
+      .view({count, rows, resolution, resolution})
+      .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 std::vector<double> SmallDenoiser::train(std::int64_t steps) {

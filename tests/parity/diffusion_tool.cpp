@@ -65,6 +65,8 @@ Parts parts_of(Words words) {
       parts.shape.without_label = true;
     else if (key == "learned_variance")
       parts.shape.learned_variance = true;
+    else if (key == "diffusion.source_channels")
+      parts.shape.source_channels = std::stoll(value);
     else
       settings[key] = {value, "command line"};
     if (key.starts_with("first_stage.") && !parts.first_stage) parts.first_stage.emplace();
