@@ -8,6 +8,7 @@
 #include "datasets/companions.h"
 #include "launch/conditions.h"
 #include "launch/pictures/kinds.h"
+#include "models/classifier_guidance.h"
 #include "models/denoising_path.h"
 
 namespace ganymede {
@@ -66,6 +67,7 @@ void write_picture(const TrainingPictures& run, Sampler& sampler, const Drawing&
 }  // namespace
 
 void write_training_pictures(const TrainingPictures& run, std::int64_t step) {
+  if (dynamic_cast<const ClassifierTraining*>(&run.method)) return;  // it draws nothing
   const TrainOptions& train = run.options.train;
   SampleOptions options{.seed = static_cast<std::uint64_t>(train.seed)};
   const ImageSpec spec = run.options.method->images();

@@ -3,6 +3,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/trace_range.h"
+#include "models/diffusion/noisy_images.h"
 #include "models/layers/weighted.h"
 
 namespace ganymede {
@@ -100,22 +101,12 @@ at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std:
 DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const RandomKey& key,
                                                 std::int64_t first) {
   const at::Tensor x0 = clean(batch, key, first);
-  const std::int64_t count = x0.size(0), width = x0.numel() / count, channels = x0.size(1);
-  RandomKey eps_key = key, time_key = key;
-  eps_key.stream = "eps";
-  time_key.stream = "time";
-  const at::Tensor normal =
-      RandomStream(eps_key).normal(first, count, width, context_.dtype).view(x0.sizes());
-  const at::Tensor eps = to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), context_.device);
-  const at::Tensor times =
-      process_.times(RandomStream(time_key).uniform(first, count, 1, at::kDouble).squeeze(1));
-  const Coefficients c = process_.coefficients(times);
-  const at::Tensor xt = per_image(c.alpha, x0) * x0 + per_image(c.sigma, x0) * eps;
+  const std::int64_t width = x0.numel() / x0.size(0), channels = x0.size(1);
+  const auto [xt, eps, times, c] = noisy_images(process_, x0, key, first);
   const at::Tensor labels = told(batch.labels, key, first);
   const DenoiserContext forward{context_.activations, LayerDraws{key, first}};
   const at::Tensor seen = beside_source(per_image(c.scale, x0) * xt, batch, key, first);
-  const at::Tensor out =
-      network_->forward(seen, to_device(c.condition, context_.device), labels, forward);
+  const at::Tensor out = network_->forward(seen, to_device(c.condition, context_.device), labels, forward);
   const at::Tensor f = out.narrow(1, 0, channels);
   const at::Tensor target = per_image(c.target_image, x0) * x0 + per_image(c.target_noise, x0) * eps;
   const double share = 1.0 / static_cast<double>(context_.batch);
@@ -178,18 +169,17 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
     decode = [stage = first_stage_](const at::Tensor& latents) { return stage->images(latents); };
   return std::make_unique<DiffusionSampler>(
       std::move(network), process_, options_.draw,
-      DiffusionSampler::Setting{
-          .seed = options.seed,
-          .images = network_description_.images(),
-          .without_label = options_.label_dropout > 0,
-          .activations = context_.activations,
-          .dtype = context_.dtype,
-          .device = context_.device,
-          .alive = context_.alive,
-          .decode = decode,
-          .has_sources = options_.source_channels > 0,
-          .without_source = options_.source_dropout > 0,
-          .sources = options.sources});
+      DiffusionSampler::Setting{.seed = options.seed,
+                                .images = network_description_.images(),
+                                .without_label = options_.label_dropout > 0,
+                                .activations = context_.activations,
+                                .dtype = context_.dtype,
+                                .device = context_.device,
+                                .alive = context_.alive,
+                                .decode = decode,
+                                .has_sources = options_.source_channels > 0,
+                                .without_source = options_.source_dropout > 0,
+                                .sources = options.sources});
 }
 
 namespace {
@@ -228,7 +218,8 @@ class DenoisingRecipe final : public MethodRecipe {
            "diffusion.label_dropout = {}: there is one class, so there is no label to leave out",
            options_.label_dropout);
     if (options_.source_dropout > 0 && options_.source_channels == 0)
-      fail(ExitCode::options, "diffusion.source_dropout = {}: there are no sources, diffusion.source_channels = 0",
+      fail(ExitCode::options,
+           "diffusion.source_dropout = {}: there are no sources, diffusion.source_channels = 0",
            options_.source_dropout);
     options_.draw.check(*process_, options_.leaves_out());
     check_first_stage();
@@ -290,7 +281,8 @@ class DenoisingRecipe final : public MethodRecipe {
     stage.check();
     if (options_.source_channels > 0)
       fail(ExitCode::options,
-           "diffusion.source_channels = {}: sources stand beside pixels, and diffusion.first_stage = {} makes latents "
+           "diffusion.source_channels = {}: sources stand beside pixels, and diffusion.first_stage = {} "
+           "makes latents "
            "of these: set one of them to its default",
            options_.source_channels, first_stage_name_);
     const ImageSpec latents = network_->images();

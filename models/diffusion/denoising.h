@@ -62,7 +62,8 @@ class DenoisingMethod final : public Method {
   /// The labels that the network is told: some left out.
   at::Tensor told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const;
   /// Noisy images as the network sees them: with their sources, some left out.
-  at::Tensor beside_source(const at::Tensor& x, const Batch& batch, const RandomKey& key, std::int64_t first) const;
+  at::Tensor beside_source(const at::Tensor& x, const Batch& batch, const RandomKey& key,
+                           std::int64_t first) const;
   /// What is diffused of a micro-batch.
   at::Tensor clean(const Batch& batch, const RandomKey& key, std::int64_t first) const;
   Losses losses(const Batch& batch, const RandomKey& key, std::int64_t first);

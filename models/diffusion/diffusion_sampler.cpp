@@ -39,8 +39,9 @@ void DrawOptions::check(const DiffusionProcess& process, bool leaves_out) const 
   path_of(process, *this);
   if (guidance != 1 && !leaves_out)
     fail(ExitCode::options,
-         "sampler.guidance = {} needs a network that has learned without labels, or without sources: train with "
-         "classes and diffusion.label_dropout above 0, or with diffusion.source_dropout, or set sampler.guidance = 1",
+         "sampler.guidance = {} needs a network that has learned without labels, or without sources: train "
+         "with classes and diffusion.label_dropout above 0, or with diffusion.source_dropout, or set "
+         "sampler.guidance = 1",
          guidance);
   if (churn.amount > 0 && !process.time_at(1))
     fail(ExitCode::options,
@@ -101,6 +102,39 @@ at::Tensor DiffusionSampler::noise(std::string_view stream, std::uint64_t step, 
   return to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), setting_.device);
 }
 
+bool DiffusionSampler::makes_same_noise(const DiffusionProcess& process) const {
+  if (process.chain_length() != process_.chain_length()) return false;
+  const auto is_near = [](double a, double b) {
+    return std::abs(a - b) <= 1e-9 * std::max(1.0, std::abs(a));
+  };
+  return std::ranges::all_of(path_, [&](const PathPoint& point) {
+    if (point.sigma == 0) return true;  // the image: nothing is asked of a classifier there
+    const Coefficients c = process.coefficients(at::full({1}, point.time, at::kDouble));
+    return is_near(point.alpha, c.alpha.item<double>()) && is_near(point.sigma, c.sigma.item<double>());
+  });
+}
+
+void DiffusionSampler::guide_by(std::shared_ptr<NoisyClassifier> classifier, double scale) {
+  const ImageSpec known = classifier->images(), &drawn = setting_.images;
+  if (setting_.decode)
+    fail(ExitCode::options,
+         "--classifier: it has learned from images, and this run diffuses latents: leave it out");
+  if (known.channels != drawn.channels || known.height != drawn.height || known.width != drawn.width)
+    fail(ExitCode::options,
+         "--classifier: it takes images of {} x {} x {}, and this run draws {} x {} x {}: train one on these",
+         known.channels, known.height, known.width, drawn.channels, drawn.height, drawn.width);
+  if (drawn.classes > 1 && known.classes != drawn.classes)
+    fail(ExitCode::options,
+         "--classifier: it tells {} classes apart, and this run has {}: train one on these", known.classes,
+         drawn.classes);
+  if (!makes_same_noise(classifier->process()))
+    fail(ExitCode::options,
+         "--classifier: it has learned with other noise: train one with this run's diffusion.process and the "
+         "options of its noise");
+  classifier_ = std::move(classifier);
+  pull_ = scale;
+}
+
 at::Tensor DiffusionSampler::sources(std::int64_t first, std::int64_t count) const {
   if (!setting_.has_sources) return {};
   if (!setting_.sources)
@@ -114,8 +148,9 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
   const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
   const at::Tensor seen = per_image(c.scale, x) * x;
   // sigma / alpha may be infinite.
-  const bool guided = guidance != 1 && point.sigma >= options_.guidance_least * point.alpha &&
-                      point.sigma <= options_.guidance_most * point.alpha;
+  const bool in_interval = point.sigma >= options_.guidance_least * point.alpha &&
+                           point.sigma <= options_.guidance_most * point.alpha;
+  const bool guided = guidance != 1 && in_interval;
   const DenoiserContext context{setting_.activations};
   const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {
     const at::Tensor condition =
@@ -143,7 +178,13 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
     out = without + guidance * (with - without);
   }
   result.image = per_image(c.keep, x) * x + per_image(c.gain, x) * out;
-  if (options_.clip) result.image = result.image.clamp(-1, 1);
+  const auto clipped = [&](const at::Tensor& image) { return options_.clip ? image.clamp(-1, 1) : image; };
+  if (way.pull != 0 && in_interval && point.alpha > 0) {
+    result.unpulled = clipped(result.image);
+    result.pull = way.pull * classifier_->gradient(x, point.time, way.labels);
+    result.image = result.image + (point.sigma * point.sigma / point.alpha) * result.pull;
+  }
+  result.image = clipped(result.image);
   return result;
 }
 
@@ -152,7 +193,8 @@ DiffusionSampler::Way DiffusionSampler::way_of(std::int64_t first, const at::Ten
   return {to_device(labels, setting_.device), sources(first, count), options_.guidance,
           [this, first, count](std::string_view stream, std::uint64_t step) {
             return noise(stream, step, first, count);
-          }};
+          },
+          pull_};
 }
 
 at::Tensor DiffusionSampler::shown(const at::Tensor& x) const {
@@ -222,10 +264,12 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
                                 .contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor source = sources(0, 1);
   return solve(to_device(noised, setting_.device),
-               {to_device(labels, setting_.device), source.defined() ? source.expand({count, -1, -1, -1}) : source,
-                options_.guidance, [&](std::string_view stream, std::uint64_t step) {
+               {to_device(labels, setting_.device),
+                source.defined() ? source.expand({count, -1, -1, -1}) : source, options_.guidance,
+                [&](std::string_view stream, std::uint64_t step) {
                   return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
-                }});
+                },
+                pull_});
 }
 
 at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Tensor& images,
@@ -234,6 +278,7 @@ at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Te
   const at::Tensor x0 = to_device(images.to(at::kDouble), setting_.device);
   Way way = way_of(first, labels);
   way.guidance = 1;
+  way.pull = 0;
   const std::int64_t count = x0.size(0);
   at::Tensor bits = process_.prior_bound(x0);
   for (std::int64_t t = process_.chain_length() - 1; t >= 0; --t) {

@@ -45,7 +45,8 @@ class SmallDenoiser {
   std::int64_t step_ = 0, position_ = 0;
 };
 
-/// The recipe of such a run; throws what its options are refused with.
+/// The recipe of such a run; throws what its options are refused with. With "train.method" = noisy_classifier a narrow
+/// classifier of the same images.
 std::unique_ptr<MethodRecipe> small_denoiser_recipe(const std::map<std::string, std::string>& options);
 
 }  // namespace ganymede::test
