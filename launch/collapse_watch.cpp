@@ -32,6 +32,7 @@ double real_distance(const ImageDataset& dataset) {
 CollapseWatch::CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset)
     : process_(process), options_(options), ranks_(process.world().duplicate("collapse")), dataset_(dataset) {
   process.together([&] {
+    options.method->check_sampling({});
     if (!process.is_root()) return;
     real_distance_ = real_distance(dataset);
     if (!(real_distance_ > 0))

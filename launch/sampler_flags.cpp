@@ -33,6 +33,13 @@ const std::vector<Flag>& sampler_flags() {
 std::vector<Flag> with_sampler_flags(std::span<const Flag> flags) {
   std::vector<Flag> all(flags.begin(), flags.end());
   all.insert(all.end() - 1, sampler_flags().begin(), sampler_flags().end());
+  // Of no run's options: another run (launch/guiding_classifier.h).
+  const Flag classifier[] = {
+      {"classifier", "RUN|CHECKPOINT",
+       "of a diffusion model: a run of train.method = noisy_classifier whose gradient guides it [none]"},
+      {"classifier-scale", "S", "weight of that gradient [1]"},
+  };
+  all.insert(all.end() - 1, std::begin(classifier), std::end(classifier));
   return all;
 }
 

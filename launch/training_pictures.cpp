@@ -5,8 +5,10 @@
 #include "core/files.h"
 #include "core/image_grid.h"
 #include "core/run_folder.h"
+#include "datasets/companions.h"
 #include "launch/conditions.h"
 #include "launch/pictures/kinds.h"
+#include "models/classifier_guidance.h"
 #include "models/denoising_path.h"
 
 namespace ganymede {
@@ -25,11 +27,22 @@ void write_if_it_fits(const TrainingPictures& run, const std::function<void()>& 
   }
 }
 
+/// Sample beside its source and, where the dataset has pairs, the image that it should be.
+at::Tensor in_context(const TrainingPictures& run, const SampleOptions& options, std::int64_t first,
+                      const at::Tensor& samples) {
+  if (!options.sources) return samples;
+  const std::int64_t count = samples.size(0);
+  at::Tensor row = samples;
+  if (run.options.method->images().sources == SourceImages::paired)
+    row = at::cat({samples, read_sources(run.dataset, first, count).to(samples.scalar_type())}, 3);
+  return beside_sources(row, options.sources(first, count));
+}
+
 void write_samples(const TrainingPictures& run, Sampler& sampler, const SampleOptions& options, const Drawing& drawing,
                    std::int64_t step) {
   std::vector<at::Tensor> images;
   draw(run.process, sampler, drawing, [&](std::int64_t first, const at::Tensor& part, const at::Tensor&) {
-    images.push_back(options.sources ? beside_sources(part, options.sources(first, part.size(0))) : part);
+    images.push_back(in_context(run, options, first, part));
   });
   run.process.together([&] {
     if (!run.log) return;
@@ -54,6 +67,7 @@ void write_picture(const TrainingPictures& run, Sampler& sampler, const Drawing&
 }  // namespace
 
 void write_training_pictures(const TrainingPictures& run, std::int64_t step) {
+  if (dynamic_cast<const ClassifierTraining*>(&run.method)) return;  // it draws nothing
   const TrainOptions& train = run.options.train;
   SampleOptions options{.seed = static_cast<std::uint64_t>(train.seed)};
   const ImageSpec spec = run.options.method->images();

@@ -79,7 +79,10 @@ TrainingScores::TrainingScores(const Setting& setting)
   }
   sampling_.seed = scoring.seed;
   const ImageSpec spec = setting.options.method->images();
-  process.together([&] { set_conditions(sampling_, spec, setting.dataset); });
+  process.together([&] {
+    setting.options.method->check_sampling(sampling_);
+    set_conditions(sampling_, spec, setting.dataset);
+  });
   drawing_ = {own ? setting.dataset.size() : count_, scoring.batch, sampling_.seed, {}, spec.classes};
   const Drawn first = drawn(0);
   process.together([&] { evaluator_->check(*first.images, count_); });

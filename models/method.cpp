@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "models/diffusion/denoising.h"
+#include "models/diffusion/noisy_classifier.h"
 #include "models/encoders/adversarial_autoencoder.h"
 #include "models/encoders/bigan.h"
 #include "models/encoders/projection_networks.h"
@@ -29,6 +30,7 @@ constexpr Entry table[] = {
     {"bigan", make_bigan_recipe},
     {"cyclegan", make_cyclegan_recipe},
     {"denoising", make_denoising_recipe},
+    {"noisy_classifier", make_noisy_classifier_recipe},
     {"pix2pix", make_pix2pix_recipe},
     {"vae_gan", make_vae_gan_recipe},
 };

@@ -8,6 +8,7 @@
 #include "launch/commands.h"
 #include "launch/conditions.h"
 #include "launch/flag_command.h"
+#include "launch/guiding_classifier.h"
 #include "launch/loaded_run.h"
 #include "launch/progress_line.h"
 #include "launch/sampler_flags.h"
@@ -77,6 +78,7 @@ struct Request {
   std::int64_t count = 0, repeats = 1;
   SampleOptions drawing;
   Settings sampler;  ///< options of the run's own that are to be others
+  ClassifierRequest classifier;
   std::string classes, conditions, device = "auto", lpips;
   ExtractorOptions extractor;
   EvaluatorOptions evaluator;
@@ -123,6 +125,7 @@ Request read_request(const CommandLine& line) {
   request.conditions = line.value("conditions");
   request.lpips = line.value("lpips");
   request.sampler = sampler_settings(line);
+  request.classifier = read_classifier(line);
   std::string precision = "fp32";
   read_choices(line, request, precision);
   request.extractor.file = line.value("features", "random");
@@ -154,7 +157,8 @@ class Scored {
       : process_(process), request_(request), options_(request.drawing) {
     if (process.from_root([&] { return is_run(request.from) ? "run" : "images"; }) == "run") {
       run_ = std::make_unique<LoadedRun>(process, request.from, request.device, request.sampler);
-      spec_ = run_->images();
+      classifier_ = std::make_unique<GuidingClassifier>(process, request.classifier, request.device);
+      spec_ = classifier_->with_classes(run_->images());
       // Reconstructions are of the reference, whose images they stand beside.
       const bool own = spec_.sources == SourceImages::own;
       const std::string extension = request.reference.extension().string();
@@ -178,6 +182,8 @@ class Scored {
         if (!request.sampler.empty())
           fail(ExitCode::options, "--{} is how a run draws: leave it out for images",
                request.sampler.begin()->first);
+        if (!request.classifier.from.empty())
+          fail(ExitCode::options, "--classifier is how a run draws: leave it out for images");
       });
       images_ = open_images(process, request.from);
     }
@@ -188,13 +194,15 @@ class Scored {
     if (!run_) return *images_;
     options_.seed = drawing_.seed = request_.evaluator.seed + static_cast<std::uint64_t>(r);
     sampler_ = run_->method().sampler(options_);
+    classifier_->guide(process_, *sampler_);
     nlohmann::json details =
         drawing_details(options_, drawing_, run_->options(),
                         std::ranges::any_of(run_->method().players(), &Player::has_average));
     details["step"] = run_->checkpoint().manifest.step;
     if (!conditions_.digest.empty()) details["conditions"] = conditions_.digest;
+    if (const nlohmann::json guide = classifier_->details(); !guide.is_null()) details["classifier"] = guide;
     process_.together([&] {
-      images_ = drawn_images(*sampler_, drawing_, run_->samples(),
+      images_ = drawn_images(*sampler_, drawing_, classifier_->with_classes(run_->samples()),
                              request_.from.lexically_normal().filename().string(), std::move(details));
     });
     return *images_;
@@ -209,6 +217,7 @@ class Scored {
   Conditions conditions_;
   std::int64_t count_ = 0;
   std::unique_ptr<LoadedRun> run_;
+  std::unique_ptr<GuidingClassifier> classifier_;
   ImageSpec spec_;
   Drawing drawing_;
   std::unique_ptr<Sampler> sampler_;

@@ -1,6 +1,7 @@
 #include "launch/commands.h"
 #include "launch/conditions.h"
 #include "launch/flag_command.h"
+#include "launch/guiding_classifier.h"
 #include "launch/loaded_run.h"
 #include "launch/pictures/picture.h"
 #include "launch/progress_line.h"
@@ -53,6 +54,7 @@ struct Request {
   SampleOptions options;
   std::int64_t batch = 64;
   Settings sampler;  ///< options of the run's own that are to be others
+  ClassifierRequest classifier;
   bool asks_for_average = false;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   std::string classes, conditions, device = "auto";
@@ -79,6 +81,7 @@ Request read_request(const CommandLine& line) {
   for (const char* name : {"truncation", "psi", "ema", "batchnorm", "watchdog.seconds", "device"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   request.sampler = sampler_settings(line);
+  request.classifier = read_classifier(line);
   request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
 }
@@ -93,8 +96,10 @@ ExitCode sample(Process& process, Request request) {
       fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
   });
 
+  const GuidingClassifier classifier(process, request.classifier, request.device);
   const PictureKind& picture = *request.picture;
-  const ImageSpec spec = run.images(), drawn = run.samples();
+  const ImageSpec spec = classifier.with_classes(run.images()),
+                  drawn = classifier.with_classes(run.samples());
   Drawing drawing{request.picture_options.count, request.batch, request.options.seed, {}, spec.classes};
   process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
   open_conditions(process, request.options, spec, request.conditions, run.checkpoint().manifest);
@@ -108,6 +113,7 @@ ExitCode sample(Process& process, Request request) {
            picture.name);
   });
   const auto sampler = run.method().sampler(request.options);
+  classifier.guide(process, *sampler);
   process.together([&] {
     if (picture.name != "grid" && sampler->granularity() != 1)
       fail(ExitCode::options,

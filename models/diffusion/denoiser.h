@@ -21,7 +21,8 @@ struct DenoiserContext {
 };
 
 /// x [N, C, H, W], condition [N] (the process's figure of the noise), labels int64 [N] -> [N, out, H, W] of the
-/// weights' type. The label after the last class, if the network was built with it, stands for none.
+/// weights' type. The label after the last class, if the network was built with it, stands for none. C counts the
+/// channels of a source that the noisy image stands beside.
 class Denoiser : public torch::nn::Module {
  public:
   virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& condition, const at::Tensor& labels,
@@ -33,7 +34,8 @@ class Denoiser : public torch::nn::Module {
 /// What the method asks of a network.
 struct DenoiserShape {
   bool without_label = false;     ///< one label more than there are classes
-  bool learned_variance = false;  ///< twice as many channels out as in
+  bool learned_variance = false;  ///< twice as many channels out as an image has
+  std::int64_t source_channels = 0;  ///< that come in after the image's
 };
 
 /// A network with its options, chosen by name.

@@ -3,6 +3,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/trace_range.h"
+#include "models/diffusion/noisy_images.h"
 #include "models/layers/weighted.h"
 
 namespace ganymede {
@@ -11,6 +12,10 @@ void DenoisingOptions::describe(OptionSchema& schema) {
   schema.add("diffusion.loss", loss, {"mse", "l1"}, "what is taken of the network's error");
   schema.add("diffusion.label_dropout", label_dropout, "", {0, 1},
              "probability that an image is shown without its label, for guidance");
+  schema.add("diffusion.source_channels", source_channels, "", {0, 64},
+             "channels of the source beside each image of a dataset of pairs, 0 for none");
+  schema.add("diffusion.source_dropout", source_dropout, "", {0, 1},
+             "probability that an image is shown without its source, for guidance");
   if (first_stage) {
     schema.add("diffusion.flip", flip,
                "latents of mirrored images with probability 1/2, in the place of data.flip");
@@ -34,8 +39,8 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
       player_("denoiser", network_, options.denoiser, context.dtype, context.device, context.gradients,
               context.bucket_bytes, context.scale_loss(), context.shard_optimizer) {}
 
-DenoiserShape DenoisingMethod::shape() const {
-  return {options_.label_dropout > 0, process_.learns_variance()};
+DenoiserShape DenoisingOptions::shape(const DiffusionProcess& process) const {
+  return {label_dropout > 0, process.learns_variance(), source_channels};
 }
 
 void DenoisingMethod::initialise() {
@@ -50,16 +55,30 @@ std::vector<CollectiveCost> DenoisingMethod::costs_per_step(int /*ranks*/) const
   return costs;
 }
 
-at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {
-  if (options_.label_dropout == 0) return labels.clamp_min(0);
+at::Tensor DenoisingMethod::left_out(double probability, const RandomKey& key, std::int64_t first,
+                                     std::int64_t count) const {
   RandomKey drop_key = key;
   drop_key.stream = "label dropout";
-  const at::Tensor dropped =
-      RandomStream(drop_key).uniform(first, labels.size(0), 1, at::kDouble).squeeze(1) <
-      options_.label_dropout;
+  return RandomStream(drop_key).uniform(first, count, 1, at::kDouble).squeeze(1) < probability;
+}
+
+at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {
+  if (options_.label_dropout == 0) return labels.clamp_min(0);
+  const at::Tensor dropped = left_out(options_.label_dropout, key, first, labels.size(0));
   // An image without a label is what the network learns to do without one from.
   return labels.masked_fill(to_device(dropped, labels.device()).logical_or(labels < 0),
                             network_description_.images().classes);
+}
+
+at::Tensor DenoisingMethod::beside_source(const at::Tensor& x, const Batch& batch, const RandomKey& key,
+                                          std::int64_t first) const {
+  if (options_.source_channels == 0) return x;
+  at::Tensor source = batch.sources.to(x.device(), x.scalar_type());
+  if (options_.source_dropout > 0) {
+    const at::Tensor dropped = left_out(options_.source_dropout, key, first, x.size(0)).view({-1, 1, 1, 1});
+    source = source.masked_fill(to_device(dropped, x.device()), 0);
+  }
+  return at::cat({x, source}, 1);
 }
 
 at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std::int64_t first) const {
@@ -82,21 +101,12 @@ at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std:
 DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const RandomKey& key,
                                                 std::int64_t first) {
   const at::Tensor x0 = clean(batch, key, first);
-  const std::int64_t count = x0.size(0), width = x0.numel() / count, channels = x0.size(1);
-  RandomKey eps_key = key, time_key = key;
-  eps_key.stream = "eps";
-  time_key.stream = "time";
-  const at::Tensor normal =
-      RandomStream(eps_key).normal(first, count, width, context_.dtype).view(x0.sizes());
-  const at::Tensor eps = to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), context_.device);
-  const at::Tensor times =
-      process_.times(RandomStream(time_key).uniform(first, count, 1, at::kDouble).squeeze(1));
-  const Coefficients c = process_.coefficients(times);
-  const at::Tensor xt = per_image(c.alpha, x0) * x0 + per_image(c.sigma, x0) * eps;
+  const std::int64_t width = x0.numel() / x0.size(0), channels = x0.size(1);
+  const auto [xt, eps, times, c] = noisy_images(process_, x0, key, first);
   const at::Tensor labels = told(batch.labels, key, first);
   const DenoiserContext forward{context_.activations, LayerDraws{key, first}};
-  const at::Tensor out = network_->forward(per_image(c.scale, x0) * xt,
-                                           to_device(c.condition, context_.device), labels, forward);
+  const at::Tensor seen = beside_source(per_image(c.scale, x0) * xt, batch, key, first);
+  const at::Tensor out = network_->forward(seen, to_device(c.condition, context_.device), labels, forward);
   const at::Tensor f = out.narrow(1, 0, channels);
   const at::Tensor target = per_image(c.target_image, x0) * x0 + per_image(c.target_noise, x0) * eps;
   const double share = 1.0 / static_cast<double>(context_.batch);
@@ -107,6 +117,7 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   show("denoiser.eps", eps);
   show("denoiser.times", times);
   show("denoiser.labels", labels);
+  show("denoiser.input", seen);
   show("denoiser.output", out);
   if (!process_.learns_variance()) return {error * share, {}};
   const at::Tensor estimate = per_image(c.keep, x0) * xt + per_image(c.gain, x0) * f.detach();
@@ -158,9 +169,17 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
     decode = [stage = first_stage_](const at::Tensor& latents) { return stage->images(latents); };
   return std::make_unique<DiffusionSampler>(
       std::move(network), process_, options_.draw,
-      DiffusionSampler::Setting{options.seed, network_description_.images(), options_.label_dropout > 0,
-                                context_.activations, context_.dtype, context_.device, context_.alive,
-                                decode});
+      DiffusionSampler::Setting{.seed = options.seed,
+                                .images = network_description_.images(),
+                                .without_label = options_.label_dropout > 0,
+                                .activations = context_.activations,
+                                .dtype = context_.dtype,
+                                .device = context_.device,
+                                .alive = context_.alive,
+                                .decode = decode,
+                                .has_sources = options_.source_channels > 0,
+                                .without_source = options_.source_dropout > 0,
+                                .sources = options.sources});
 }
 
 namespace {
@@ -198,7 +217,11 @@ class DenoisingRecipe final : public MethodRecipe {
       fail(ExitCode::options,
            "diffusion.label_dropout = {}: there is one class, so there is no label to leave out",
            options_.label_dropout);
-    options_.draw.check(*process_, options_.label_dropout > 0);
+    if (options_.source_dropout > 0 && options_.source_channels == 0)
+      fail(ExitCode::options,
+           "diffusion.source_dropout = {}: there are no sources, diffusion.source_channels = 0",
+           options_.source_dropout);
+    options_.draw.check(*process_, options_.leaves_out());
     check_first_stage();
   }
 
@@ -220,6 +243,8 @@ class DenoisingRecipe final : public MethodRecipe {
   ImageSpec images() const override {
     ImageSpec spec = network_->images();
     if (options_.first_stage) spec.channels = StoredLatents::channels(*options_.first_stage);
+    if (options_.source_channels > 0) spec.sources = SourceImages::paired;
+    spec.source_channels = options_.source_channels;
     return spec;
   }
 
@@ -234,7 +259,7 @@ class DenoisingRecipe final : public MethodRecipe {
 
   /// With fixed tables (the places' embedding), as papers count.
   std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
-    const auto network = network_->build({options_.label_dropout > 0, process_->learns_variance()});
+    const auto network = network_->build(options_.shape(*process_));
     std::int64_t sum = 0;
     for (const at::Tensor& parameter : network->parameters()) sum += parameter.numel();
     for (const at::Tensor& table : network->buffers()) sum += table.numel();
@@ -254,6 +279,12 @@ class DenoisingRecipe final : public MethodRecipe {
     if (!options_.first_stage) return;
     const AutoencoderOptions& stage = *options_.first_stage;
     stage.check();
+    if (options_.source_channels > 0)
+      fail(ExitCode::options,
+           "diffusion.source_channels = {}: sources stand beside pixels, and diffusion.first_stage = {} "
+           "makes latents "
+           "of these: set one of them to its default",
+           options_.source_channels, first_stage_name_);
     const ImageSpec latents = network_->images();
     if (latents.channels != stage.latent_channels || latents.height != stage.latent_size() ||
         latents.width != stage.latent_size())

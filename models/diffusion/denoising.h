@@ -9,6 +9,8 @@ namespace ganymede {
 struct DenoisingOptions {
   std::string loss = "mse";
   double label_dropout = 0;
+  std::int64_t source_channels = 0;  ///< of the source that each image comes with; 0 = there are none
+  double source_dropout = 0;
   /// Where it diffuses latents: of which autoencoder. A dataset then holds what `ganymede dataset encode` makes of images.
   std::optional<AutoencoderOptions> first_stage = std::nullopt;
   bool flip = false;  ///< of latents: those of the mirrored image with probability one half
@@ -16,6 +18,9 @@ struct DenoisingOptions {
   DrawOptions draw;
 
   void describe(OptionSchema& schema);
+  DenoiserShape shape(const DiffusionProcess& process) const;
+  /// Whether the network learns what images are like without label or source, as guidance needs it.
+  bool leaves_out() const { return label_dropout > 0 || source_dropout > 0; }
 };
 
 /// Denoising diffusion: a step is one update of the denoiser on a global batch. With the coefficients of the
@@ -27,6 +32,11 @@ struct DenoisingOptions {
 /// without their label depend on (seed, step, position in the global batch) alone. With a first stage x_0 is a latent
 /// (Rombach et al., arXiv 2112.10752, equation 2) that is drawn anew from the image's posterior each time, by the same
 /// key, and samples are decoded.
+///
+/// With sources (to fill holes, to sharpen, to colour: Saharia et al., arXiv 2111.05826, section 3) the network sees
+/// scale x_t and, in the channels after it, the image's source, [-1, 1] as it is; zeros where it is left out. One draw
+/// an image decides what is left out of label and source: the rarer one goes only together with the other, so that
+/// guidance knows what it is like without both.
 class DenoisingMethod final : public Method {
  public:
   DenoisingMethod(const DenoiserNetwork& network, const DiffusionProcess& process,
@@ -46,9 +56,14 @@ class DenoisingMethod final : public Method {
     at::Tensor error, bound;
   };
 
-  DenoiserShape shape() const;
+  DenoiserShape shape() const { return options_.shape(process_); }
+  /// Which images go without what is left out with this probability, [count] on the host.
+  at::Tensor left_out(double probability, const RandomKey& key, std::int64_t first, std::int64_t count) const;
   /// The labels that the network is told: some left out.
   at::Tensor told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const;
+  /// Noisy images as the network sees them: with their sources, some left out.
+  at::Tensor beside_source(const at::Tensor& x, const Batch& batch, const RandomKey& key,
+                           std::int64_t first) const;
   /// What is diffused of a micro-batch.
   at::Tensor clean(const Batch& batch, const RandomKey& key, std::int64_t first) const;
   Losses losses(const Batch& batch, const RandomKey& key, std::int64_t first);

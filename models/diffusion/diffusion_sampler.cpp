@@ -35,12 +35,13 @@ void DrawOptions::describe(OptionSchema& schema) {
   schema.add("sampler.clip", clip, "each step's estimate of the image is clipped to [-1, 1]", OnResume::free);
 }
 
-void DrawOptions::check(const DiffusionProcess& process, bool without_label) const {
+void DrawOptions::check(const DiffusionProcess& process, bool leaves_out) const {
   path_of(process, *this);
-  if (guidance != 1 && !without_label)
+  if (guidance != 1 && !leaves_out)
     fail(ExitCode::options,
-         "sampler.guidance = {} needs a network that has learned without labels: train with classes and "
-         "diffusion.label_dropout above 0, or set sampler.guidance = 1",
+         "sampler.guidance = {} needs a network that has learned without labels, or without sources: train "
+         "with classes and diffusion.label_dropout above 0, or with diffusion.source_dropout, or set "
+         "sampler.guidance = 1",
          guidance);
   if (churn.amount > 0 && !process.time_at(1))
     fail(ExitCode::options,
@@ -101,23 +102,73 @@ at::Tensor DiffusionSampler::noise(std::string_view stream, std::uint64_t step, 
   return to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), setting_.device);
 }
 
-Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels,
-                                   double guidance) {
+bool DiffusionSampler::makes_same_noise(const DiffusionProcess& process) const {
+  if (process.chain_length() != process_.chain_length()) return false;
+  const auto is_near = [](double a, double b) {
+    return std::abs(a - b) <= 1e-9 * std::max(1.0, std::abs(a));
+  };
+  return std::ranges::all_of(path_, [&](const PathPoint& point) {
+    if (point.sigma == 0) return true;  // the image: nothing is asked of a classifier there
+    const Coefficients c = process.coefficients(at::full({1}, point.time, at::kDouble));
+    return is_near(point.alpha, c.alpha.item<double>()) && is_near(point.sigma, c.sigma.item<double>());
+  });
+}
+
+void DiffusionSampler::guide_by(std::shared_ptr<NoisyClassifier> classifier, double scale) {
+  const ImageSpec known = classifier->images(), &drawn = setting_.images;
+  if (setting_.decode)
+    fail(ExitCode::options,
+         "--classifier: it has learned from images, and this run diffuses latents: leave it out");
+  if (known.channels != drawn.channels || known.height != drawn.height || known.width != drawn.width)
+    fail(ExitCode::options,
+         "--classifier: it takes images of {} x {} x {}, and this run draws {} x {} x {}: train one on these",
+         known.channels, known.height, known.width, drawn.channels, drawn.height, drawn.width);
+  if (drawn.classes > 1 && known.classes != drawn.classes)
+    fail(ExitCode::options,
+         "--classifier: it tells {} classes apart, and this run has {}: train one on these", known.classes,
+         drawn.classes);
+  if (!makes_same_noise(classifier->process()))
+    fail(ExitCode::options,
+         "--classifier: it has learned with other noise: train one with this run's diffusion.process and the "
+         "options of its noise");
+  classifier_ = std::move(classifier);
+  pull_ = scale;
+}
+
+at::Tensor DiffusionSampler::sources(std::int64_t first, std::int64_t count) const {
+  if (!setting_.has_sources) return {};
+  if (!setting_.sources)
+    fail(ExitCode::options, "there are no sources to draw from: name a dataset of pairs, --conditions FILE");
+  return setting_.sources(first, count).to(setting_.device, setting_.dtype);
+}
+
+Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const Way& way) {
   const std::int64_t count = x.size(0), none = setting_.images.classes;
+  const double guidance = way.guidance;
   const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
   const at::Tensor seen = per_image(c.scale, x) * x;
   // sigma / alpha may be infinite.
-  const bool guided = guidance != 1 && point.sigma >= options_.guidance_least * point.alpha &&
-                      point.sigma <= options_.guidance_most * point.alpha;
+  const bool in_interval = point.sigma >= options_.guidance_least * point.alpha &&
+                           point.sigma <= options_.guidance_most * point.alpha;
+  const bool guided = guidance != 1 && in_interval;
   const DenoiserContext context{setting_.activations};
   const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {
     const at::Tensor condition =
         to_device(c.condition.expand({images.size(0)}).contiguous(), setting_.device);
     return network_->forward(images, condition, kinds, context);
   };
+  const auto beside = [&](const at::Tensor& source) {
+    return source.defined() ? at::cat({seen, source}, 1) : seen;
+  };
   const std::int64_t channels = x.size(1);
-  at::Tensor out =
-      guided ? run(at::cat({seen, seen}), at::cat({labels, at::full_like(labels, none)})) : run(seen, labels);
+  at::Tensor out;
+  if (guided) {
+    const at::Tensor no_labels = setting_.without_label ? at::full_like(way.labels, none) : way.labels;
+    const at::Tensor no_sources = setting_.without_source ? at::zeros_like(way.sources) : way.sources;
+    out = run(at::cat({beside(way.sources), beside(no_sources)}), at::cat({way.labels, no_labels}));
+  } else {
+    out = run(beside(way.sources), way.labels);
+  }
   Denoised result;
   // Guidance is of the image, not of the variance.
   if (process_.learns_variance()) result.variance = out.narrow(0, 0, count).narrow(1, channels, channels);
@@ -127,14 +178,23 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
     out = without + guidance * (with - without);
   }
   result.image = per_image(c.keep, x) * x + per_image(c.gain, x) * out;
-  if (options_.clip) result.image = result.image.clamp(-1, 1);
+  const auto clipped = [&](const at::Tensor& image) { return options_.clip ? image.clamp(-1, 1) : image; };
+  if (way.pull != 0 && in_interval && point.alpha > 0) {
+    result.unpulled = clipped(result.image);
+    result.pull = way.pull * classifier_->gradient(x, point.time, way.labels);
+    result.image = result.image + (point.sigma * point.sigma / point.alpha) * result.pull;
+  }
+  result.image = clipped(result.image);
   return result;
 }
 
 DiffusionSampler::Way DiffusionSampler::way_of(std::int64_t first, const at::Tensor& labels) const {
-  return {labels, options_.guidance, [this, first, count = labels.size(0)](std::string_view stream, std::uint64_t step) {
+  const std::int64_t count = labels.size(0);
+  return {to_device(labels, setting_.device), sources(first, count), options_.guidance,
+          [this, first, count](std::string_view stream, std::uint64_t step) {
             return noise(stream, step, first, count);
-          }};
+          },
+          pull_};
 }
 
 at::Tensor DiffusionSampler::shown(const at::Tensor& x) const {
@@ -144,7 +204,6 @@ at::Tensor DiffusionSampler::shown(const at::Tensor& x) const {
 
 at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const Way& way) {
   const at::NoGradGuard no_grad;
-  const at::Tensor kinds = to_device(way.labels, setting_.device);
   const auto solver = make_solver(options_.solver, options_.solver_options);
   // Where images shrink as noise grows, what little is left of them counts as noise.
   const PathPoint& start = path_.front();
@@ -161,7 +220,7 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const Way& way) {
     x = solver->step(
         x, from, path_[i + 1],
         [&](const at::Tensor& at_x, const PathPoint& point) {
-          const Denoised denoised = denoise(at_x, point, kinds, way.guidance);
+          const Denoised denoised = denoise(at_x, point, way);
           if (!std::exchange(is_seen, true)) way.watch(static_cast<std::int64_t>(i), denoised.image);
           return denoised;
         },
@@ -203,17 +262,23 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
   const at::Tensor noised = latents.to(setting_.dtype)
                                 .view({count, spec.channels, spec.height, spec.width})
                                 .contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor source = sources(0, 1);
   return solve(to_device(noised, setting_.device),
-               {labels, options_.guidance, [&](std::string_view stream, std::uint64_t step) {
+               {to_device(labels, setting_.device),
+                source.defined() ? source.expand({count, -1, -1, -1}) : source, options_.guidance,
+                [&](std::string_view stream, std::uint64_t step) {
                   return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
-                }});
+                },
+                pull_});
 }
 
 at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Tensor& images,
                                                 const at::Tensor& labels) {
   const at::NoGradGuard no_grad;
   const at::Tensor x0 = to_device(images.to(at::kDouble), setting_.device);
-  const at::Tensor kinds = to_device(labels, setting_.device);
+  Way way = way_of(first, labels);
+  way.guidance = 1;
+  way.pull = 0;
   const std::int64_t count = x0.size(0);
   at::Tensor bits = process_.prior_bound(x0);
   for (std::int64_t t = process_.chain_length() - 1; t >= 0; --t) {
@@ -225,7 +290,7 @@ at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Te
     const at::Tensor eps = noise("bound", static_cast<std::uint64_t>(t), first, count).to(at::kDouble);
     const at::Tensor xt = point.alpha * x0 + point.sigma * eps;
     const at::Tensor seen = xt.to(setting_.dtype).contiguous(at::MemoryFormat::ChannelsLast);
-    const Denoised denoised = denoise(seen, point, kinds, /*guidance=*/1);
+    const Denoised denoised = denoise(seen, point, way);
     // A variance that is not learned is least or largest; the first step takes the least of the second in any case.
     const double fixed = options_.solver_options.variance == "large" && t > 0 ? 1 : -1;
     const at::Tensor v =

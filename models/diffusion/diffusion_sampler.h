@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/classifier_guidance.h"
 #include "models/denoising_path.h"
 #include "models/diffusion/churn.h"
 #include "models/diffusion/denoiser.h"
@@ -25,8 +26,8 @@ struct DrawOptions {
   bool clip = true;
 
   void describe(OptionSchema& schema);
-  /// Throws Error(options) where they do not fit together, or need labels to have been left out in training.
-  void check(const DiffusionProcess& process, bool without_label) const;
+  /// Throws Error(options) where they do not fit together, or need labels or sources to have been left out in training.
+  void check(const DiffusionProcess& process, bool leaves_out) const;
 };
 
 /// Draws images by a denoiser. With guidance w its output F becomes, for noise sigma / alpha within the
@@ -35,11 +36,18 @@ struct DrawOptions {
 ///     F(x, none) + w (F(x, label) - F(x, none))
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
-/// guidance, and w = 0 no label. Both are one forward of twice the images.
+/// guidance, and w = 0 no label. Both are one forward of twice the images. With sources, "none" is without whatever
+/// was left out in training: label, source or both. Image i has row i of the sources; images_of(), where images have no
+/// number, row 0 for all.
+///
+/// A classifier (guide_by) acts within the same interval, alone or beside that: see Denoised. Where x is noise alone
+/// (alpha = 0) it knows nothing. What it makes of an estimate is clipped too. A run without classes then has those of
+/// the classifier.
 class DiffusionSampler final : public Sampler,
                                public LatentImages,
                                public DenoisingPath,
-                               public Likelihood {
+                               public Likelihood,
+                               public ClassifierGuided {
  public:
   struct Setting {
     std::uint64_t seed;
@@ -51,6 +59,9 @@ class DiffusionSampler final : public Sampler,
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
     /// Images in [-1, 1], float32, of latents; without it what is drawn is the images.
     std::function<at::Tensor(const at::Tensor& latents)> decode = {};
+    bool has_sources = false;     ///< whether the network sees a source beside each image
+    bool without_source = false;  ///< and has learned to do without
+    std::function<at::Tensor(std::int64_t first, std::int64_t count)> sources = {};  ///< SampleOptions'
   };
   /// `process` must outlive it.
   DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
@@ -60,9 +71,10 @@ class DiffusionSampler final : public Sampler,
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
   std::int64_t steps() const override { return options_.steps; }
   at::Tensor estimates(std::int64_t first, const at::Tensor& labels, std::int64_t columns) override;
-  bool takes_guidance() const override { return setting_.without_label; }
+  bool takes_guidance() const override { return setting_.without_label || setting_.without_source; }
   at::Tensor images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) override;
-  bool has_likelihood() const override { return process_.chain_length() > 0; }
+  void guide_by(std::shared_ptr<NoisyClassifier> classifier, double scale) override;
+  bool has_likelihood() const override { return process_.chain_length() > 0 && !setting_.has_sources; }
   /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
   /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
   at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
@@ -72,9 +84,10 @@ class DiffusionSampler final : public Sampler,
   using StepNoise = std::function<at::Tensor(std::string_view stream, std::uint64_t step)>;
   /// How one batch is drawn.
   struct Way {
-    at::Tensor labels;
+    at::Tensor labels, sources;  ///< on the device; no sources where there are none
     double guidance;
     StepNoise noise;  ///< of the steps
+    double pull = 0;  ///< weight of the classifier
     /// Told what the network makes of x at the beginning of each step, from 0; may be empty.
     std::function<void(std::int64_t step, const at::Tensor& estimate)> watch = {};
   };
@@ -85,13 +98,19 @@ class DiffusionSampler final : public Sampler,
   /// An image of what x is: itself, or what it is the latent of.
   at::Tensor shown(const at::Tensor& x) const;
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
-  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels, double guidance);
+  /// Throws Error(options) where there should be some, and are none.
+  at::Tensor sources(std::int64_t first, std::int64_t count) const;
+  Denoised denoise(const at::Tensor& x, const PathPoint& point, const Way& way);
+  /// Whether a process makes the same noise at the times of the path.
+  bool makes_same_noise(const DiffusionProcess& process) const;
 
   std::shared_ptr<Denoiser> network_;
   const DiffusionProcess& process_;
   DrawOptions options_;
   Setting setting_;
   std::vector<PathPoint> path_;  // the image last
+  std::shared_ptr<NoisyClassifier> classifier_;  // may be null
+  double pull_ = 0;                              // its weight
 };
 
 /// The points of a way of options.steps steps, and what comes after the last: the image, or with options.end = first

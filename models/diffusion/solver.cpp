@@ -34,14 +34,17 @@ class DdpmSolver final : public Solver {
                   const Noise& noise) override {
     const Denoised d = denoise(x, from);
     const BackwardStep backward(from.level(), to.level());
-    const at::Tensor mean = backward.mean(x, d.image);
+    at::Tensor mean = backward.mean(x, d.pull.defined() ? d.unpulled : d.image);
     // Nor has a step noise that leads to where it began, of which not even the logarithm is there.
     if (to.sigma == 0 || to.sigma == from.sigma) return mean;
     const at::Tensor small = backward.posterior_variance, large = backward.forward_variance;
-    if (!d.variance.defined()) return mean + per_image((large_ ? large : small).sqrt(), x) * noise();
-    const at::Tensor part = (d.variance + 1) / 2;
-    const at::Tensor log_variance = part * per_image(large.log(), x) + (1 - part) * per_image(small.log(), x);
-    return mean + (0.5 * log_variance).exp() * noise();
+    at::Tensor deviation = per_image((large_ ? large : small).sqrt(), x);
+    if (d.variance.defined()) {
+      const at::Tensor part = (d.variance + 1) / 2;
+      deviation = (0.5 * (part * per_image(large.log(), x) + (1 - part) * per_image(small.log(), x))).exp();
+    }
+    if (d.pull.defined()) mean = mean + deviation.square() * d.pull;
+    return mean + deviation * noise();
   }
 
  private:

@@ -17,8 +17,13 @@ struct PathPoint {
 
 /// What a network makes of x: its estimate D of x_0 and, where it learns the variance, v in [-1, 1] between
 /// least and largest (else undefined). Both [N, C, H, W].
+///
+/// Where a classifier guides, `pull` is s g, with g the gradient of log p(y | x) by x and s its weight, and D is that
+/// of the score plus s g: `unpulled` + sigma^2 / alpha s g, by which eps = (x - alpha D) / sigma is what algorithm 2
+/// (and equation 14) of Dhariwal and Nichol (arXiv 2105.05233) has. Undefined where none does.
 struct Denoised {
   at::Tensor image, variance;
+  at::Tensor unpulled = {}, pull = {};
 };
 
 struct SolverOptions {
@@ -41,7 +46,9 @@ class Solver {
 /// The names in the table:
 ///
 ///     ddpm     a draw from the backward step (models/diffusion/backward_step.h) with D for x_0; the variance is
-///              the posterior's ("small"), the forward one ("large"; none on the last step), or learned
+///              the posterior's ("small"), the forward one ("large"; none on the last step), or learned. Where a
+///              classifier guides, D is as it was without, and variance times the pull is added to the mean (the same
+///              paper's algorithm 1)
 ///     ddim     alpha' D + sqrt(sigma'^2 - s^2) eps + s z with eps = (x - alpha D) / sigma and s^2 = eta^2 posterior
 ///              variance (Song et al., arXiv 2010.02502, equation 12)
 ///     euler    ddim without noise, whatever eta: Euler's step of dx = D d alpha + eps d sigma

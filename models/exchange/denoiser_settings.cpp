@@ -10,9 +10,10 @@ DenoiserShape shape_of_run(const Settings& run) {
     const auto setting = run.find(key);
     return setting == run.end() ? Setting{otherwise, ""} : setting->second;
   };
-  return {
-      parse_number("diffusion.label_dropout", value("diffusion.label_dropout", "0")) > 0,
-      value("diffusion.process", "ddpm").value == "ddpm" && options_in<DdpmOptions>(run).learned_variance};
+  return {parse_number("diffusion.label_dropout", value("diffusion.label_dropout", "0")) > 0,
+          value("diffusion.process", "ddpm").value == "ddpm" && options_in<DdpmOptions>(run).learned_variance,
+          static_cast<std::int64_t>(
+              parse_number("diffusion.source_channels", value("diffusion.source_channels", "0")))};
 }
 
 Settings shape_settings(const ConfigReader& config, const std::string& key, std::int64_t out, std::int64_t in,

@@ -75,6 +75,11 @@ PipelineFormat dit_pipeline(const NetworkFormat& network, const NetworkFormat* f
 }  // namespace
 
 PipelineFormat pipeline_of_run(const NetworkFormat& network, const Settings& run) {
+  if (const std::int64_t channels = shape_of_run(run).source_channels; channels > 0) {
+    PipelineFormat format{scheduler_of_run(run)};
+    format.remark = fmt::format("no pipeline lays sources of {} channels beside what it denoises", channels);
+    return format;
+  }
   const NetworkFormat* first_stage = first_stage_of_run(run);
   return network.class_name == "UNet2DModel" ? unet_pipeline(network, first_stage, run)
                                              : dit_pipeline(network, first_stage, run);

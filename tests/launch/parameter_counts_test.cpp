@@ -39,6 +39,13 @@ TEST(ParameterCounts, OfAdm) {
   EXPECT_EQ(count_of("adm-imagenet512"), 558'997'638);
 }
 
+TEST(ParameterCounts, OfAdmsClassifiers) {
+  EXPECT_EQ(count_of("adm-classifier64"), 65'438'568);
+  EXPECT_EQ(count_of("adm-classifier128"), 42'568'040);
+  EXPECT_EQ(count_of("adm-classifier256"), 54'096'360);
+  EXPECT_EQ(count_of("adm-classifier512"), 54'448'360);
+}
+
 TEST(ParameterCounts, OfFirstStages) {
   EXPECT_EQ(first_count_of("kl-f4"), 55'312'063);
   EXPECT_EQ(first_count_of("kl-f8"), 83'653'863);

@@ -4,52 +4,18 @@
 
 #include "core/error.h"
 #include "models/latent_images.h"
-#include "tests/distributed/world.h"
-#include "tests/models/small_denoiser.h"
+#include "tests/models/denoiser_suite.h"
 
 namespace ganymede {
 namespace {
 
+using test::expect_learns_by_heart;
+using test::expect_refused;
+using test::expect_repeats_and_resumes;
+using test::expect_same_run;
 using test::SmallDenoiser;
-using test::SmallDenoiserOptions;
-using test::world;
-
-constexpr std::int64_t steps = 6;
-constexpr double bound = 1e-9;
 
 using Options = std::map<std::string, std::string>;
-
-NamedTensors train_alone(const SmallDenoiserOptions& options) {
-  const auto alone = make_single_communicator();
-  SmallDenoiser run(options, *alone);
-  run.train(steps);
-  return run.state();
-}
-
-/// The largest relative L2 of a tensor. The bias of keys adds the same to all of a query's logits, which the softmax
-/// takes away: its gradient is rounding, which Adam magnifies.
-double difference(const NamedTensors& run, const NamedTensors& reference) {
-  double worst = 0;
-  for (std::size_t i = 0; i < reference.size(); ++i) {
-    const auto& [name, expected] = reference[i];
-    EXPECT_EQ(run[i].first, name);
-    if (name.ends_with("to_k.bias") || expected.numel() == 0) continue;
-    const double absolute = (run[i].second - expected).norm().item<double>();
-    if (absolute > 0) worst = std::max(worst, absolute / expected.norm().item<double>());
-  }
-  return worst;
-}
-
-void expect_same_run(const SmallDenoiserOptions& options) {
-  const auto group = world().duplicate("gradients");
-  SmallDenoiser run(options, *group);
-  run.train(steps);
-  const NamedTensors state = run.state();
-  for (const auto& [name, tensor] : state) EXPECT_TRUE(test::equal_on_all_ranks(tensor)) << name;
-  if (world().rank() == 0) {
-    EXPECT_LE(difference(state, train_alone(options)), bound);
-  }
-}
 
 TEST(DenoisingRankInvariance, OfAnAwkwardBatchWithDropout) {
   expect_same_run({.batch = 7});
@@ -71,6 +37,87 @@ TEST(DenoisingRankInvariance, OfEdm) {
 }
 TEST(DenoisingRankInvariance, OfFlowMatchingWithATransformer) {
   expect_same_run({.batch = 5, .options = {{"diffusion.process", "flow"}, {"diffusion.network", "dit"}}});
+}
+
+const Options with_sources{{"diffusion.source_channels", "1"}, {"diffusion.source_dropout", "0.5"}};
+TEST(DenoisingRankInvariance, WithSources) {
+  expect_same_run({.batch = 10, .accumulate = 2, .options = with_sources});
+}
+TEST(DenoisingRankInvariance, OfATransformerWithSources) {
+  expect_same_run(
+      {.batch = 5, .options = {{"diffusion.network", "dit"}, {"diffusion.source_channels", "3"}}});
+}
+
+TEST(DenoisingWithSources, SeesThemBesideTheNoisyImage) {
+  const auto alone = make_single_communicator();
+  SmallDenoiser run({.batch = 40, .options = with_sources, .few_images = true}, *alone);
+  std::map<std::string, at::Tensor, std::less<>> shown;
+  run.method().observe = [&](std::string_view name, const at::Tensor& tensor) {
+    shown[std::string(name)] = tensor.detach().clone();
+  };
+  const double loss = run.train(1)[0];
+  // What the network sees, by the schedule's definition: x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps.
+  const at::Tensor bar = (1 - at::linspace(1e-4, 0.02, 1000, at::kDouble))
+                             .cumprod(0)
+                             .index_select(0, shown["denoiser.times"].to(at::kLong));
+  const at::Tensor noisy = bar.sqrt().view({-1, 1, 1, 1}) * shown["denoiser.x0"] +
+                           (1 - bar).sqrt().view({-1, 1, 1, 1}) * shown["denoiser.eps"];
+  const at::Tensor input = shown["denoiser.input"];
+  EXPECT_EQ(input.sizes(), (at::IntArrayRef{40, 3, 8, 8}));
+  EXPECT_LE((input.narrow(1, 0, 2) - noisy).abs().max().item<double>(), 1e-12);
+  const at::Tensor source = input.narrow(1, 2, 1), expected = run.sources(0, 40);
+  const at::Tensor whole = (source == expected).flatten(1).all(1), left_out = (source == 0).flatten(1).all(1);
+  EXPECT_TRUE(whole.logical_xor(left_out).all().item<bool>());
+  EXPECT_NEAR(left_out.to(at::kDouble).mean().item<double>(), 0.5, 0.2);
+  // Labels are left out more rarely (0.3), and only with the source.
+  const at::Tensor unlabelled = shown["denoiser.labels"] == SmallDenoiser::classes;
+  EXPECT_GT(unlabelled.sum().item<std::int64_t>(), 0);
+  EXPECT_TRUE(unlabelled.logical_and(left_out).eq(unlabelled).all().item<bool>());
+  const double error = (shown["denoiser.output"] - shown["denoiser.eps"]).square().mean().item<double>();
+  EXPECT_NEAR(loss, error, 1e-12);
+}
+
+TEST(DenoisingWithSources, ASampleDependsOnItsOwn) {
+  const auto alone = make_single_communicator();
+  Options options = with_sources;
+  options.insert({{"sampler.guidance", "2"}, {"sampler.clip", "false"}, {"denoiser.lr", "1e-2"}});
+  SmallDenoiser run({.options = options}, *alone);
+  run.train(10);
+  const at::Tensor labels = at::tensor({0, 1, 2, 0, 1}, at::kLong);
+  const auto draw = [&](double sign, std::int64_t first, std::int64_t count) {
+    SampleOptions asked{.ema = false, .seed = 3};
+    asked.sources = [&run, sign](std::int64_t row, std::int64_t rows) {
+      return sign * run.sources(row, rows);
+    };
+    return run.method().sampler(asked)->images(first, labels.narrow(0, first, count));
+  };
+  const at::Tensor together = draw(1, 0, 5);
+  EXPECT_LE((together.narrow(0, 3, 2) - draw(1, 3, 2)).abs().max().item<double>(), 1e-6);
+  EXPECT_GT((together - draw(-1, 0, 5)).abs().max().item<double>(), 1e-3);
+  // With no weight of label and source, none of them shows.
+  options["sampler.guidance"] = "0";
+  SmallDenoiser blind({.options = options}, *alone);
+  blind.train(2);
+  SampleOptions one{.seed = 3}, other{.seed = 3};
+  one.sources = [&](std::int64_t row, std::int64_t rows) { return blind.sources(row, rows); };
+  other.sources = [&](std::int64_t row, std::int64_t rows) { return blind.sources(row + 7, rows); };
+  EXPECT_TRUE(at::equal(blind.method().sampler(one)->images(0, labels),
+                        blind.method().sampler(other)->images(0, labels)));
+  try {
+    run.method().sampler({.seed = 3})->images(0, labels);
+    ADD_FAILURE() << "sources are missing";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::options);
+    EXPECT_NE(std::string(error.what()).find("--conditions"), std::string::npos);
+  }
+}
+
+TEST(DenoisingWithSources, AsksForPairs) {
+  const ImageSpec spec = test::small_denoiser_recipe(with_sources)->images();
+  EXPECT_EQ(spec.sources, SourceImages::paired);
+  EXPECT_EQ(spec.source_channels, 1);
+  EXPECT_EQ(spec.channels, SmallDenoiser::channels);
+  EXPECT_EQ(test::small_denoiser_recipe({})->images().sources, SourceImages::none);
 }
 
 const Options of_latents{{"diffusion.first_stage", "autoencoder"},
@@ -127,49 +174,26 @@ TEST(DenoisingOfLatents, SamplesAreImages) {
 
 // The bound is worth something: one image less of dropout's randomness breaks it.
 TEST(DenoisingRankInvariance, AnotherProbabilityOfDropoutBreaksTheBound) {
-  EXPECT_GT(difference(train_alone({.options = {{"unet.dropout", "0.21"}}}), train_alone({})), 1e3 * bound);
+  EXPECT_GT(
+      test::difference(test::train_alone({.options = {{"unet.dropout", "0.21"}}}), test::train_alone({})),
+      1e3 * test::denoiser_bound);
 }
 
 TEST(Denoising, RepeatsAndResumesBitForBit) {
-  for (const auto activations : {std::optional<at::ScalarType>(), std::optional(at::kBFloat16)}) {
-    const SmallDenoiserOptions options{.dtype = at::kFloat, .activations = activations};
-    const auto group = world().duplicate("gradients");
-    SmallDenoiser whole(options, *group), again(options, *group), resumed(options, *group);
-    whole.train(3);
-    resumed.train(1);  // what it has is to be replaced
-    resumed.restore(whole.state(), 3);
-    whole.train(3);
-    resumed.train(3);
-    again.train(6);
-    const NamedTensors state = whole.state(), twice = again.state(), later = resumed.state();
-    bool same = true;
-    for (std::size_t i = 0; i < state.size(); ++i)
-      same =
-          same && at::equal(state[i].second, twice[i].second) && at::equal(state[i].second, later[i].second);
-    EXPECT_TRUE(test::everywhere(same));
-  }
+  expect_repeats_and_resumes({});
 }
-
-/// The mean of the last steps' losses over that of the first.
-double progress(const SmallDenoiserOptions& options, std::int64_t count) {
-  const auto group = world().duplicate("gradients");
-  SmallDenoiser run(options, *group);
-  const std::vector<double> losses = run.train(count);
-  double first = 0, last = 0;
-  for (std::size_t i = 0; i < 10; ++i) {
-    first += losses[i];
-    last += losses[losses.size() - 1 - i];
-  }
-  return test::sum_over_ranks(last) / test::sum_over_ranks(first);
+TEST(DenoisingWithSources, RepeatsAndResumesBitForBit) {
+  expect_repeats_and_resumes(with_sources);
 }
 
 TEST(Denoising, LearnsAFewImagesByHeart) {
-  Options options{{"denoiser.lr", "5e-3"}, {"unet.dropout", "0"}, {"ddpm.prediction", "x0"}};
-  for (const auto activations : {std::optional<at::ScalarType>(), std::optional(at::kBFloat16)}) {
-    const double ratio = progress(
-        {.options = options, .dtype = at::kFloat, .activations = activations, .few_images = true}, 80);
-    EXPECT_LT(ratio, 0.8);
-  }
+  expect_learns_by_heart({{"denoiser.lr", "5e-3"}, {"unet.dropout", "0"}, {"ddpm.prediction", "x0"}});
+}
+TEST(DenoisingWithSources, LearnsAFewImagesByHeart) {
+  expect_learns_by_heart({{"denoiser.lr", "5e-3"},
+                          {"unet.dropout", "0"},
+                          {"ddpm.prediction", "x0"},
+                          {"diffusion.source_channels", "1"}});
 }
 
 TEST(DenoisingSampler, AnImageDependsOnItsIndexAndLabelAlone) {
@@ -229,16 +253,6 @@ TEST(DenoisingSampler, GuidanceActsWithinItsInterval) {
   EXPECT_TRUE(at::equal(plain, draw({{"sampler.guidance", "8"}, {"sampler.guidance_most", "1e-6"}})));
 }
 
-void expect_refused(const Options& options, const std::string& what) {
-  try {
-    test::small_denoiser_recipe(options);
-    ADD_FAILURE() << what << " was not refused";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::options);
-    EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
-  }
-}
-
 TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"diffusion.network", "nonesuch"}}, "give one of dit, unet");
   expect_refused({{"diffusion.process", "nonesuch"}}, "give one of ddpm, edm, flow");
@@ -258,12 +272,15 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"ddpm.beta_first", "0.03"}}, "ddpm.beta_first = 0.03");
   expect_refused({{"diffusion.process", "edm"}, {"edm.sigma_min", "90"}}, "edm.sigma_min = 90");
   expect_refused({{"denoiser.decay", "cosine"}}, "denoiser.decay_until");
+  expect_refused({{"diffusion.source_dropout", "0.1"}}, "diffusion.source_dropout = 0.1");
+  expect_refused({{"diffusion.source_channels", "65"}}, "diffusion.source_channels");
   const auto refused_of_latents = [](const char* key, const char* value, const std::string& what) {
     Options options = of_latents;
     options[key] = value;
     expect_refused(options, what);
   };
   refused_of_latents("sampler.clip", "true", "sampler.clip = true");
+  refused_of_latents("diffusion.source_channels", "3", "diffusion.source_channels = 3");
   refused_of_latents("first_stage.latent_channels", "3", "latents are 3 x 8 x 8");
   refused_of_latents("first_stage.groups", "3", "first_stage.groups = 3");
 }

@@ -5,10 +5,39 @@
 
 namespace ganymede::test {
 
+namespace {
+
+std::unique_ptr<MethodRecipe> made_recipe(const std::string& method, const Settings& settings) {
+  auto recipe = make_method_recipe(method, settings);
+  OptionSchema schema;
+  recipe->describe(schema);
+  schema.apply(settings);
+  recipe->check(1);
+  return recipe;
+}
+
+}  // namespace
+
 std::unique_ptr<MethodRecipe> small_denoiser_recipe(const std::map<std::string, std::string>& options) {
   Settings settings;
   const auto set = [&](const std::string& key, const std::string& value) { settings[key] = {value, "test"}; };
-  const auto network = options.find("diffusion.network");
+  const auto network = options.find("diffusion.network"), method = options.find("train.method");
+  if (method != options.end()) {
+    set("half_unet.resolution", std::to_string(SmallDenoiser::resolution));
+    set("half_unet.image_channels", std::to_string(SmallDenoiser::channels));
+    set("half_unet.classes", std::to_string(SmallDenoiser::classes));
+    set("half_unet.channels", "8,16");
+    set("half_unet.blocks", "1");
+    set("half_unet.attention", "8");
+    set("half_unet.head_channels", "8");
+    set("half_unet.groups", "4");
+    set("half_unet.dropout", "0.2");
+    set("classifier.lr", "1e-3");
+    set("classifier.ema", "0.9");
+    for (const auto& [key, value] : options)
+      if (key != method->first) set(key, value);
+    return made_recipe(method->second, settings);
+  }
   if (network != options.end() && network->second == "dit") {
     set("dit.resolution", std::to_string(SmallDenoiser::resolution));
     set("dit.image_channels", std::to_string(SmallDenoiser::channels));
@@ -31,12 +60,7 @@ std::unique_ptr<MethodRecipe> small_denoiser_recipe(const std::map<std::string, 
   set("denoiser.ema", "0.9");
   set("sampler.steps", "4");
   for (const auto& [key, value] : options) set(key, value);
-  auto recipe = make_method_recipe("denoising", settings);
-  OptionSchema schema;
-  recipe->describe(schema);
-  schema.apply(settings);
-  recipe->check(1);
-  return recipe;
+  return made_recipe("denoising", settings);
 }
 
 SmallDenoiser::SmallDenoiser(const SmallDenoiserOptions& options, Communicator& gradients)
@@ -69,8 +93,20 @@ Batch SmallDenoiser::next() {
                   .contiguous(at::MemoryFormat::ChannelsLast)
                   .to(options_.dtype),
               labels.integers(first, share.count, classes), position_, share};
+  if (recipe_->images().sources == SourceImages::paired)
+    batch.sources = sources(first, share.count).to(options_.dtype);
   position_ += micro_batch_;
   return batch;
+}
+
+at::Tensor SmallDenoiser::sources(std::int64_t first, std::int64_t count) const {
+  const std::int64_t rows = recipe_->images().source_channels;
+  return (RandomStream({.seed = 6, .phase = "data", .stream = "source"})
+                  .uniform(first, count, rows * resolution * resolution, at::kDouble) *
+              2 -
+          1)
+      .view({count, rows, resolution, resolution})
+      .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 std::vector<double> SmallDenoiser::train(std::int64_t steps) {

@@ -29,6 +29,8 @@ class SmallDenoiser {
   std::vector<double> train(std::int64_t steps);
   /// A copy of every tensor of the player. Collective if it is sharded.
   NamedTensors state();
+  /// [count, channels, H, W] float64: what goes with images first, ... where these have sources.
+  at::Tensor sources(std::int64_t first, std::int64_t count) const;
   /// Goes on where another run's `state` was taken.
   void restore(const NamedTensors& state, std::int64_t step);
 
@@ -43,7 +45,8 @@ class SmallDenoiser {
   std::int64_t step_ = 0, position_ = 0;
 };
 
-/// The recipe of such a run; throws what its options are refused with.
+/// The recipe of such a run; throws what its options are refused with. With "train.method" = noisy_classifier a narrow
+/// classifier of the same images.
 std::unique_ptr<MethodRecipe> small_denoiser_recipe(const std::map<std::string, std::string>& options);
 
 }  // namespace ganymede::test

@@ -5,6 +5,7 @@
 //     diffusion_tool sample IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool bound IN.safetensors OUT.safetensors KEY=VALUE ...
 //     diffusion_tool autoencoder IN.safetensors OUT.safetensors KEY=VALUE ...
+//     diffusion_tool classifier IN.safetensors OUT.safetensors KEY=VALUE ...
 //
 // KEY=VALUE are options of a recipe with train.method = denoising, or autoencoder.
 //
@@ -25,6 +26,8 @@
 // "moments", what is drawn or quantised of them as "latent", of "vq" "indices", and "reconstruction"; and the gradients
 // of sum(moments g) + sum(reconstruction h), where that of a quantised latent goes to what it was quantised from.
 
+// `classifier`: of the classifier of noisy images, with options half_unet.*, the same as `network`, without labels.
+
 #include <cstdio>
 #include <span>
 
@@ -32,6 +35,7 @@
 #include "core/philox.h"
 #include "core/safetensors.h"
 #include "models/diffusion/diffusion_sampler.h"
+#include "models/diffusion/half_unet.h"
 #include "models/first_stages/autoencoder.h"
 #include "models/first_stages/first_stage.h"
 #include "models/player.h"
@@ -65,6 +69,8 @@ Parts parts_of(Words words) {
       parts.shape.without_label = true;
     else if (key == "learned_variance")
       parts.shape.learned_variance = true;
+    else if (key == "diffusion.source_channels")
+      parts.shape.source_channels = std::stoll(value);
     else
       settings[key] = {value, "command line"};
     if (key.starts_with("first_stage.") && !parts.first_stage) parts.first_stage.emplace();
@@ -118,17 +124,37 @@ void network(Words words) {
   write_safetensors(words[1], record);
 }
 
-void autoencoder(Words words) {
-  AutoencoderOptions options;
+/// A network's options as the words say.
+template <class Options>
+Options options_of(Words words) {
+  Options options;
   OptionSchema schema;
   options.describe(schema);
   Settings settings;
-  for (const std::string word : words.subspan(2)) {
+  for (const std::string word : words) {
     const std::size_t equals = word.find('=');
     settings[word.substr(0, equals)] = {word.substr(equals + 1), "command line"};
   }
   schema.apply(settings);
   options.check();
+  return options;
+}
+
+void classifier(Words words) {
+  const SafetensorsFile in = SafetensorsFile::open(words[0]);
+  HalfUnet network(options_of<HalfUnetOptions>(words.subspan(2)));
+  const at::Tensor x = in.read("x").requires_grad_();
+  network.to(x.scalar_type());
+  take_weights(network, in, 3);
+  const at::Tensor out = network.forward(x, in.read("condition"), {});
+  (out * in.read("g")).sum().backward();
+  NamedTensors record{{"out", out.detach()}, {"gradient.x", x.grad()}};
+  add_gradients(record, network);
+  write_safetensors(words[1], record);
+}
+
+void autoencoder(Words words) {
+  const auto options = options_of<AutoencoderOptions>(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
   Autoencoder network(options);
   const at::Tensor x = in.read("x").requires_grad_();
@@ -245,9 +271,11 @@ int main(int argc, char** argv) {
       ganymede::bound(words);
     else if (verb == "autoencoder")
       ganymede::autoencoder(words);
+    else if (verb == "classifier")
+      ganymede::classifier(words);
     else
       ganymede::fail(ganymede::ExitCode::options,
-                     "usage: diffusion_tool network|solve|sample|bound|autoencoder IN OUT KEY=VALUE ...");
+                     "usage: diffusion_tool network|solve|sample|bound|autoencoder|classifier IN OUT KEY=VALUE ...");
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}\n", error.what());

@@ -70,21 +70,29 @@ UNETS = {
 @pytest.mark.parametrize("dtype", BOUND, ids=["fp32", "fp64"])
 @pytest.mark.parametrize("name", UNETS)
 def test_unet(name, dtype, tmp_path):
-    options, arguments = UNETS[name]
-    plain = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if name == "resampling" else ("DownBlock2D", "UpBlock2D")
+    compare_unet(*UNETS[name], name == "resampling", dtype, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", BOUND, ids=["fp32", "fp64"])
+def test_unet_beside_a_source(dtype, tmp_path):
+    compare_unet(*UNETS["ldm"], False, dtype, tmp_path, source_channels=2)
+
+
+def compare_unet(options, arguments, resampling, dtype, tmp_path, source_channels=0):
+    plain = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if resampling else ("DownBlock2D", "UpBlock2D")
     model = randomise(UNet2DModel(
-        sample_size=16, in_channels=3, out_channels=3, layers_per_block=2, block_out_channels=(16, 32, 48),
+        sample_size=16, in_channels=3 + source_channels, out_channels=3, layers_per_block=2, block_out_channels=(16, 32, 48),
         down_block_types=(plain[0], "AttnDownBlock2D", plain[0]), up_block_types=(plain[1], "AttnUpBlock2D", plain[1]),
         norm_num_groups=8, num_class_embeds=5,
         **arguments)).to(dtype).eval()
-    tensors = inputs((3, 3, 16, 16), 3, 5, dtype, [7.0, 500.0, 999.0])
+    tensors = inputs((3, 3 + source_channels, 16, 16), 3, 5, dtype, [7.0, 500.0, 999.0])
     x = tensors["x"].clone().requires_grad_()
     out = model(x, tensors["condition"], class_labels=tensors["labels"]).sample
     (out * tensors["g"]).sum().backward()
     weights = {f"weight.{key}": value.detach() for key, value in model.named_parameters()}
     ours = tool("network", tmp_path, tensors | weights,
                 "unet.resolution=16 unet.channels=16,32,48 unet.blocks=2 unet.attention=8 unet.groups=8 "
-                f"unet.classes=5 {options}")
+                f"unet.classes=5 diffusion.source_channels={source_channels} {options}")
     compare(ours, out.detach(), {"x": x.grad} | {key: p.grad for key, p in model.named_parameters()}, dtype)
 
 

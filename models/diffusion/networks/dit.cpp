@@ -84,7 +84,8 @@ class Dit::Block final : public torch::nn::Module {
 Dit::Dit(const DitOptions& options, const DenoiserShape& shape)
     : options_(options), out_channels_(options.image_channels * (shape.learned_variance ? 2 : 1)) {
   const std::int64_t width = options.width, side = options.resolution / options.patch;
-  patches_ = std::make_shared<PatchEmbedding>(options.image_channels, width, options.patch);
+  patches_ =
+      std::make_shared<PatchEmbedding>(options.image_channels + shape.source_channels, width, options.patch);
   register_module("pos_embed", patches_);
   positions_ = register_buffer("positions", grid_sinusoids(side, width).to(at::kFloat));
   time_ = register_module("time_embedder", std::make_shared<TimeEmbedding>(sinusoid_width, width));

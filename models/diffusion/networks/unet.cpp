@@ -72,8 +72,9 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
   const std::size_t levels = options.channels.size();
   const std::int64_t base = options.channels.front(),
                      labels = options.classes + (shape.without_label ? 1 : 0);
-  conv_in_ =
-      register_module("conv_in", std::make_shared<Conv2d>(options.image_channels, base, 3, WeightOptions{}));
+  conv_in_ = register_module(
+      "conv_in",
+      std::make_shared<Conv2d>(options.image_channels + shape.source_channels, base, 3, WeightOptions{}));
   time_embedding_ = register_module(
       "time_embedding", std::make_shared<TimeEmbedding>(options.sinusoid_width(), blocks.embedding));
   if (options.classes > 1)

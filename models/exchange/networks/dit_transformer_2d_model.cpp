@@ -35,11 +35,12 @@ json dit_2d_config(const Settings& run) {
   if (o.mlp_ratio != 4)
     fail(ExitCode::options, "DiTTransformer2DModel takes dit.mlp_ratio = 4, and this run has {}",
          o.mlp_ratio);
+  const DenoiserShape shape = shape_of_run(run);
   return {{"activation_fn", "gelu-approximate"},
           {"attention_bias", true},
           {"attention_head_dim", o.width / o.heads},
           {"dropout", 0.0},
-          {"in_channels", o.image_channels},
+          {"in_channels", o.image_channels + shape.source_channels},
           {"norm_elementwise_affine", false},
           {"norm_eps", o.mlp_norm_eps},
           {"norm_num_groups", 32},
@@ -47,7 +48,7 @@ json dit_2d_config(const Settings& run) {
           {"num_attention_heads", o.heads},
           {"num_embeds_ada_norm", o.classes},
           {"num_layers", o.depth},
-          {"out_channels", o.image_channels * (shape_of_run(run).learned_variance ? 2 : 1)},
+          {"out_channels", o.image_channels * (shape.learned_variance ? 2 : 1)},
           {"patch_size", o.patch},
           {"sample_size", o.resolution},
           {"upcast_attention", false}};

@@ -105,7 +105,7 @@ json unet_2d_config(const Settings& run) {
           {"dropout", o.dropout},
           {"flip_sin_to_cos", o.cosine_first},
           {"freq_shift", number_of(o.frequency_shift)},
-          {"in_channels", o.image_channels},
+          {"in_channels", o.image_channels + shape.source_channels},
           {"layers_per_block", o.blocks},
           {"mid_block_scale_factor", 1},
           {"mid_block_type", "UNetMidBlock2D"},
