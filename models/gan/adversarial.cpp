@@ -153,9 +153,11 @@ void AdversarialMethod::update_discriminator(std::int64_t step, std::int64_t sub
     {
       const at::NoGradGuard no_grad;
       fake = generate(latents.z, latents.labels, draws, forward);
-      if (options_.consistency.zcr_d > 0)
-        changed_fake = generate(consistent_latent(options_.consistency, latents.z, draws), latents.labels,
-                                draws, forward);
+      if (options_.consistency.zcr_d > 0) {
+        const at::Tensor changed_z = consistent_latent(options_.consistency, latents.z, draws);
+        show("discriminator.changed_z", changed_z);
+        changed_fake = generate(changed_z, latents.labels, draws, forward);
+      }
     }
     if (micro_step + 1 == context_.accumulate) discriminator_player_.reducer().arm();
     ForwardContext both = forward;
@@ -214,9 +216,14 @@ at::Tensor AdversarialMethod::discriminator_terms(std::int64_t update, const Jud
   };
   if (options_.drift > 0) regularise(options_.drift * judged.real_logits.square());
   if (lecam_.due(update)) regularise(lecam_.penalty(judged.real_logits, judged.fake_logits));
-  if (options_.consistency.for_discriminator())
+  if (options_.consistency.for_discriminator()) {
+    if (observe) {
+      show("discriminator.moved_real", consistent_image(judged.real, draws, "real"));
+      show("discriminator.moved_fake", consistent_image(judged.fake, draws, "fake"));
+    }
     regularise(
         consistency_penalty(options_.consistency, *discriminator_, judged, changed_fake, draws, forward));
+  }
   const bool due = options_.penalty.due(update) && !options_.penalty.apart;
   return due ? sum + penalty_term(judged, draws, forward, losses) : sum;
 }
@@ -272,7 +279,11 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
     const at::Tensor logits = discriminator_->forward(fake, latents.labels, judging);
     judging.features = &real_features;
     judging.outputs = nullptr;
-    if (batch) real_logits = judge_real(*batch, draws, judging);
+    if (batch) {
+      real_logits = judge_real(*batch, draws, judging);
+      show("generator.real", batch->images);
+      show("generator.real_labels", condition_of(*batch));
+    }
     at::Tensor each = options_.feature_matching > 0
                           ? options_.feature_matching * feature_matching(real_features, fake_features,
                                                                          forward.layout, context_.batch_norm)
@@ -291,8 +302,9 @@ void AdversarialMethod::update_generator(std::int64_t step, const NextBatch& nex
     show("generator.fake", fake);
     show("generator.logits", logits);
     if (options_.consistency.zcr_g > 0) {
-      const at::Tensor changed =
-          generate(consistent_latent(options_.consistency, latents.z, draws), latents.labels, draws, forward);
+      const at::Tensor changed_z = consistent_latent(options_.consistency, latents.z, draws);
+      show("generator.changed_z", changed_z);
+      const at::Tensor changed = generate(changed_z, latents.labels, draws, forward);
       const at::Tensor part =
           (fake - changed).square().flatten(1).mean(1).sum() * (-options_.consistency.zcr_g * share_of_batch);
       Losses::add(losses.regularisers, part * static_cast<double>(options_.d_steps));

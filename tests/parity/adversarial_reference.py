@@ -20,6 +20,16 @@ LOSSES = {
 }
 
 
+def losses_of(recipe):
+    """Where an autoencoder judges, a logit is minus its error."""
+    if recipe["gan"]["loss"] == "ebgan":  # Zhao et al., arXiv 1609.03126, equations 1 and 2
+        margin = recipe["ebgan"].getfloat("margin")
+        return lambda x: -x, lambda x: torch.relu(margin + x), lambda x: -x
+    if recipe["gan"]["loss"] == "began":  # Berthelot et al., arXiv 1703.10717, section 3.4; k comes by Step
+        return lambda x: -x, lambda x: x, lambda x: -x
+    return LOSSES[recipe["gan"]["loss"]]
+
+
 def path_lengths(generator, ws, noise):
     """Karras et al., arXiv 1912.04958, section 3.2: |J^T y| of each image, a mean square over the layers' styles."""
     images = generator.synthesise(ws)
@@ -187,7 +197,9 @@ class Step:
             lazily(recipe["discriminator"], self.penalty_every)
         if self.path_length > 0:
             lazily(recipe["generator"], self.path_every)
-        self.real_loss, self.fake_loss, self.generator_loss = LOSSES[gan["loss"]]
+        self.real_loss, self.fake_loss, self.generator_loss = losses_of(recipe)
+        self.balances, self.k = gan["loss"] == "began", 0.0
+        self.anchors = torch.zeros(2, dtype=torch.float64)  # LeCam's, of real and of fake logits
         make = lambda name, network: Player(name, network, recipe[name], record, updates, dtype)
         self.generator = make("generator", networks_of(recipe).Generator(recipe))
         self.discriminator = make("discriminator", discriminator_of(recipe, self.task))
@@ -237,10 +249,12 @@ class Step:
             if self.matches:  # Reed et al., arXiv 1605.05396, algorithm 1, line 9
                 judged.append(d(real, self.input("discriminator.other_labels", k)))
                 fake_loss = (fake_loss + self.fake_loss(judged[2]).sum()) / 2
-            loss = (self.real_loss(real_logits).sum() + fake_loss) / self.batch
+            loss = (self.real_loss(real_logits).sum() + (self.k if self.balances else 1) * fake_loss) / self.batch
             self.report["loss_d"] += loss.detach() / self.d_steps
             self.report["real_logit"] += real_logits.detach().sum() / self.batch / self.d_steps
             self.report["fake_logit"] += fake_logits.detach().sum() / self.batch / self.d_steps
+            means = torch.stack([real_logits.detach().mean(), fake_logits.detach().mean()]).double()
+            loss = loss + self.regularisers(k, update, real_logits, fake_logits, labels, fake_labels)
             if self.penalty > 0 and not self.apart:
                 loss = loss + self.penalty_term(k, real, fake, labels, fake_labels) * self.penalty_every
             if self.task:
@@ -255,10 +269,72 @@ class Step:
             loss.backward()
         self.show_gradients(self.discriminator, update)
         self.discriminator.update()
+        self.advance(update, means)
         if self.augments and self.ada.getfloat("target") > 0:
             self.adapt(real_logits)
         if self.penalty > 0 and self.apart:
             self.penalise_apart()
+
+    def regularisers(self, k, update, real_logits, fake_logits, labels, fake_labels):
+        """Those of D's logits."""
+        gan, d = self.recipe["gan"], self.discriminator.network
+        weights = {name: gan.getfloat(name, 0) for name in ("drift", "lecam", "cr_real", "cr_fake", "zcr_d")}
+        each = 0 * real_logits
+        if weights["drift"]:  # Karras et al., arXiv 1710.10196, appendix A.1
+            each = each + weights["drift"] * real_logits**2
+        if weights["lecam"] and update >= gan.getint("lecam_start"):  # Tseng et al., arXiv 2104.03310, equation 3
+            real_anchor, fake_anchor = self.anchors.to(self.dtype)
+            each = each + weights["lecam"] * ((real_logits - fake_anchor) ** 2 + (fake_logits - real_anchor) ** 2)
+        if weights["cr_real"]:  # Zhang et al., arXiv 1910.12027
+            moved = d(self.input("discriminator.moved_real", k), labels)
+            each = each + weights["cr_real"] * (real_logits - moved) ** 2
+        if weights["cr_fake"]:  # Zhao et al., arXiv 2002.04724, algorithm 1
+            moved = d(self.input("discriminator.moved_fake", k), fake_labels)
+            each = each + weights["cr_fake"] * (fake_logits - moved) ** 2
+        if weights["zcr_d"]:  # there, algorithm 2
+            with torch.no_grad():
+                changed = self.generator.network(self.input("discriminator.changed_z", k), fake_labels)
+            each = each + weights["zcr_d"] * (fake_logits - d(changed, fake_labels)) ** 2
+        if any(weights.values()) or gan.getfloat("zcr_g", 0):
+            self.report["regularisers"] += each.detach().sum() / self.batch / self.d_steps
+        return each.sum() / self.batch
+
+    @torch.no_grad()
+    def advance(self, update, means):
+        """What follows D's update: of means of its real and fake logits, those before it."""
+        gan = self.recipe["gan"]
+        if clip := gan.getfloat("weight_clip", 0):  # Arjovsky et al., arXiv 1701.07875, algorithm 1
+            for weight in self.discriminator.weights.values():
+                weight.clamp_(-clip, clip)
+        if gan.getfloat("lecam", 0):
+            decay = gan.getfloat("lecam_decay") if update >= gan.getint("lecam_start") else 0
+            self.anchors = decay * self.anchors + (1 - decay) * means
+        if self.balances:
+            began = self.recipe["began"]
+            k = self.k + began.getfloat("lambda_k") * (means[1] - began.getfloat("gamma") * means[0]).item()
+            self.k = min(max(k, 0), 1)
+
+    def generator_losses(self, k, fake, logits, fake_features):
+        """Of each image."""
+        gan, d = self.recipe["gan"], self.discriminator.network
+        each = self.generator_loss(logits)
+        if weight := gan.getfloat("feature_matching", 0):  # Salimans et al., arXiv 1606.03498, section 3.1
+            with torch.no_grad():
+                d(self.input("generator.real", k), self.input("generator.real_labels", k))
+            off = d.features.detach().mean(0) - fake_features.mean(0)
+            each = weight * off.square().sum().expand(len(logits))
+        if (share := gan.getfloat("top_k", 1)) < 1:  # Sinha et al., arXiv 2002.06224
+            annealed = gan.getfloat("top_k_decay") ** ((self.recipe["train"].getint("step") - 1) // gan.getint("top_k_every"))
+            count = max(1, round(max(annealed, share) * len(logits)))
+            best = torch.zeros_like(logits)
+            best[logits.detach().argsort(descending=True)[:count]] = len(logits) / count
+            each = each * best
+        if weight := gan.getfloat("zcr_g", 0):  # Zhao et al., arXiv 2002.04724, algorithm 2
+            changed = self.generator.network(self.input("generator.changed_z", k), self.input("generator.labels", k))
+            spread = -weight * (fake - changed).square().flatten(1).mean(1)
+            self.report["regularisers"] += spread.detach().sum() / self.batch
+            return each, spread
+        return each, 0 * each
 
     def penalty_term(self, k, real, fake, labels, fake_labels):
         kind, d = self.kind, self.discriminator.network
@@ -326,12 +402,14 @@ class Step:
             if self.augments:
                 fake = self.augmented("generator", "fake", fake)
             logits = d(fake, labels)
-            loss = self.generator_loss(logits).sum() / self.batch
+            each, spread = self.generator_losses(k, fake, logits, getattr(d, "features", None))
+            loss = each.sum() / self.batch
             if self.between > 0:  # there, equation 5
                 other = self.input("discriminator.other_labels", (self.d_steps - 1) * self.accumulate + k)
                 text = self.between * labels + (1 - self.between) * other
                 loss = loss + self.generator_loss(d(g(z, text), text)).sum() / self.batch
             self.report["loss_g"] += loss.detach()
+            loss = loss + spread.sum() / self.batch
             each = self.task and self.task.generator(View(d.outputs, labels, z))
             if each is not None:
                 part = each.sum() / self.batch

@@ -1,12 +1,12 @@
 // One step of adversarial training on made-up images, written down tensor by tensor:
 //
-//     biggan_step RECIPE OUT.safetensors [perturb=SCALE] [updates=N] [section.key=value ...]
+//     biggan_step RECIPE OUT.safetensors [perturb=SCALE] [updates=N] [step=N] [section.key=value ...]
 //
 // OUT holds "before/..." and "after/..." (all that a checkpoint holds, Player::state()), "observed/NAME/K"
 // (the K-th time that Method::observe showed NAME; the step's report is "observed/method.report/FIGURE"), and
 // the resolved recipe as metadata "recipe". `perturb` adds normal noise to the whole initial state, so that
 // no tensor is at a special value (gamma of an attention is 0 at first, and hides it); `updates` is the
-// number of updates that the players believe they have had. `dropout=LAYER:P:C:H:W` also writes down what the generator's
+// number of updates that the players believe they have had, `step` [1] that of the step. `dropout=LAYER:P:C:H:W` also writes down what the generator's
 // dropout of that name multiplies each image's map by, as "dropout/LAYER" [batch, C, H, W]. Batch, precision and seed are the recipe's
 // train.batch, train.precision and train.seed.
 
@@ -30,7 +30,7 @@ struct Arguments {
   Settings recipe, overrides;
   std::string out;
   double perturb = 0;
-  std::int64_t updates = 0;
+  std::int64_t updates = 0, step = 1;
   std::vector<std::string> dropouts = {};
 };
 
@@ -46,6 +46,8 @@ Arguments parse(std::span<char*> words) {
       arguments.perturb = parse_number(key, setting);
     else if (key == "updates")
       arguments.updates = parse_integer(key, setting);
+    else if (key == "step")
+      arguments.step = parse_integer(key, setting);
     else if (key == "dropout")
       arguments.dropouts.push_back(setting.value);
     else
@@ -157,7 +159,7 @@ void run(const Arguments& arguments) {
     record.emplace_back(fmt::format("observed/{}/{}", name, occurrence), tensor.detach().clone());
   };
   Images images(options.method->images(), context);
-  for (const auto& [name, figure] : figures_of(method->step(1, [&] { return images.next(); })))
+  for (const auto& [name, figure] : figures_of(method->step(arguments.step, [&] { return images.next(); })))
     record.emplace_back("observed/method.report/" + name, at::scalar_tensor(figure, at::kDouble));
   add_state(record, "after", *method);
   for (const std::string& wanted : arguments.dropouts) {

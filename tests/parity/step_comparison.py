@@ -27,7 +27,7 @@ torch.set_num_threads(1)
 # A pre-activation that rounding carries over zero changes a ReLU's gradient by a finite step; what follows inherits it.
 SINGLE_BOUNDS = {"fake": 1e-5, "buffer": 1e-5, "ema_buffer": 1e-5, "gradient": 5e-2, "adam_m": 5e-2, "adam_v": 5e-2}
 INPUTS = {"real", "labels", "z", "fake_labels", "other_labels", "penalty_noise", "path_z", "path_labels", "path_noise", "path_mean",
-          "ada_image_real", "ada_uniform_real", "ada_normal_real", "ada_uniform_fake", "ada_normal_fake"}
+          "moved_real", "moved_fake", "changed_z", "real_labels", "ada_image_real", "ada_uniform_real", "ada_normal_real", "ada_uniform_fake", "ada_normal_fake"}
 
 INPUTS |= {"source", "pooled_image", "pooled_source"}  # of translation
 
@@ -41,6 +41,7 @@ def run_ours(case, precision, folder):
     with safe_open(out, framework="pt") as file:
         record = {name: file.get_tensor(name) for name in file.keys()}
         recipe = reference.read_recipe(file.metadata()["recipe"])
+    recipe["train"]["step"] = next((word.partition("=")[2] for word in changes if word.startswith("step=")), "1")
     updates = [int(word.partition("=")[2]) for word in changes if word.startswith("updates=")]
     return record, recipe, sum(updates)
 

@@ -34,7 +34,20 @@ NO_ADA = f"{PLAIN} gan.gradient_penalty_apart=false"
 ADA = "ada.p=0.7 ada.every=1 ada.kimg=0.1 stylegan2.resolution=16 stylegan2.deviation_group=4"
 LAZY = "gan.path_length=2 gan.gradient_penalty=3 gan.gradient_penalty_kind=r1 gan.gradient_penalty_apart=true"
 
+AUTOENCODING = "autoencoding.resolution=32 autoencoding.channels=3 autoencoding.latent=7"
+
 CASES = {
+    "autoencoding": f"began-celeba64 {STEP} {AUTOENCODING} gan.d_steps=2 began.lambda_k=0.5 perturb=0.05",
+    "autoencoding-l2": f"began-celeba64 {STEP} {AUTOENCODING} autoencoding.error=l2 autoencoding.resolution=16 gan.loss=ebgan "
+                       "ebgan.margin=0.3 ebgan.pull_away=0",
+    "drift": f"progressive-cifar10 {STEP} {PROGRESSIVE} gan.drift=0.3",
+    "clipped": f"sngan-cifar10 {SNGAN} sngan.discriminator_spectral_norm=false gan.loss=wasserstein gan.weight_clip=0.05",
+    "lecam": f"sngan-cifar10 {SNGAN} gan.lecam=0.4 gan.lecam_start=1 gan.lecam_decay=0.7 gan.d_steps=3 generator.ema=0",
+    "consistency": f"dcgan-cifar10 {STEP} {DCGAN} dcgan.conditioning=concatenation dcgan.classes=5 gan.cr_real=0.7 "
+                   "gan.cr_fake=0.3",
+    "latent-consistency": f"sngan-cifar10 {SNGAN} gan.zcr_d=2 gan.zcr_g=0.5 gan.zcr_noise=0.3 gan.d_steps=2",
+    "top-k": f"sngan-cifar10 {SNGAN} gan.top_k=0.4 gan.top_k_decay=0.7 gan.top_k_every=2 step=4",
+    "feature-matching": f"began-celeba64 {STEP} {AUTOENCODING} gan.feature_matching=0.8",
     "sngan": f"sngan-cifar10 {SNGAN}",
     "sngan-classes": f"cgan-pd-cifar10 {SNGAN}",
     "sngan-wgan-gp": f"cgan-pd-cifar10 {SNGAN} sngan.discriminator_spectral_norm=false {WGAN_GP}",
@@ -144,6 +157,14 @@ def listed():
 @pytest.mark.parametrize("name", COUNTS)
 def test_published_counts_of_the_program(name, listed):
     assert (listed[name]["generator"], listed[name]["discriminator"]) == COUNTS[name]
+
+
+def test_every_network_has_a_case():
+    source = (RECIPES.parents[1] / "models/gan/network.cpp").read_text()
+    names = set(re.findall(r'{"(\w+)", make_', source)) - {"biggan"}
+    recipes = {case.split()[0] for case in CASES.values()}
+    cased = {re.search(r"^network = (\w+)$", (RECIPES / f"{recipe}.cfg").read_text(), re.MULTILINE)[1] for recipe in recipes}
+    assert names and names == cased
 
 
 def test_every_recipe_is_listed_and_counted_as_its_reference(listed):
