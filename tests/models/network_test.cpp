@@ -107,6 +107,28 @@ TEST(Networks, TrainInHalfPrecision) {
   }
 }
 
+TEST(Losses, TrainInHalfPrecision) {
+  for (const std::string& loss : gan_loss_names()) {
+    test::SmallGanOptions options{.network = make_gan_loss(loss)->needs().autoencoder ? "autoencoding" : "biggan",
+                                  .batch = 12,
+                                  .options = {{"gan.loss", loss}},
+                                  .dtype = at::kFloat};
+    const auto first_step = [&](std::optional<at::ScalarType> activations) {
+      options.activations = activations;
+      test::SmallGan run(options, test::world(), test::world());
+      const Figures figures = run.train(1);
+      for (const auto& [name, tensor] : run.state())
+        EXPECT_TRUE(at::isfinite(tensor).all().item<bool>()) << loss << ": " << name;
+      return std::map<std::string, double>(figures.begin(), figures.end());
+    };
+    const auto full = first_step(std::nullopt), half = first_step(at::kBFloat16);
+    for (const char* figure : {"loss_d", "loss_g"}) {
+      EXPECT_NE(half.at(figure), full.at(figure)) << loss << ": " << figure << " was not rounded";
+      EXPECT_NEAR(half.at(figure), full.at(figure), 0.05 + 0.03 * std::abs(full.at(figure))) << loss << ": " << figure;
+    }
+  }
+}
+
 // A penalty is a gradient of a gradient of rounded, normalised maps.
 TEST(Networks, TrainCriticsWithNormsInHalfPrecision) {
   for (const std::string norm : {"layer", "instance", "group"})
