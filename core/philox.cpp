@@ -7,23 +7,22 @@
 #include <string>
 
 #include "core/hash.h"
+#include "core/kernels/philox_arithmetic.h"
+#include "core/philox_key.h"
 
 namespace ganymede {
 
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
                                         std::array<std::uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
-    const std::uint64_t a = std::uint64_t{0xD2511F53} * counter[0];
-    const std::uint64_t b = std::uint64_t{0xCD9E8D57} * counter[2];
-    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
-               static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
-    key[0] += 0x9E3779B9;
-    key[1] += 0xBB67AE85;
+    philox_round(counter[0], counter[1], counter[2], counter[3], key[0], key[1]);
+    key[0] += philox_step0;
+    key[1] += philox_step1;
   }
   return counter;
 }
 
-RandomStream::RandomStream(const RandomKey& key) {
+std::array<std::uint32_t, 2> philox_key(const RandomKey& key) {
   // Text fields are preceded by their length, so that no two keys read alike.
   std::string bytes;
   const auto number = [&](std::uint64_t value) {
@@ -41,8 +40,10 @@ RandomStream::RandomStream(const RandomKey& key) {
   text(key.layer);
   text(key.stream);
   const std::uint64_t digest = Xxh3::of(bytes);
-  key_ = {static_cast<std::uint32_t>(digest), static_cast<std::uint32_t>(digest >> 32)};
+  return {static_cast<std::uint32_t>(digest), static_cast<std::uint32_t>(digest >> 32)};
 }
+
+RandomStream::RandomStream(const RandomKey& key) : key_(philox_key(key)) {}
 
 std::uint64_t RandomStream::bits(std::uint64_t position, std::uint32_t index) const {
   const auto words = philox4x32(

@@ -31,17 +31,16 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptio
 }
 
 at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
-  const at::Tensor e =
-      time_ ? time_->forward(emb).to(x.scalar_type()).unsqueeze(-1).unsqueeze(-1) : at::Tensor();
-  at::Tensor h = at::silu(norm1_->forward(x));
+  const at::Tensor e = time_ ? time_->forward(emb) : at::Tensor();  // [N, out], or twice that with scale_shift
+  at::Tensor h = norm1_->forward_silu(x);
   h = change_ == SizeChange::up ? conv1_->forward_upsampled(h) : conv1_->forward(resized(h, change_));
   if (scale_shift_) {
     const auto parts = e.chunk(2, 1);
-    h = norm2_->forward(h) * (1 + parts[0]) + parts[1];
+    h = norm2_->forward_modulated_silu(h, parts[0], parts[1]);
   } else {
-    h = norm2_->forward(time_ ? h + e : h);
+    h = norm2_->forward_silu(h, e);
   }
-  h = conv2_->forward(dropout_->forward(at::silu(h), draws));
+  h = conv2_->forward(dropout_->forward(h, draws));
   const at::Tensor direct = resized(x, change_);
   return (shortcut_ ? shortcut_->forward(direct) : direct) + h;
 }

@@ -109,7 +109,7 @@ LatentEncoder::LatentEncoder(const CoderOptions& options, std::int64_t out) {
 at::Tensor LatentEncoder::forward(const at::Tensor& x) {
   at::Tensor h = conv_in_->forward(x);
   for (const auto& level : *down_) h = level->forward(h);
-  return conv_out_->forward(at::silu(norm_->forward(mid_->forward(h))));
+  return conv_out_->forward(norm_->forward_silu(mid_->forward(h)));
 }
 
 LatentDecoder::LatentDecoder(const CoderOptions& options, std::int64_t in) {
@@ -134,7 +134,7 @@ LatentDecoder::LatentDecoder(const CoderOptions& options, std::int64_t in) {
 at::Tensor LatentDecoder::before_last_layer(const at::Tensor& z) {
   at::Tensor h = mid_->forward(conv_in_->forward(z));
   for (const auto& level : *up_) h = level->forward(h);
-  return at::silu(norm_->forward(h));
+  return norm_->forward_silu(h);
 }
 
 }  // namespace ganymede

@@ -1,12 +1,38 @@
 #include "models/layers/dropout.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 
 #include "core/device.h"
+#include "core/kernels/cpu/dropout.h"
+#include "core/philox_key.h"
 
 namespace ganymede {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+/// cpu::drop(), which is linear in x and its own adjoint: what was dropped is drawn again on the way back.
+class Drop : public torch::autograd::Function<Drop> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const cpu::Drops& drops) {
+    context->saved_data["drops"] =
+        std::vector<std::int64_t>{drops.key[0], drops.key[1], drops.first, drops.threshold};
+    return cpu::drop(x, drops);
+  }
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto kept = context->saved_data["drops"].toIntVector();
+    const cpu::Drops drops{{static_cast<std::uint32_t>(kept[0]), static_cast<std::uint32_t>(kept[1])},
+                           kept[2],
+                           static_cast<std::uint32_t>(kept[3])};
+    return {apply(gradients[0].contiguous(at::MemoryFormat::ChannelsLast), drops), {}};
+  }
+};
+
+}  // namespace
 
 Dropout::Dropout(double p, std::string layer)
     : threshold_(static_cast<std::uint32_t>(std::lround(p * 65536))), layer_(std::move(layer)) {}
@@ -16,6 +42,7 @@ at::Tensor Dropout::forward(const at::Tensor& x, const LayerDraws* draws) const 
   RandomKey key = draws->key;
   key.layer = layer_;
   key.stream = "dropout";
+  if (cpu::can_drop(x)) return Drop::apply(x, cpu::Drops{philox_key(key), draws->first, threshold_});
   const RandomStream random(key);
   const std::int64_t width = x.numel() / x.size(0);
   const float scale = 65536.0F / static_cast<float>(65536 - threshold_);

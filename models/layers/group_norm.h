@@ -11,6 +11,11 @@ class GroupNorm : public torch::nn::Module {
  public:
   GroupNorm(std::int64_t groups, std::int64_t channels, double eps);
   at::Tensor forward(const at::Tensor& x) const;
+  /// silu(forward(x + offset)), images [N, C, H, W] and offset [N, C] or undefined: in one pass on the CPU.
+  at::Tensor forward_silu(const at::Tensor& x, const at::Tensor& offset = {}) const;
+  /// silu(forward(x) (1 + scale) + shift), figures [N, C]: likewise.
+  at::Tensor forward_modulated_silu(const at::Tensor& x, const at::Tensor& scale,
+                                    const at::Tensor& shift) const;
 
  private:
   std::int64_t groups_;

@@ -2,7 +2,26 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 namespace ganymede {
+namespace {
+
+/// Rows whose [L, L] maps a CPU keeps.
+constexpr std::int64_t most_kept = 1024;
+
+/// softmax(q k^T / sqrt(d)) v; all [N, heads, L, d].
+at::Tensor attended(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const std::int64_t rows = q.size(2), width = q.size(3);
+  const bool learns = at::GradMode::is_enabled() && q.requires_grad();
+  // libtorch's fused pass is slow on CPUs: two to eight times on the way back, and forward where heads are wide.
+  if (!q.is_cpu() || rows > most_kept || !(learns || width >= 64))
+    return at::scaled_dot_product_attention(q, k, v);
+  const at::Tensor scores = at::matmul(q * (1 / std::sqrt(static_cast<double>(width))), k.transpose(2, 3));
+  return at::matmul(at::softmax(scores, -1), v);
+}
+
+}  // namespace
 
 MultiHeadAttention::MultiHeadAttention(std::int64_t width, std::int64_t heads) : heads_(heads) {
   TORCH_CHECK(width % heads == 0, "MultiHeadAttention: ", heads, " heads of a width of ", width);
@@ -15,8 +34,8 @@ MultiHeadAttention::MultiHeadAttention(std::int64_t width, std::int64_t heads) :
 
 at::Tensor MultiHeadAttention::forward(const at::Tensor& x) {
   const auto heads = [&](const at::Tensor& y) { return y.unflatten(-1, {heads_, -1}).transpose(1, 2); };
-  const at::Tensor y = at::scaled_dot_product_attention(heads(q_->forward(x)), heads(k_->forward(x)),
-                                                        heads(v_->forward(x)));  // [N, heads, L, d]
+  const at::Tensor y =
+      attended(heads(q_->forward(x)), heads(k_->forward(x)), heads(v_->forward(x)));  // [N, heads, L, d]
   return (*out_)[0].forward(y.transpose(1, 2).flatten(2));
 }
 

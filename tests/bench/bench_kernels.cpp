@@ -9,11 +9,13 @@
 
 #include "core/adam.h"
 #include "datasets/pixel_values.h"
+#include "models/layers/dropout.h"
+#include "models/layers/group_norm_silu.h"
 #include "models/layers/normalise.h"
 #include "models/layers/weighted.h"
 
 // What each fused pass gains over the operations that it replaces, on one thread, at the sizes of BigGAN's CIFAR-10
-// recipe with 16 images: both sides take turns. The last line is JSON; "ratio" is the smallest gain.
+// recipe or DDPM's with 16 images: both sides take turns. The last line is JSON; "ratio" is the smallest gain.
 
 namespace ganymede {
 namespace {
@@ -142,6 +144,36 @@ void bench_folding(Bench& bench, at::ScalarType type) {
       });
 }
 
+/// Of DDPM's network for CIFAR-10.
+at::Tensor denoised_map(at::ScalarType type) {
+  return at::randn({images, 128, 32, 32}, type).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+void bench_group_norm(Bench& bench, at::ScalarType type) {
+  const at::Tensor x = denoised_map(type).requires_grad_(true), g = denoised_map(type);
+  const at::Tensor offset = at::randn({images, 128}).requires_grad_(true),
+                   gain = at::randn({1, 128}).requires_grad_(true),
+                   bias = at::randn({1, 128}).requires_grad_(true);
+  bench.compare(
+      fmt::format("time + group norm + SiLU, {}", c10::toString(type)),
+      [&] {
+        backward(group_norm_silu(x, offset, gain, bias, 32, 1e-6), {x, offset, gain, bias}, g);
+      },
+      [&] {
+        const at::Tensor h = x + offset.to(type).view({images, 128, 1, 1});
+        backward(at::silu(at::group_norm(h, 32, gain[0], bias[0], 1e-6)), {x, offset, gain, bias}, g);
+      });
+}
+
+void bench_dropout(Bench& bench, at::ScalarType type) {
+  const at::Tensor x = denoised_map(type).requires_grad_(true), g = denoised_map(type);
+  const Dropout dropout(0.1, "layer");
+  const LayerDraws draws{{.seed = 1, .phase = "denoiser"}, 0};
+  bench.compare(
+      fmt::format("dropout, {}", c10::toString(type)), [&] { backward(dropout.forward(x, &draws), {x}, g); },
+      [&] { backward(at::dropout(x, 0.1, true), {x}, g); });
+}
+
 /// As many weights as G has, in as many tensors.
 void bench_adam(Bench& bench) {
   constexpr std::int64_t count = 9'416'196, tensors = 60;
@@ -201,6 +233,8 @@ int main(int argc, char** argv) {
   for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {
     bench_normalise(bench, type);
     bench_folding(bench, type);
+    bench_group_norm(bench, type);
+    bench_dropout(bench, type);
   }
   fmt::print("{}\n", bench.summary());
 }

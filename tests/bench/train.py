@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Images a second of a family of GANs: this program against PyTorch's DistributedDataParallel over gloo.
+"""Images a second of a family of networks: this program against PyTorch's DistributedDataParallel over gloo.
 
     tests/bench/train.py [--family biggan|...|all] [--device cpu|cuda] [--ranks 2] [--batch 16] [--pairs 5]
                          [--program build/cpu/ganymede]
 
-The same networks, loss, penalty and batch on the same number of processes, one thread each, one D and one G update a
-step; the peer's networks are those of tests/parity. The sides take turns, `--pairs` times; a figure is the median over
-turns of the median step, its first steps left out, and with them the few in which a lazy penalty is due. The peer runs
-in its default form (float32) and in its best tuning: channels_last, bfloat16 autocast, fused Adam, gradients as views
-of DDP's buckets. Its batch norm is not synchronised, as DDP's is by default on CPUs, and a style network's noise is the
-same in every step: less work than ours.
+The same networks, loss, penalty and batch on the same number of processes, one thread each. The sides take turns,
+`--pairs` times; a figure is the median over turns of the median step, its first steps left out, and with them the few in
+which a lazy penalty is due. The peer runs in its default form (float32) and in its best tuning: channels_last, bfloat16
+autocast, fused Adam, gradients as views of DDP's buckets.
+
+Of GANs a step is one D and one G update; the peer's networks are those of tests/parity. Its batch norm is not
+synchronised, as DDP's is by default on CPUs, and a style network's noise is the same in every step: less work than ours.
+Of denoisers (ddpm: DDPM's UNet for CIFAR-10; ldm: a UNet of 8 x 8 x 8 latents; dit: DiT-S/4) the peer's networks are
+those of diffusers, from what `ganymede export` writes, and run compiled too (torch.compile, beside that tuning).
 
 On GPUs, one a rank, the peer runs eagerly and compiled (torch.compile), both in that tuning, over NCCL if there are
 several; a batch has 256 images a rank, and time is taken every 20 steps, so that no one waits for the GPU in between.
@@ -23,14 +26,13 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from side_by_side import ROOT, launcher, run, run_peer, write_dataset
+
 # Recipe and what it is given beside; those of 512 channels are narrower here.
 FAMILIES = {
     "biggan": ("biggan-cifar10", {}),
@@ -43,22 +45,24 @@ FAMILIES = {
     "stylegan": ("stylegan-cifar-small", {"growth.from": 0, "stylegan.channel_base": 4096,
                                           "stylegan.most_channels": 128, "stylegan.deviation_group": 4}),
     "stylegan2": ("stylegan2-cifar10", {"stylegan2.most_channels": 128, "stylegan2.deviation_group": 4}),
+    "ddpm": ("ddpm-cifar10", {}),
+    "ldm": ("ldm-cifar-small", {}),
+    "dit": ("dit-s2", {"dit.patch": 4, "dit.image_channels": 3, "dit.classes": 10, "ddpm.learned_variance": "false"}),
 }
+DENOISERS = ("ddpm", "ldm", "dit")
+UNLABELLED = ("ddpm",)
+FIRST_STAGES = {"ldm": "kl-cifar-small"}
 sys.path.insert(0, str(ROOT / "tests/parity"))
 
 WARM_UP = 2
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
-def write_dataset(path, count=2048):
-    """Random images of 10 classes: neither side's speed depends on what they show."""
-    import numpy as np
-
-    random = np.random.default_rng(1)
-    np.savez(path.with_suffix(".npz"), images=random.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8),
-             labels=random.integers(0, 10, count))
-    subprocess.run([PROGRAM, "dataset", "pack", path.with_suffix(".npz"), path], check=True, capture_output=True)
+def write_latents(folder, family):
+    """Latents of those images, of a first stage that has learned next to nothing; what `train` is told of them."""
+    run([PROGRAM, "train", "--recipe", FIRST_STAGES[family], "--data", folder / "random.h5", "--out", folder / "stage",
+         "--steps", 1, "--train.batch", 2])
+    run([PROGRAM, "dataset", "encode", folder / "random.h5", folder / "latents.h5", "--first-stage", folder / "stage"])
+    return ["--data", folder / "latents.h5", "--first-stage", folder / "stage"]
 
 
 def seconds_a_step(clock, every):
@@ -67,38 +71,27 @@ def seconds_a_step(clock, every):
 
 
 def run_ours(arguments, folder, precision, steps, every):
-    """Seconds a step by report, and the losses of D and G. Leaves its options for the peer."""
+    """Seconds a step by report, and the losses. Leaves its options for the peer, and of a denoiser the network."""
     out = folder / f"run-{time.monotonic_ns()}"
-    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", arguments.ranks] if arguments.ranks > 1 else []
     recipe, options = FAMILIES[arguments.family]
-    command = [*launcher, PROGRAM, "train", "--recipe", recipe, *(f"--{key}={value}" for key, value in options.items()),
-               "--train.device", arguments.device, "--data", folder / "random.h5", "--out", out, "--steps", steps,
-               "--train.batch", arguments.ranks * arguments.batch, "--gan.d_steps", "1",
-               "--train.threads", "1", "--log.every", every, "--sample.every", "0", "--checkpoint.every", "0",
-               "--checkpoint.minutes", "0", "--train.precision", precision]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=ENVIRONMENT, timeout=1200)
-    if done.returncode:
-        raise SystemExit(done.stderr)
+    denoises = arguments.family in DENOISERS
+    run([*launcher(arguments.ranks), PROGRAM, "train", "--recipe", recipe, *(f"--{key}={value}" for key, value in options.items()),
+         "--train.device", arguments.device, *arguments.data, "--out", out, "--steps", steps,
+         "--train.batch", arguments.ranks * arguments.batch, *([] if denoises else ["--gan.d_steps", "1"]),
+         "--train.threads", "1", "--log.every", every, "--sample.every", "0", "--checkpoint.every", "0",
+         "--checkpoint.minutes", "0", "--train.precision", precision])
     shutil.copy(out / "config.cfg", folder)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    if denoises and not (folder / "diffusers").exists():
+        run([PROGRAM, "export", "--from", out, "--format", "diffusers", "--out", folder / "diffusers"])
+    shutil.rmtree(out)
     return (seconds_a_step([entry["seconds"] for entry in log], every),
-            [(entry["loss_d"], entry["loss_g"]) for entry in log])
+            [tuple(entry[name] for name in ("loss_d", "loss_g", "loss") if name in entry) for entry in log])
 
 
-def run_peer(arguments, folder, form, steps, every):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = [
-        subprocess.Popen([sys.executable, __file__, "--peer", form, "--config", str(folder / "config.cfg"), "--steps",
-                          str(steps), "--every", str(every), "--batch", str(arguments.batch), "--device", arguments.device], stdout=subprocess.PIPE, text=True,
-                         env=ENVIRONMENT | {"RANK": str(rank), "WORLD_SIZE": str(arguments.ranks),
-                                            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)})
-        for rank in range(arguments.ranks)]
-    outputs = [process.communicate(timeout=1200)[0] for process in ranks]
-    if any(process.returncode for process in ranks):
-        raise SystemExit(f"the peer ({form}) failed")
-    result = json.loads(outputs[0].splitlines()[-1])
+def run_theirs(arguments, folder, form, steps, every):
+    result = run_peer(__file__, arguments.ranks, "--peer", form, "--config", folder / "config.cfg", "--steps", steps,
+                      "--every", every, "--batch", arguments.batch, "--device", arguments.device)
     return result["seconds"], result["losses"]
 
 
@@ -114,22 +107,14 @@ def networks(recipe):
     return module.Generator(recipe), module.Discriminator(recipe)
 
 
-def peer(recipe, form, steps, every, batch, device):
-    """One rank of the peer: prints its seconds a step and losses."""
+def adversarial_step(recipe, wrap, form, batch, device):
+    """A D and a G update of the peer: returns the losses."""
     import torch
     import torch.distributed as dist
     from adversarial_reference import LOSSES, gradient_penalty
     from reference_layers import Normalised
-    from torch.nn.parallel import DistributedDataParallel
 
-    torch.set_num_threads(1)
-    gpu = device == "cuda"
-    if gpu:
-        device = f"cuda:{int(os.environ['RANK']) % torch.cuda.device_count()}"
-        torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True
-    dist.init_process_group("nccl" if gpu else "gloo")
-    tuned = form != "default"
+    tuned, compiled = form != "default", form == "compiled"
     torch.manual_seed(0)
     generator, discriminator = networks(recipe)
     equalised = recipe["gan"]["network"] in ("progressive", "stylegan", "stylegan2")
@@ -145,14 +130,8 @@ def peer(recipe, form, steps, every, batch, device):
                 torch.nn.init.zeros_(tensor)
         network.to(device, memory_format=torch.channels_last if tuned else torch.preserve_format)
     torch.manual_seed(1 + dist.get_rank())
-    # One GPU alone needs no reducer, and compiles better without.
-    wrapped = [network if gpu and dist.get_world_size() == 1 else
-               DistributedDataParallel(network, gradient_as_bucket_view=tuned, broadcast_buffers=False,
-                                       find_unused_parameters=recipe["gan"]["network"] in ("progressive", "stylegan"))
-               for network in (generator, discriminator)]
-    if form == "compiled":
-        wrapped = [torch.compile(network) for network in wrapped]
-    parallel_generator, parallel_discriminator = wrapped
+    unused = recipe["gan"]["network"] in ("progressive", "stylegan")
+    parallel_generator, parallel_discriminator = (wrap(network, unused) for network in (generator, discriminator))
     make = lambda name, network: torch.optim.Adam(
         network.parameters(), lr=recipe[name].getfloat("lr"), eps=recipe[name].getfloat("eps"), fused=tuned,
         betas=(recipe[name].getfloat("beta1"), recipe[name].getfloat("beta2")))
@@ -162,9 +141,10 @@ def peer(recipe, form, steps, every, batch, device):
     real_loss, fake_loss, generator_loss = LOSSES[gan["loss"]]
     drift, penalty = gan.getfloat("drift"), gan.getfloat("gradient_penalty")
     penalty = penalty if gan.getint("gradient_penalty_every") == 1 else 0
-    kind = "cuda" if gpu else "cpu"
+    kind = torch.device(device).type
     # What no gradient is reduced of goes past DDP.
-    no_grad_generator, frozen_discriminator = wrapped if form == "compiled" else (generator, discriminator)
+    no_grad_generator, frozen_discriminator = (
+        (parallel_generator, parallel_discriminator) if compiled else (generator, discriminator))
 
     def begin():
         for network in (generator, discriminator):
@@ -206,14 +186,47 @@ def peer(recipe, form, steps, every, batch, device):
         torch._foreach_lerp_(ema, list(generator.parameters()), 1e-4)
         return loss_d.detach(), loss_g.detach()
 
+    return step
+
+
+def peer(arguments):
+    """One rank of the peer: prints its seconds a step and losses."""
+    import torch
+    import torch.distributed as dist
+    from reference_layers import read_recipe
+    from torch.nn.parallel import DistributedDataParallel
+
+    recipe = read_recipe(arguments.config.read_text())
+    form, every, device = arguments.peer, arguments.every, arguments.device
+    torch.set_num_threads(1)
+    gpu = device == "cuda"
+    if gpu:
+        device = f"cuda:{int(os.environ['RANK']) % torch.cuda.device_count()}"
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+    dist.init_process_group("nccl" if gpu else "gloo")
+
+    def wrap(network, find_unused=False):
+        # One GPU alone needs no reducer, and compiles better without.
+        parallel = network if gpu and dist.get_world_size() == 1 else DistributedDataParallel(
+            network, gradient_as_bucket_view=form != "default", broadcast_buffers=False,
+            find_unused_parameters=find_unused)
+        return torch.compile(parallel) if form == "compiled" else parallel
+
+    if recipe["train"]["method"] == "denoising":
+        from denoising_peer import denoising_step
+
+        step = denoising_step(recipe, arguments.config.parent / "diffusers", wrap, form, arguments.batch, device)
+    else:
+        step = adversarial_step(recipe, wrap, form, arguments.batch, device)
     clock, losses, start = [], [], time.perf_counter()
-    for number in range(1, steps + 1):
+    for number in range(1, arguments.steps + 1):
         losses.append(step())
         if number % every == 0:
             if gpu:
                 torch.cuda.synchronize()
             clock.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": seconds_a_step(clock, every), "losses": [(d.item(), g.item()) for d, g in losses]}))
+    print(json.dumps({"seconds": seconds_a_step(clock, every), "losses": [[part.item() for part in row] for row in losses]}))
     dist.destroy_process_group()
 
 
@@ -255,31 +268,45 @@ def rate(arguments, seconds):
     return arguments.ranks * arguments.batch / statistics.median(seconds[WARM_UP:])
 
 
+def forms_of(arguments):
+    """By our precision, the peer's forms that are measured beside it."""
+    if arguments.device == "cuda":
+        return {"bf16": ["compiled"], "fp32": ["eager"]}
+    tuned = ["best", "compiled"] if arguments.family in DENOISERS and not arguments.eager else ["best"]
+    return {"bf16": tuned, "fp32": ["default"]}
+
+
 def bench(arguments):
     """The turns of one family, and its line."""
     gpu = arguments.device == "cuda"
-    best, other = ("compiled", "eager") if gpu else ("best", "default")
-    rates = {"ours": [], "ours_fp32": [], f"peer_{best}": [], f"peer_{other}": []}
+    forms = forms_of(arguments)
+    other = forms["fp32"][0]
+    rates = {"ours": [], **{f"peer_{form}": [] for form in forms["bf16"]}, "ours_fp32": [], f"peer_{other}": []}
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
-        write_dataset(folder / "random.h5")
+        write_dataset(PROGRAM, folder / "random.h5", classes=1 if arguments.family in UNLABELLED else 10)
+        arguments.data = (write_latents(folder, arguments.family) if arguments.family in FIRST_STAGES
+                          else ["--data", folder / "random.h5"])
         for turn in range(arguments.pairs):
-            for precision, side in (("bf16", best), ("fp32", other)):
+            for precision, sides in forms.items():
                 timed = arguments.steps, arguments.every
                 ours = rates["ours" if precision == "bf16" else "ours_fp32"]
                 ours.append(rate(arguments, run_ours(arguments, folder, precision, *timed)[0]))
-                rates[f"peer_{side}"].append(rate(arguments, run_peer(arguments, folder, side, *timed)[0]))
+                for side in sides:
+                    rates[f"peer_{side}"].append(rate(arguments, run_theirs(arguments, folder, side, *timed)[0]))
             print(f"{arguments.family}, turn {turn + 1}: "
                   + "  ".join(f"{side} {values[-1]:.2f}" for side, values in rates.items()) + "  images/s", flush=True)
         if arguments.losses:
             half = run_ours(arguments, folder, "bf16", arguments.losses, 1)[1]
             full = run_ours(arguments, folder, "fp32", arguments.losses, 1)[1]
-            theirs = run_peer(arguments, folder, best, arguments.losses, 1)[1]
-            print(f"losses of D and G\nstep   ours, bf16         ours, fp32         peer, {best} (its own noise)")
+            theirs = run_theirs(arguments, folder, forms["bf16"][0], arguments.losses, 1)[1]
+            print(f"losses{' of D and G' * (arguments.family not in DENOISERS)}\n"
+                  f"step   ours, bf16         ours, fp32         peer, {forms['bf16'][0]} (its own noise)")
             for step, row in enumerate(zip(half, full, theirs), 1):
-                print(f"{step:4}   " + "   ".join(f"{d:7.3f} {g:8.3f}" for d, g in row))
+                print(f"{step:4}   " + "   ".join(" ".join(f"{part:8.3f}" for part in losses) for losses in row))
     medians = {side: statistics.median(values) for side, values in rates.items()}
-    ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{best}"]))
+    best = [max(turn) for turn in zip(*(rates[f"peer_{form}"] for form in forms["bf16"]))]
+    ratio = statistics.median(a / b for a, b in zip(rates["ours"], best))
     other_ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates[f"peer_{other}"]))
     arithmetic = {}
     if arguments.family == "biggan":
@@ -304,6 +331,7 @@ def main():
     parser.add_argument("--steps", type=int, help="steps a turn, the first third or half not timed [6 on CPUs, 80 on GPUs]")
     parser.add_argument("--every", type=int, help="steps between two readings of the clock [1 on CPUs, 20 on GPUs]")
     parser.add_argument("--peak", type=float, default=989, help="a GPU's dense bfloat16 peak in 1e12 a second [989: H200]")
+    parser.add_argument("--eager", action="store_true", help="leave out torch.compile on CPUs")
     parser.add_argument("--losses", type=int, default=20, help="steps whose losses are printed side by side, 0 for none")
     parser.add_argument("--program", default=str(ROOT / "build/cpu/ganymede"))
     parser.add_argument("--peer", choices=["default", "best", "eager", "compiled"], help=argparse.SUPPRESS)
@@ -314,10 +342,7 @@ def main():
     arguments.steps = arguments.steps or (80 if gpu else 6)
     arguments.every = arguments.every or (20 if gpu else 1)
     if arguments.peer:
-        from reference_layers import read_recipe
-
-        recipe = read_recipe(arguments.config.read_text())
-        return peer(recipe, arguments.peer, arguments.steps, arguments.every, arguments.batch, arguments.device)
+        return peer(arguments)
     global PROGRAM
     PROGRAM = arguments.program
     for family in FAMILIES if arguments.family == "all" else [arguments.family]:

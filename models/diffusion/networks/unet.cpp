@@ -161,7 +161,7 @@ at::Tensor Unet::forward(const at::Tensor& x, const at::Tensor& condition, const
     }
     if (level->resamples()) h = level->resample(h, emb, draws);
   }
-  return conv_out_->forward(at::silu(norm_out_->forward(h))).to(type);
+  return conv_out_->forward(norm_out_->forward_silu(h)).to(type);
 }
 
 void Unet::initialise(std::uint64_t seed) {
