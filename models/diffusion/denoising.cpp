@@ -11,6 +11,7 @@ void DenoisingOptions::describe(OptionSchema& schema) {
   schema.add("diffusion.loss", loss, {"mse", "l1"}, "what is taken of the network's error");
   schema.add("diffusion.label_dropout", label_dropout, "", {0, 1},
              "probability that an image is shown without its label, for guidance");
+  text.describe(schema);
   if (first_stage) {
     schema.add("diffusion.flip", flip,
                "latents of mirrored images with probability 1/2, in the place of data.flip");
@@ -35,7 +36,7 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
               context.bucket_bytes, context.scale_loss(), context.shard_optimizer) {}
 
 DenoiserShape DenoisingMethod::shape() const {
-  return {options_.label_dropout > 0, process_.learns_variance()};
+  return {options_.label_dropout > 0, process_.learns_variance(), options_.text};
 }
 
 void DenoisingMethod::initialise() {
@@ -50,16 +51,28 @@ std::vector<CollectiveCost> DenoisingMethod::costs_per_step(int /*ranks*/) const
   return costs;
 }
 
-at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {
-  if (options_.label_dropout == 0) return labels.clamp_min(0);
+at::Tensor DenoisingMethod::left_out(std::int64_t count, const RandomKey& key, std::int64_t first,
+                                     double probability) const {
   RandomKey drop_key = key;
   drop_key.stream = "label dropout";
-  const at::Tensor dropped =
-      RandomStream(drop_key).uniform(first, labels.size(0), 1, at::kDouble).squeeze(1) <
-      options_.label_dropout;
+  return to_device(RandomStream(drop_key).uniform(first, count, 1, at::kDouble).squeeze(1) < probability,
+                   context_.device);
+}
+
+TextCondition DenoisingMethod::told_text(const Batch& batch, const RandomKey& key, std::int64_t first) const {
+  if (!options_.text.is_told()) return {};
+  const bool tokens = options_.text.source == TextOptions::Source::tokens;
+  TextCondition text{to_device(tokens ? batch.tokens : batch.embeddings, context_.device)};
+  if (options_.text.is_left_out())
+    text.without = left_out(text.rows.size(0), key, first, options_.text.dropout);
+  return text;
+}
+
+at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {
+  if (options_.label_dropout == 0) return labels.clamp_min(0);
+  const at::Tensor dropped = left_out(labels.size(0), key, first, options_.label_dropout);
   // An image without a label is what the network learns to do without one from.
-  return labels.masked_fill(to_device(dropped, labels.device()).logical_or(labels < 0),
-                            network_description_.images().classes);
+  return labels.masked_fill(dropped.logical_or(labels < 0), network_description_.images().classes);
 }
 
 at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std::int64_t first) const {
@@ -94,7 +107,7 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   const Coefficients c = process_.coefficients(times);
   const at::Tensor xt = per_image(c.alpha, x0) * x0 + per_image(c.sigma, x0) * eps;
   const at::Tensor labels = told(batch.labels, key, first);
-  const DenoiserContext forward{context_.activations, LayerDraws{key, first}};
+  const DenoiserContext forward{context_.activations, LayerDraws{key, first}, told_text(batch, key, first)};
   const at::Tensor out = network_->forward(per_image(c.scale, x0) * xt,
                                            to_device(c.condition, context_.device), labels, forward);
   const at::Tensor f = out.narrow(1, 0, channels);
@@ -147,6 +160,21 @@ StepReport DenoisingMethod::step(std::int64_t step, const NextBatch& next) {
   return report;
 }
 
+namespace {
+
+/// What samples are drawn from beside labels; empty where networks are told no captions.
+std::function<at::Tensor(std::int64_t, std::int64_t)> captions_for(const TextOptions& text,
+                                                                   const SampleOptions& options) {
+  if (!text.is_told()) return {};
+  const auto& captions = text.source == TextOptions::Source::tokens ? options.tokens : options.embeddings;
+  if (!captions)
+    fail(ExitCode::options,
+         "this network follows captions: name a dataset that has some by --conditions, or give --caption");
+  return captions;
+}
+
+}  // namespace
+
 std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) {
   const bool average = options.ema && player_.has_average();
   auto network = network_description_.build(shape());
@@ -160,7 +188,7 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
       std::move(network), process_, options_.draw,
       DiffusionSampler::Setting{options.seed, network_description_.images(), options_.label_dropout > 0,
                                 context_.activations, context_.dtype, context_.device, context_.alive,
-                                decode});
+                                decode, captions_for(options_.text, options), options_.text.is_left_out()});
 }
 
 namespace {
@@ -174,6 +202,8 @@ class DenoisingRecipe final : public MethodRecipe {
     choose("diffusion.network", network_name_);
     choose("diffusion.process", process_name_);
     choose("diffusion.first_stage", first_stage_name_);
+    choose("diffusion.text", text_name_);
+    options_.text.source = text_source_named(text_name_);
     if (first_stage_name_ == "autoencoder") options_.first_stage.emplace();
     network_ = make_denoiser_network(network_name_);
     process_ = make_diffusion_process(process_name_);
@@ -185,6 +215,8 @@ class DenoisingRecipe final : public MethodRecipe {
                "how images become noise, and what is learned of it");
     schema.add("diffusion.first_stage", first_stage_name_, {"none", "autoencoder"},
                "none: images are diffused; autoencoder: latents of one, which train --first-stage names");
+    schema.add("diffusion.text", text_name_, text_sources(),
+               "captions that are followed: tokens, by a text encoder that learns too; embeddings of the dataset");
     options_.describe(schema);
     process_->describe(schema);
     network_->describe(schema);
@@ -198,7 +230,13 @@ class DenoisingRecipe final : public MethodRecipe {
       fail(ExitCode::options,
            "diffusion.label_dropout = {}: there is one class, so there is no label to leave out",
            options_.label_dropout);
-    options_.draw.check(*process_, options_.label_dropout > 0);
+    options_.text.check();
+    if (options_.text.is_told() && !network_->takes_text())
+      fail(ExitCode::options,
+           "diffusion.text = {}: captions are told to unet alone, without unet.class_context: set "
+           "diffusion.network = unet, or diffusion.text = none",
+           text_name_);
+    options_.draw.check(*process_, options_.label_dropout > 0 || options_.text.is_left_out());
     check_first_stage();
   }
 
@@ -219,12 +257,14 @@ class DenoisingRecipe final : public MethodRecipe {
 
   ImageSpec images() const override {
     ImageSpec spec = network_->images();
+    options_.text.ask_for(spec);
     if (options_.first_stage) spec.channels = StoredLatents::channels(*options_.first_stage);
     return spec;
   }
 
   ImageSpec samples() const override {
     ImageSpec spec = network_->images();
+    options_.text.ask_for(spec);
     if (!options_.first_stage) return spec;
     const CoderOptions& coder = options_.first_stage->coder;
     spec.channels = coder.image_channels;
@@ -234,7 +274,7 @@ class DenoisingRecipe final : public MethodRecipe {
 
   /// With fixed tables (the places' embedding), as papers count.
   std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
-    const auto network = network_->build({options_.label_dropout > 0, process_->learns_variance()});
+    const auto network = network_->build({options_.label_dropout > 0, process_->learns_variance(), options_.text});
     std::int64_t sum = 0;
     for (const at::Tensor& parameter : network->parameters()) sum += parameter.numel();
     for (const at::Tensor& table : network->buffers()) sum += table.numel();
@@ -267,7 +307,7 @@ class DenoisingRecipe final : public MethodRecipe {
       fail(ExitCode::options, "sampler.clip = true: latents are not bounded as images are, set it to false");
   }
 
-  std::string network_name_ = "unet", process_name_ = "ddpm", first_stage_name_ = "none";
+  std::string network_name_ = "unet", process_name_ = "ddpm", first_stage_name_ = "none", text_name_ = "none";
   std::unique_ptr<DenoiserNetwork> network_;
   std::unique_ptr<DiffusionProcess> process_;
   DenoisingOptions options_;

@@ -9,6 +9,7 @@ namespace ganymede {
 struct DenoisingOptions {
   std::string loss = "mse";
   double label_dropout = 0;
+  TextOptions text;  ///< captions, of which text.dropout is left out with labels: by the same draw
   /// Where it diffuses latents: of which autoencoder. A dataset then holds what `ganymede dataset encode` makes of images.
   std::optional<AutoencoderOptions> first_stage = std::nullopt;
   bool flip = false;  ///< of latents: those of the mirrored image with probability one half
@@ -47,6 +48,10 @@ class DenoisingMethod final : public Method {
   };
 
   DenoiserShape shape() const;
+  /// Which images of a micro-batch are shown without what is left out with this probability, bool [N].
+  at::Tensor left_out(std::int64_t count, const RandomKey& key, std::int64_t first, double probability) const;
+  /// The captions that the network is told: some left out.
+  TextCondition told_text(const Batch& batch, const RandomKey& key, std::int64_t first) const;
   /// The labels that the network is told: some left out.
   at::Tensor told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const;
   /// What is diffused of a micro-batch.

@@ -101,23 +101,31 @@ at::Tensor DiffusionSampler::noise(std::string_view stream, std::uint64_t step, 
   return to_device(normal.contiguous(at::MemoryFormat::ChannelsLast), setting_.device);
 }
 
+TextCondition DiffusionSampler::told_text(const at::Tensor& captions, std::int64_t count,
+                                          bool also_without) const {
+  if (!captions.defined() || !also_without) return {captions};
+  TextCondition text{at::cat({captions, captions})};
+  if (setting_.without_caption) text.without = at::arange(2 * count, captions.options().dtype(at::kLong)) >= count;
+  return text;
+}
+
 Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels,
-                                   double guidance) {
-  const std::int64_t count = x.size(0), none = setting_.images.classes;
+                                   double guidance, const at::Tensor& captions) {
+  const std::int64_t count = x.size(0);
   const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
   const at::Tensor seen = per_image(c.scale, x) * x;
   // sigma / alpha may be infinite.
   const bool guided = guidance != 1 && point.sigma >= options_.guidance_least * point.alpha &&
                       point.sigma <= options_.guidance_most * point.alpha;
-  const DenoiserContext context{setting_.activations};
+  const DenoiserContext context{setting_.activations, {}, told_text(captions, count, guided)};
   const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {
     const at::Tensor condition =
         to_device(c.condition.expand({images.size(0)}).contiguous(), setting_.device);
     return network_->forward(images, condition, kinds, context);
   };
   const std::int64_t channels = x.size(1);
-  at::Tensor out =
-      guided ? run(at::cat({seen, seen}), at::cat({labels, at::full_like(labels, none)})) : run(seen, labels);
+  const at::Tensor none = setting_.without_label ? at::full_like(labels, setting_.images.classes) : labels;
+  at::Tensor out = guided ? run(at::cat({seen, seen}), at::cat({labels, none})) : run(seen, labels);
   Denoised result;
   // Guidance is of the image, not of the variance.
   if (process_.learns_variance()) result.variance = out.narrow(0, 0, count).narrow(1, channels, channels);
@@ -132,9 +140,11 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
 }
 
 DiffusionSampler::Way DiffusionSampler::way_of(std::int64_t first, const at::Tensor& labels) const {
-  return {labels, options_.guidance, [this, first, count = labels.size(0)](std::string_view stream, std::uint64_t step) {
+  Way way{labels, options_.guidance, [this, first, count = labels.size(0)](std::string_view stream, std::uint64_t step) {
             return noise(stream, step, first, count);
           }};
+  if (setting_.captions) way.captions = to_device(setting_.captions(first, labels.size(0)), setting_.device);
+  return way;
 }
 
 at::Tensor DiffusionSampler::shown(const at::Tensor& x) const {
@@ -161,7 +171,7 @@ at::Tensor DiffusionSampler::solve(const at::Tensor& noise, const Way& way) {
     x = solver->step(
         x, from, path_[i + 1],
         [&](const at::Tensor& at_x, const PathPoint& point) {
-          const Denoised denoised = denoise(at_x, point, kinds, way.guidance);
+          const Denoised denoised = denoise(at_x, point, kinds, way.guidance, way.captions);
           if (!std::exchange(is_seen, true)) way.watch(static_cast<std::int64_t>(i), denoised.image);
           return denoised;
         },

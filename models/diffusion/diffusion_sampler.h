@@ -33,6 +33,7 @@ struct DrawOptions {
 /// interval,
 ///
 ///     F(x, none) + w (F(x, label) - F(x, none))
+/// where a caption goes with the label, and none is without both so far as the network has learned without them
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
 /// guidance, and w = 0 no label. Both are one forward of twice the images.
@@ -51,6 +52,9 @@ class DiffusionSampler final : public Sampler,
     std::function<void(std::string_view activity)> alive = {};  ///< MethodContext's
     /// Images in [-1, 1], float32, of latents; without it what is drawn is the images.
     std::function<at::Tensor(const at::Tensor& latents)> decode = {};
+    /// Captions of images first, first + 1, ...: TextCondition's rows; empty where the network is told none.
+    std::function<at::Tensor(std::int64_t first, std::int64_t count)> captions = {};
+    bool without_caption = false;  ///< whether the network has learned without them
   };
   /// `process` must outlive it.
   DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
@@ -60,9 +64,9 @@ class DiffusionSampler final : public Sampler,
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
   std::int64_t steps() const override { return options_.steps; }
   at::Tensor estimates(std::int64_t first, const at::Tensor& labels, std::int64_t columns) override;
-  bool takes_guidance() const override { return setting_.without_label; }
+  bool takes_guidance() const override { return setting_.without_label || setting_.without_caption; }
   at::Tensor images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) override;
-  bool has_likelihood() const override { return process_.chain_length() > 0; }
+  bool has_likelihood() const override { return process_.chain_length() > 0 && !setting_.captions; }
   /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
   /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
   at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
@@ -77,6 +81,7 @@ class DiffusionSampler final : public Sampler,
     StepNoise noise;  ///< of the steps
     /// Told what the network makes of x at the beginning of each step, from 0; may be empty.
     std::function<void(std::int64_t step, const at::Tensor& estimate)> watch = {};
+    at::Tensor captions = {};  ///< on the device; undefined where the network is told none
   };
   /// Images first, ... of these labels.
   Way way_of(std::int64_t first, const at::Tensor& labels) const;
@@ -85,7 +90,10 @@ class DiffusionSampler final : public Sampler,
   /// An image of what x is: itself, or what it is the latent of.
   at::Tensor shown(const at::Tensor& x) const;
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
-  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels, double guidance);
+  Denoised denoise(const at::Tensor& x, const PathPoint& point, const at::Tensor& labels, double guidance,
+                   const at::Tensor& captions = {});
+  /// The captions of `count` images, and where `also_without` the same of as many that go without.
+  TextCondition told_text(const at::Tensor& captions, std::int64_t count, bool also_without) const;
 
   std::shared_ptr<Denoiser> network_;
   const DiffusionProcess& process_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "models/denoising_path.h"
 #include "models/latent_images.h"
 #include "tests/distributed/world.h"
 #include "tests/models/small_denoiser.h"
@@ -84,6 +85,88 @@ const Options of_latents{{"diffusion.first_stage", "autoencoder"},
                          {"sampler.clip", "false"}};
 TEST(DenoisingRankInvariance, OfLatents) {
   expect_same_run({.batch = 5, .options = of_latents});
+}
+
+const Options of_captions{{"diffusion.text", "tokens"}, {"text.vocabulary", "300"}, {"text.length", "5"},
+                          {"text.width", "12"},         {"text.depth", "2"},        {"text.heads", "3"},
+                          {"text.dropout", "0.3"}};
+const Options of_embeddings{
+    {"diffusion.text", "embeddings"}, {"text.embedding", "7"}, {"text.places", "3"}, {"text.dropout", "0.3"}};
+TEST(DenoisingRankInvariance, OfCaptions) {
+  expect_same_run({.batch = 7, .options = of_captions});
+}
+TEST(DenoisingRankInvariance, OfEmbeddingsOfCaptionsWithAccumulation) {
+  expect_same_run({.batch = 6, .accumulate = 2, .options = of_embeddings});
+}
+
+TEST(DenoisingOfCaptions, RepeatsAndResumesBitForBit) {
+  for (const auto& captions : {of_captions, of_embeddings}) {
+    const SmallDenoiserOptions options{.options = captions, .dtype = at::kFloat, .activations = at::kBFloat16};
+    const auto group = world().duplicate("gradients");
+    SmallDenoiser whole(options, *group), resumed(options, *group);
+    whole.train(2);
+    resumed.train(1);
+    resumed.restore(whole.state(), 2);
+    whole.train(2);
+    resumed.train(2);
+    const NamedTensors state = whole.state(), later = resumed.state();
+    bool same = true;
+    for (std::size_t i = 0; i < state.size(); ++i) same = same && at::equal(state[i].second, later[i].second);
+    EXPECT_TRUE(test::everywhere(same));
+  }
+}
+
+/// What a sampler is told of captions, of images 100 on: those of `shift` further ones.
+SampleOptions following(const MethodRecipe& recipe, std::int64_t shift = 0) {
+  SampleOptions options{.ema = false, .seed = 3};
+  const auto captions = [spec = recipe.images(), shift](std::int64_t first, std::int64_t count) {
+    return SmallDenoiser::captions(spec, first + 100 + shift, count);
+  };
+  if (recipe.images().tokens > 0)
+    options.tokens = captions;
+  else
+    options.embeddings = captions;
+  return options;
+}
+
+TEST(DenoisingOfCaptions, SamplesFollowThem) {
+  const auto alone = make_single_communicator();
+  const at::Tensor labels = at::tensor({0, 1, 2, 0}, at::kLong);
+  for (const auto& captions : {of_captions, of_embeddings}) {
+    Options options = captions;
+    options["sampler.guidance"] = "2";
+    const auto recipe = test::small_denoiser_recipe(options);
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(10);
+    const auto sampler = run.method().sampler(following(*recipe));
+    const at::Tensor together = sampler->images(0, labels), part = sampler->images(2, labels.narrow(0, 2, 2));
+    EXPECT_LE((together.narrow(0, 2, 2) - part).abs().max().item<double>(), 1e-6);
+    const at::Tensor other = run.method().sampler(following(*recipe, 7))->images(0, labels);
+    EXPECT_GT((together - other).abs().max().item<double>(), 1e-6);
+    EXPECT_TRUE(dynamic_cast<DenoisingPath&>(*sampler).takes_guidance());
+    // Without a caption and without a label nothing of either is left.
+    Options unguided = options;
+    unguided["sampler.guidance"] = "0";
+    SmallDenoiser same({.options = unguided}, *alone);
+    same.train(10);
+    const at::Tensor none = same.method().sampler(following(*recipe))->images(0, labels);
+    EXPECT_TRUE(at::equal(none, same.method().sampler(following(*recipe, 7))->images(0, at::zeros_like(labels))));
+    EXPECT_THROW(run.method().sampler({}), Error);
+  }
+}
+
+TEST(DenoisingOfCaptions, LeavesThemOutWithTheirProbability) {
+  const auto alone = make_single_communicator();
+  for (const char* probability : {"0", "1"}) {
+    Options options = of_captions;
+    options["text.dropout"] = probability;
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(3);
+    double encoder = 0;
+    for (const auto& [name, gradient] : run.player().gradients())
+      if (name.find("text.encoder.layers") != std::string::npos) encoder += gradient.abs().sum().item<double>();
+    EXPECT_EQ(encoder > 0, probability[0] == '0') << probability;
+  }
 }
 
 TEST(DenoisingOfLatents, DrawsThemAnewAndMirrored) {
@@ -172,6 +255,16 @@ TEST(Denoising, LearnsAFewImagesByHeart) {
   }
 }
 
+TEST(DenoisingOfCaptions, LearnsAFewImagesByHeart) {
+  for (const auto& captions : {of_captions, of_embeddings}) {
+    Options options = captions;
+    options.insert({{"denoiser.lr", "5e-3"}, {"unet.dropout", "0"}, {"ddpm.prediction", "x0"}});
+    const double ratio = progress(
+        {.options = options, .dtype = at::kFloat, .activations = at::kBFloat16, .few_images = true}, 80);
+    EXPECT_LT(ratio, 0.8);
+  }
+}
+
 TEST(DenoisingSampler, AnImageDependsOnItsIndexAndLabelAlone) {
   const auto alone = make_single_communicator();
   for (const char* solver : {"ddpm", "ddim", "dpm++2m", "euler", "heun"}) {
@@ -251,6 +344,13 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"diffusion.network", "dit"}, {"dit.patch", "3"}}, "dit.patch = 3");
   expect_refused({{"diffusion.network", "dit"}, {"dit.heads", "3"}}, "dit.heads = 3");
   expect_refused({{"unet.classes", "1"}}, "diffusion.label_dropout = 0.3");
+  expect_refused({{"diffusion.text", "nonesuch"}}, "give one of none, tokens, embeddings");
+  expect_refused({{"diffusion.text", "tokens"}, {"text.heads", "7"}}, "text.heads = 7");
+  expect_refused({{"diffusion.text", "tokens"}, {"text.vocabulary", "100"}}, "text.vocabulary");
+  expect_refused({{"diffusion.text", "tokens"}, {"diffusion.network", "dit"}}, "set diffusion.network = unet");
+  expect_refused({{"diffusion.text", "tokens"}, {"unet.class_context", "8"}}, "without unet.class_context");
+  expect_refused({{"unet.class_context", "8"}, {"unet.classes", "1"}, {"diffusion.label_dropout", "0"}},
+                 "unet.class_context = 8");
   expect_refused({{"diffusion.label_dropout", "0"}, {"sampler.guidance", "2"}}, "sampler.guidance = 2");
   expect_refused({{"sampler.steps", "1001"}}, "sampler.steps = 1001");
   expect_refused({{"sampler.guidance_least", "2"}, {"sampler.guidance_most", "1"}},
