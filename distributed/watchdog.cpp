@@ -151,7 +151,9 @@ bool outlive_sigterm(Time time) {
   action.sa_handler = [](int) { has_come = true; };
   action.sa_flags = SA_RESTART;
   sigaction(SIGTERM, &action, &before);
-  std::this_thread::sleep_for(time);
+  constexpr Time slice{10}, grace{50};
+  for (Time waited{0}; waited < time && !has_come; waited += slice) std::this_thread::sleep_for(slice);
+  if (has_come) std::this_thread::sleep_for(grace);
   sigaction(SIGTERM, &before, nullptr);
   return has_come;
 }

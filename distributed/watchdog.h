@@ -93,7 +93,7 @@ class Watchdog {
   std::thread thread_;
 };
 
-/// Waits, and lives on though SIGTERM comes meanwhile, so that others leave first. True if it did: who launched the job is
+/// Waits for SIGTERM, and 50 ms more once it has come, so that others leave first. True if it came: who launched the job is
 /// ending it.
 bool outlive_sigterm(std::chrono::milliseconds time);
 
