@@ -78,7 +78,8 @@ def test_autoencoder(kind, attention, dtype, tmp_path):
             continue
         relative = error(ours[f"gradient.{name}"], gradient)
         worst = max(worst, relative)
-        assert relative < BOUND[dtype], (name, relative)
+        # Sums over all positions, whose terms cancel.
+        assert relative < 3 * BOUND[dtype], (name, relative)
     print(f"gradients {worst:.1e}")
 
 
