@@ -159,8 +159,8 @@ void Process::watch(double seconds) {
     print_error(hang.report);
     // A late rank goes first, and at once. Of jobs in which it was in MPI_Finalize and others went before it, one in twenty
     // left an mpirun behind that crashed or stayed for ever (Open MPI 4.1.4, PMIx 4.2.2). Of those that wait one aborts.
-    const bool is_ending = !hang.is_waiting || outlive_sigterm(std::chrono::milliseconds(300 + 100 * std::min(own_rank, 5)));
-    if (alone || is_ending) _exit(code);
+    const std::chrono::milliseconds patience(300 + 100 * std::min(own_rank, 5));
+    if (alone || !hang.is_waiting || outlive_sigterm(patience)) _exit(code);
     end_process(code, [] { MpiSession::abort(code); });
   };
   watchdog_ = std::make_unique<Watchdog>(WatchdogOptions{rank(), size(), deadline, on_hang});
