@@ -35,7 +35,7 @@ struct Pipe {
 
 void enter_cage(const GuardLimits& limits) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGINT})
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGINT, SIGXCPU})
     ::signal(signal, SIG_DFL);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
@@ -44,6 +44,9 @@ void enter_cage(const GuardLimits& limits) {
   const auto bytes = static_cast<rlim_t>(pages * ::sysconf(_SC_PAGESIZE) + limits.memory);
   const rlimit memory{bytes, bytes};
   ::setrlimit(RLIMIT_AS, &memory);
+  const auto seconds = static_cast<rlim_t>(limits.processor.count());
+  const rlimit processor{seconds, seconds + 1};
+  ::setrlimit(RLIMIT_CPU, &processor);
   // What malloc or a sanitizer says on its way down would not help the user.
   const int nowhere = ::open("/dev/null", O_WRONLY);
   ::dup2(nowhere, STDOUT_FILENO);
@@ -117,6 +120,8 @@ std::string run_guarded(const std::string& subject, const GuardLimits& limits,
   if (!in_time)
     fail(ExitCode::dataset, "{}: not understood within {:.1f} s: {}", subject,
          static_cast<double>(limits.time.count()) / 1000, remedy);
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU)
+    fail(ExitCode::dataset, "{}: not understood within {} s of computing: {}", subject, limits.processor.count(), remedy);
   if (WIFSIGNALED(status))
     fail(ExitCode::dataset, "{}: reading its metadata crashed ({}): {}", subject,
          ::strsignal(WTERMSIG(status)), remedy);

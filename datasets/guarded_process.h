@@ -9,8 +9,9 @@ namespace ganymede {
 
 /// What a guarded piece of work may use.
 struct GuardLimits {
-  std::chrono::milliseconds time = std::chrono::seconds(60);
-  std::int64_t memory = std::int64_t{2} << 30;  ///< bytes of address space beyond what this process has now
+  std::chrono::milliseconds time = std::chrono::seconds(60);  ///< on the wall's clock: storage may be slow
+  std::chrono::seconds processor{5};                          ///< of computing: a loop without end is told sooner
+  std::int64_t memory = std::int64_t{2} << 30;                ///< bytes of address space beyond what this process has now
 };
 
 /// Runs `work` in a forked child and returns its text. An Error that it throws is thrown here; a crash, a

@@ -15,6 +15,7 @@ namespace ganymede {
 namespace {
 
 constexpr std::int64_t most_cache = std::int64_t{1} << 30;
+constexpr std::uintmax_t bytes_inspected_a_second = 256 << 20;  ///< at least: a tree of millions of chunks takes its time
 
 DatasetLayout inspect_guarded(const std::filesystem::path& path, std::int64_t side) {
   std::error_code error;
@@ -25,9 +26,15 @@ DatasetLayout inspect_guarded(const std::filesystem::path& path, std::int64_t si
     fail(ExitCode::dataset,
          "{}: not a file; expected an HDF5 file, as `ganymede dataset pack` makes from a folder",
          path.string());
-  if (std::filesystem::file_size(path, error) == 0)
+  const std::uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (bytes == 0)
     fail(ExitCode::dataset, "{}: the file is empty; expected an HDF5 file", path.string());
-  return layout_from_json(run_guarded(path.string(), {}, [&] { return to_json(inspect_file(path, side)); }));
+  GuardLimits limits;
+  const std::chrono::seconds for_size(static_cast<std::int64_t>(bytes / bytes_inspected_a_second));
+  limits.time += for_size;
+  limits.processor += for_size;
+  return layout_from_json(
+      run_guarded(path.string(), limits, [&] { return to_json(inspect_file(path, side)); }));
 }
 
 std::string description_of(const DatasetLayout& layout) {

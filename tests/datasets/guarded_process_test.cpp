@@ -39,6 +39,13 @@ TEST(GuardedProcess, EndsAHang) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
+TEST(GuardedProcess, EndsALoopWithoutEnd) {
+  const std::string message = failure_of({.processor = std::chrono::seconds(1)}, []() -> std::string {
+    for (volatile unsigned turns = 0;;) turns = turns + 1;
+  });
+  EXPECT_EQ(message.find("FILE: not understood within 1 s of computing"), 0u) << message;
+}
+
 TEST(GuardedProcess, RefusesGreedForMemory) {
   const std::string message =
       failure_of({.memory = 64 << 20}, [] { return std::string(std::size_t{4} << 30, 'x').substr(0, 1); });
