@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <sys/resource.h>
+
 #include <cstdlib>
 #include <functional>
 #include <string_view>
@@ -48,6 +50,16 @@ void read_checkpoint(Bytes bytes) {
   read_checkpoint_folder(folder.path());
 }
 
+// libFuzzer's own limit is watched by a thread, and a process of several threads must not fork with ASan's allocator: the
+// child may wait for ever for a lock that another thread held.
+constexpr long most_resident_kib = 2 << 20;
+
+long peak_resident_kib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
 const Target targets[] = {
     {"archive", of_file(read_archive_file)},   {"checkpoint", read_checkpoint},
     {"dataset", of_file(read_dataset_file)},   {"npz", of_file(read_npz_file)},
@@ -80,6 +92,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     target->read(std::as_bytes(std::span(data, size)));
   } catch (const Error&) {
+  }
+  if (peak_resident_kib() > most_resident_kib) {
+    fmt::print(stderr, "fuzz: {} KiB resident: more than {}\n", peak_resident_kib(), most_resident_kib);
+    std::abort();
   }
   if (children_were_reported()) {
     fmt::print(stderr, "fuzz: a child that inspected the file was reported: ASAN_OPTIONS=log_path=FILE keeps what was said\n");
