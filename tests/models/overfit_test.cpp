@@ -19,7 +19,7 @@ struct Learner {
   std::string name, method;
   Options options;
   std::int64_t steps = 400;
-  std::int64_t least_found = 2;  ///< of the eight
+  std::int64_t least_found = 7;  ///< of the eight
 };
 
 void PrintTo(const Learner& learner, std::ostream* out) {
@@ -97,14 +97,14 @@ Options wide(const std::string& network) {
       {"autoencoding", {{"resolution", "16"}, {"channels", "8"}, {"latent", "16"}}},
       {"biggan",
        {{"resolution", "32"},
-        {"classes", "2"},
+        {"classes", "8"},
         {"generator_channels", "8"},
         {"discriminator_channels", "8"},
         {"chunk", "4"},
         {"shared", "8"}}},
       {"biggan_deep",
        {{"resolution", "32"},
-        {"classes", "2"},
+        {"classes", "8"},
         {"generator_channels", "8"},
         {"discriminator_channels", "8"},
         {"latent", "16"},
@@ -121,22 +121,29 @@ Options wide(const std::string& network) {
         {"width", "4"},
         {"latent", "8"},
         {"latent_distribution", "normal"},
+        {"classes", "8"},
         {"generator_widths", "64, 64"},
         {"discriminator_widths", "64, 64"},
         {"pieces", "2"}}},
       {"progressive",
        {{"resolution", "8"},
+        {"classes", "8"},
+        {"conditioning", "concatenation"},
         {"channel_base", "256"},
         {"most_channels", "32"},
         {"latent", "16"},
         {"deviation_group", "4"}}},
       {"sngan",
        {{"resolution", "32"},
+        {"classes", "8"},
+        {"conditioning", "projection"},
         {"generator_channels", "16"},
         {"discriminator_channels", "16"},
         {"latent", "16"}}},
       {"stylegan",
        {{"resolution", "8"},
+        {"classes", "8"},
+        {"conditioning", "projection"},
         {"channel_base", "256"},
         {"most_channels", "32"},
         {"latent", "16"},
@@ -146,6 +153,8 @@ Options wide(const std::string& network) {
         {"deviation_group", "4"}}},
       {"stylegan2",
        {{"resolution", "8"},
+        {"classes", "8"},
+        {"conditioning", "projection"},
         {"channel_base", "256"},
         {"most_channels", "32"},
         {"latent", "16"},
@@ -178,30 +187,38 @@ std::vector<Learner> learners() {
     Options options = autoencoder ? Options{} : r1;
     if (loss == "wasserstein") options = {{"gan.gradient_penalty", "1"}};
     options["gan.loss"] = loss;
+    if (!autoencoder) options["fully_connected.conditioning"] = "concatenation";
     all.push_back(gan("loss_" + loss, autoencoder ? "autoencoding" : "fully_connected", options, 600));
+    if (loss == "ebgan") all.back().least_found = 5;
     if (loss == "began") {
       Learner& began = all.back();
       for (const std::string player : {"generator", "discriminator"}) began.options[player + ".lr"] = "1e-3";
       began.options["began.gamma"] = "1";
       began.steps = 1000;
-      began.least_found = 1;  // nothing in it keeps samples apart
+      began.least_found = 1;  // nothing in it keeps samples apart, and no label tells the images apart
     }
   }
   for (const std::string& network : gan_network_names()) {
     if (make_gan_networks(network)->autoencodes() || network == "fully_connected") continue;
     Options options = r1;
     options["gan.loss"] = "logistic";
+    if (network == "biggan_deep") options["gan.gradient_penalty"] = "20";
     if (network == "progressive" || network.starts_with("stylegan"))
       for (const std::string player : {"generator", "discriminator"})
         options.insert({{player + ".lr", "5e-3"}, {player + ".beta1", "0"}});
-    if (network == "biggan_deep")
-      options["gan.gradient_penalty"] = "20";  // nothing else keeps its samples apart
-    all.push_back(gan(network, network, options, network == "biggan" || network == "sngan" ? 200 : 400));
+    all.push_back(gan(network, network, options, network == "biggan" ? 200 : 400));
+    // What takes long is looked at on its way.
+    const std::map<std::string, std::int64_t> on_their_way{
+        {"biggan", 2}, {"biggan_deep", 2}, {"sngan", 4}, {"stylegan2", 4}};
+    if (const auto least = on_their_way.find(network); least != on_their_way.end())
+      all.back().least_found = least->second;
   }
   for (const std::string method : {"adversarial_autoencoder", "bigan", "vae_gan"}) {
     Learner learner{.name = method, .method = method, .options = wide("fully_connected"), .steps = 600};
     learner.options.insert(
         {{"encoders.network", "fully_connected"}, {"encoder.lr", "2e-3"}, {"encoder.beta1", "0.5"}});
+    if (method == "vae_gan") learner.options["fully_connected.conditioning"] = "concatenation";
+    if (method == "bigan") learner.least_found = 2;  // which knows no labels
     all.push_back(std::move(learner));
   }
   const std::map<std::string, Options> translations{
@@ -218,7 +235,8 @@ std::vector<Learner> learners() {
                                 {"generator.lr", "5e-3"},
                                 {"generator.eps", "1e-8"},
                                 {"discriminator.eps", "1e-8"}},
-                    .steps = 150};
+                    .steps = method == "pix2pix" ? 150 : 400};
+    if (method == "cyclegan") learner.least_found = 4;  // pairs are not told
     for (const auto& [key, value] : options) learner.options[method + "." + key] = value;
     all.push_back(std::move(learner));
   }
@@ -234,8 +252,8 @@ std::vector<Learner> learners() {
                                 {"sampler.solver", "ddim"},
                                 {network + ".resolution", "8"},
                                 {network + ".image_channels", "1"},
-                                {network + ".classes", "2"}},
-                    .steps = 1000};
+                                {network + ".classes", "8"}},
+                    .steps = network == "dit" ? 1500 : 1000};
     for (const auto& [key, value] : options) learner.options[network + "." + key] = value;
     all.push_back(std::move(learner));
   }
