@@ -9,7 +9,8 @@ namespace ganymede {
 void write_class_sheet(const PictureJob& job) {
   LatentImages& latents = job.latents();
   job.process.together([&] {
-    if (job.spec.classes < 2) fail(ExitCode::options, "--picture classes: this run's images have no classes");
+    if (job.spec.classes < 2)
+      fail(ExitCode::options, "--picture classes: this run's images have no classes: set --picture grid");
   });
   const std::vector<std::int64_t> listed =
       job.drawing.classes.empty() ? every_class(job.spec.classes) : job.drawing.classes;

@@ -57,6 +57,9 @@ void AdversarialOptions::check_regularisers(const GanLossNeeds& needs, const Gan
     fail(ExitCode::options,
          "ada and gan.diff_augment are both augmentations of all that D sees: leave one of them out");
   ada.check(networks.images());
+  if (ada.p > 0 && !ada.wanted())
+    fail(ExitCode::options,
+         "ada.p = {} with no change of images: set ada.blitting, ada.geometry or ada.color, or ada.p = 0", ada.p);
   if (ada.adapts() && needs.autoencoder)
     fail(ExitCode::options,
          "ada.target with gan.loss = {}: its logits are errors, which all have one sign. Set ada.target = 0 "
@@ -64,23 +67,22 @@ void AdversarialOptions::check_regularisers(const GanLossNeeds& needs, const Gan
          loss);
   if (ada.adapts() && needs.relative)
     fail(ExitCode::options,
-         "ada.target with gan.loss = {}: only differences of its logits count, and ada.target is of their "
-         "signs. Set "
-         "ada.target = 0 and ada.p",
+         "ada.target with gan.loss = {}: only differences of its logits count, and ada.target is of their signs. "
+         "Set ada.target = 0 and ada.p",
          loss);
   if (penalty.apart && penalty.kind != "r1")
-    fail(
-        ExitCode::options,
-        "gan.gradient_penalty_apart with gan.gradient_penalty_kind = {}: an update of its own is r1's, which "
-        "needs no generated images",
-        penalty.kind);
+    fail(ExitCode::options,
+         "gan.gradient_penalty_apart with gan.gradient_penalty_kind = {}: an update of its own is r1's, which needs "
+         "no generated images. Set the kind to r1, or gan.gradient_penalty_apart = false",
+         penalty.kind);
   if (!path_length.wanted()) return;
   if (!networks.has_styles())
     fail(ExitCode::options,
          "gan.path_length is a length in the space of styles, and gan.network has none: set gan.network = "
          "stylegan or stylegan2, or gan.path_length = 0");
   if (micro_batch % path_length.shrink != 0)
-    fail(ExitCode::options, "gan.path_length_shrink = {} does not divide the micro-batch of {} images",
+    fail(ExitCode::options,
+         "gan.path_length_shrink = {} does not divide the micro-batch of {} images: give one of its divisors",
          path_length.shrink, micro_batch);
 }
 
@@ -95,7 +97,8 @@ void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& net
          "text.interpolation adds to G's loss, which gan.top_k and gan.feature_matching change: leave one of "
          "them out");
   if (batch_norm_group > 0 && micro_batch % batch_norm_group != 0)
-    fail(ExitCode::options, "gan.batch_norm_group = {} does not divide the micro-batch of {} images",
+    fail(ExitCode::options,
+         "gan.batch_norm_group = {} does not divide the micro-batch of {} images: give one of its divisors, or 0",
          batch_norm_group, micro_batch);
   if (needs.autoencoder && !networks.autoencodes())
     fail(ExitCode::options,
@@ -111,6 +114,9 @@ void AdversarialOptions::check(const GanLossNeeds& needs, const GanNetworks& net
          "gan.top_k < 1 with gan.loss = {}: top-k ranks generated images by logits of their own, and this "
          "loss knows only those relative to real images. Set gan.top_k = 1 or choose another loss",
          loss);
+  if (needs.features && feature_matching > 0)
+    fail(ExitCode::options,
+         "gan.feature_matching takes the place of G's loss, of which ebgan.pull_away is a part: set one of them to 0");
   if (top_k.wanted() && feature_matching > 0)
     fail(ExitCode::options,
          "gan.top_k < 1 with gan.feature_matching: that compares whole batches. Set one of them to its "

@@ -55,6 +55,7 @@ class AdversarialRecipe final : public MethodRecipe {
         options_.generator.warning("generator", options_.generator_updates(steps)),
         options_.discriminator.warning("discriminator", options_.discriminator_updates(steps))};
     all.push_back(batch_norm_warning());
+    all.push_back(slope_warning());
     std::erase(all, "");
     return all;
   }
@@ -90,18 +91,29 @@ class AdversarialRecipe final : public MethodRecipe {
     const std::string setting = networks_->setting_without_batch_norm();
     if (options_.penalty.weight <= 0 || setting.empty()) return "";
     return fmt::format(
-        "gan.gradient_penalty is of each image's own gradient, and batch norm in the discriminator makes it "
-        "depend on "
-        "the other images: set {}",
+        "gan.gradient_penalty is of each image's own gradient, and batch norm in the discriminator makes it depend "
+        "on the other images: set {}",
         setting);
+  }
+  /// A sentence where nothing holds the slope of a critic that must have a bounded one, else "".
+  std::string slope_warning() const {
+    if (!loss_->needs().bounded_slope || options_.penalty.weight > 0 || options_.weight_clip > 0 ||
+        options_.lecam.weight > 0)
+      return "";
+    const auto buffers = networks_->discriminator()->named_buffers();
+    const bool spectral = std::ranges::any_of(buffers, [](const auto& buffer) { return buffer.key().ends_with(".u"); });
+    if (spectral) return "";
+    return fmt::format(
+        "gan.loss = {} needs a discriminator of bounded slope, which nothing bounds here: set gan.gradient_penalty = 10, "
+        "or gan.weight_clip = 0.01",
+        options_.loss);
   }
   void check_growth() const {
     growth_.check(networks_->images().height);
     if (!growth_.wanted()) return;
     if (options_.historical_average > 0)
       fail(ExitCode::options,
-           "gan.historical_average counts updates, which begin anew at each resolution: leave it out where "
-           "growth.from "
+           "gan.historical_average counts updates, which begin anew at each resolution: leave it out where growth.from "
            "is set");
     for (const auto& [section, player] :
          {std::pair{"generator", &options_.generator}, {"discriminator", &options_.discriminator}})

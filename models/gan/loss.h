@@ -31,6 +31,7 @@ struct GanLossNeeds {
   bool autoencoder = false;         ///< logits that are minus an autoencoder's error
   bool probabilities = false;       ///< sigma(logit) is the probability that D gives an image of being real
   bool relative = false;            ///< only differences of logits count: their signs say nothing
+  bool bounded_slope = false;       ///< its value is a distance only where D's slope is bounded
   bool features = false;            ///< it calls gather_rows() for the fakes' features once in G's update
 };
 

@@ -35,10 +35,11 @@ void Pix2PixOptions::check(const GanLoss& loss, std::int64_t micro_batch) const 
          "pix2pix.depth = {}: {} does not divide images of {}x{} pixels: lower it, or pack others",
          unet.depth, unit, shared.height, shared.width);
   if (unet.dropout_blocks >= unet.depth)
-    fail(ExitCode::options, "pix2pix.dropout_blocks = {}: the decoder has {} blocks before its last",
+    fail(ExitCode::options, "pix2pix.dropout_blocks = {}: the decoder has {} blocks before its last: give at most that",
          unet.dropout_blocks, unet.depth - 1);
   if (batch_norm_group > 0 && micro_batch % batch_norm_group != 0)
-    fail(ExitCode::options, "pix2pix.batch_norm_group = {} does not divide the micro-batch of {} images",
+    fail(ExitCode::options,
+         "pix2pix.batch_norm_group = {} does not divide the micro-batch of {} images: give one of its divisors, or 0",
          batch_norm_group, micro_batch);
 }
 

@@ -48,6 +48,25 @@ TEST(NetworkOptions, WarnOfBatchNormInACriticWithAPenalty) {
   EXPECT_TRUE(warnings("10", "layer").empty());
 }
 
+TEST(NetworkOptions, WarnOfACriticWhoseSlopeNothingBounds) {
+  const auto warned = [](const std::string& key, const std::string& value, const std::string& network = "dcgan") {
+    Settings settings{{"gan.network", {network, "test"}}, {"gan.loss", {"wasserstein", "test"}}};
+    settings[key] = {value, "test"};
+    const auto recipe = make_method_recipe("adversarial", settings);
+    OptionSchema schema;
+    recipe->describe(schema);
+    schema.apply(settings);
+    return std::ranges::any_of(recipe->warnings(1), [](const auto& text) { return text.find("slope") != text.npos; });
+  };
+  EXPECT_TRUE(warned("gan.d_steps", "5"));
+  EXPECT_TRUE(warned("sngan.discriminator_spectral_norm", "false", "sngan"));
+  EXPECT_FALSE(warned("sngan.discriminator_spectral_norm", "true", "sngan"));
+  EXPECT_FALSE(warned("gan.weight_clip", "0.01"));
+  EXPECT_FALSE(warned("gan.gradient_penalty", "10"));
+  EXPECT_FALSE(warned("gan.lecam", "0.1"));
+  EXPECT_FALSE(warned("gan.loss", "hinge"));
+}
+
 TEST(NetworkOptions, ThatDoNotFitTogetherAreRefused) {
   const struct {
     std::string network;

@@ -321,6 +321,8 @@ TEST(ZooOptions, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses({{"gan.loss", "began"}, {"ada.color", "true"}}, "ada.target", "autoencoding"));
   EXPECT_TRUE(refuses({{"gan.gradient_penalty", "1"}, {"gan.gradient_penalty_apart", "true"}}, "r1"));
   EXPECT_TRUE(refuses({{"gan.path_length", "2"}}, "styles"));
+  EXPECT_TRUE(refuses({{"ada.p", "0.3"}}, "ada.p"));
+  EXPECT_TRUE(refuses({{"gan.loss", "ebgan"}, {"gan.feature_matching", "1"}}, "pull_away", "autoencoding"));
   EXPECT_TRUE(refuses({{"gan.path_length", "2"}, {"gan.path_length_shrink", "5"}}, "gan.path_length_shrink",
                       "stylegan2"));
   EXPECT_TRUE(refuses({{"logistic.real_target", "0.9"}}, "logistic.real_target"));  // the loss is hinge

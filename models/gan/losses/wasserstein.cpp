@@ -4,7 +4,7 @@ namespace ganymede {
 namespace {
 
 class Wasserstein final : public GanLoss {
-  GanLossNeeds needs() const override { return {.relative = true}; }
+  GanLossNeeds needs() const override { return {.relative = true, .bounded_slope = true}; }
   at::Tensor discriminator(const GanLogits& logits) const override { return logits.fake - logits.real; }
   at::Tensor generator(const GanLogits& logits) const override { return -logits.fake; }
 };

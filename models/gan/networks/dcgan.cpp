@@ -244,7 +244,8 @@ class Dcgan final : public GanNetworks {
   void check_batch(std::int64_t micro_batch) const override {
     if (options_.minibatch_kernels > 0 && options_.minibatch_group > 0 &&
         micro_batch % options_.minibatch_group != 0)
-      fail(ExitCode::options, "dcgan.minibatch_group = {} does not divide the micro-batch of {} images",
+      fail(ExitCode::options,
+           "dcgan.minibatch_group = {} does not divide the micro-batch of {} images: give one of its divisors, or 0",
            options_.minibatch_group, micro_batch);
   }
   std::shared_ptr<Generator> generator() const override { return std::make_shared<DcganGenerator>(options_); }
@@ -274,9 +275,8 @@ class Dcgan final : public GanNetworks {
   void check_text() const {
     if (options_.text() && options_.generator_norm == "virtual")
       fail(ExitCode::options,
-           "dcgan.generator_norm = virtual with dcgan.conditioning = text: its reference batch has no texts; "
-           "leave "
-           "one of them out");
+           "dcgan.generator_norm = virtual with dcgan.conditioning = text: its reference batch has no texts; leave one "
+           "of them out");
   }
 
   DcganOptions options_;

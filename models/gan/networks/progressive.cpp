@@ -166,8 +166,8 @@ void ProgressiveOptions::check(const std::string& section) const {
     if (!std::has_single_bit(static_cast<std::uint64_t>(size)) || size < 4)
       fail(ExitCode::options, "{}.{} = {}: give a power of two from 4 on", section, name, size);
   if (stage > resolution)
-    fail(ExitCode::options, "{0}.stage = {1} is larger than {0}.resolution = {2}", section, stage,
-         resolution);
+    fail(ExitCode::options, "{0}.stage = {1} is larger than {0}.resolution = {2}: lower it, or set it to 0", section,
+         stage, resolution);
   if (width(resolution) < 1)
     fail(ExitCode::options, "{}.channel_base = {} leaves no channels at {} pixels: give at least {}", section,
          channel_base, resolution, resolution / 2);
@@ -175,7 +175,8 @@ void ProgressiveOptions::check(const std::string& section) const {
 
 void ProgressiveOptions::check_batch(const std::string& section, std::int64_t micro_batch) const {
   if (deviation_group > 0 && micro_batch % deviation_group != 0)
-    fail(ExitCode::options, "{}.deviation_group = {} does not divide the micro-batch of {} images", section,
+    fail(ExitCode::options,
+         "{}.deviation_group = {} does not divide the micro-batch of {} images: give one of its divisors, or 0", section,
          deviation_group, micro_batch);
 }
 

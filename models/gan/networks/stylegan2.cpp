@@ -190,7 +190,8 @@ class StyleGan2 final : public GanNetworks {
   }
   void check_batch(std::int64_t micro_batch) const override {
     if (options_.deviation_group > 0 && micro_batch % options_.deviation_group != 0)
-      fail(ExitCode::options, "stylegan2.deviation_group = {} does not divide the micro-batch of {} images",
+      fail(ExitCode::options,
+           "stylegan2.deviation_group = {} does not divide the micro-batch of {} images: give one of its divisors, or 0",
            options_.deviation_group, micro_batch);
   }
   std::shared_ptr<Generator> generator() const override {
