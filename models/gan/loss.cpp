@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "models/gan/losses/began.h"
+#include "models/gan/losses/boundary_seeking.h"
 #include "models/gan/losses/ebgan.h"
 #include "models/gan/losses/hinge.h"
 #include "models/gan/losses/logistic.h"
@@ -31,6 +32,7 @@ struct Entry {
 // One line a loss, each in models/gan/losses/<name>.h.
 constexpr Entry table[] = {
     {"began", make_began},
+    {"boundary_seeking", make_boundary_seeking},
     {"ebgan", make_ebgan},
     {"hinge", make_hinge},
     {"logistic", make_logistic},

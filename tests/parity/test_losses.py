@@ -26,6 +26,12 @@ def began(real, fake, features, state):
     return -real - state * -fake, -fake
 
 
+def boundary_seeking(real, fake, features, state):
+    """Hjelm et al., 1702.08431: G minimises (log D(G(z)) - log(1 - D(G(z))))^2 / 2."""
+    probability = 1 / (1 + torch.exp(-fake))
+    return entropy(real, 1) + entropy(fake, 0), (torch.log(probability) - torch.log(1 - probability)) ** 2 / 2
+
+
 def ebgan(real, fake, features, state, margin=1.0, pull_away=0.1):
     """Zhao et al., 1609.03126, equations 1, 2 and 4; logits are minus energies. Each image's part of N f_PT."""
     count = len(fake)
@@ -74,6 +80,7 @@ def wasserstein(real, fake, features, state):
 
 CASES = [
     (began, {}),
+    (boundary_seeking, {}),
     (ebgan, {}),
     (ebgan, {"margin": 2.5, "pull_away": 3.0}),
     (ebgan, {"pull_away": 0.0}),
