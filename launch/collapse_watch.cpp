@@ -10,24 +10,35 @@
 namespace ganymede {
 namespace {
 
-constexpr std::int64_t looked_at = 32;
-
-/// Root mean square over the values of two images, on average over all pairs.
-double mean_distance(const at::Tensor& images) {
-  const std::int64_t count = images.size(0);
-  double sum = 0;
-  for (std::int64_t i = 0; i < count; ++i)
-    for (std::int64_t j = 0; j < i; ++j) sum += (images[i] - images[j]).square().mean().sqrt().item<double>();
-  return sum / static_cast<double>(count * (count - 1) / 2);
-}
+constexpr std::int64_t looked_at = 32, most_classes = 8;
 
 double real_distance(const ImageDataset& dataset) {
   const std::int64_t count = std::min(looked_at, dataset.size());
   Loader loader(dataset, {.micro_batch = count, .prefetch = 1, .threads = 1});
-  return mean_distance(loader.next().images);
+  return distance_within_classes(loader.next().images, at::zeros({count}, at::kLong));
 }
 
 }  // namespace
+
+std::vector<std::int64_t> watched_classes(std::int64_t classes) {
+  std::vector<std::int64_t> watched(static_cast<std::size_t>(std::min(classes, most_classes)));
+  for (std::size_t i = 0; i < watched.size(); ++i)
+    watched[i] = static_cast<std::int64_t>(i) * classes / static_cast<std::int64_t>(watched.size());
+  return watched;
+}
+
+double distance_within_classes(const at::Tensor& images, const at::Tensor& labels) {
+  const auto label = labels.accessor<std::int64_t, 1>();
+  double sum = 0;
+  std::int64_t pairs = 0;
+  for (std::int64_t i = 0; i < images.size(0); ++i)
+    for (std::int64_t j = 0; j < i; ++j)
+      if (label[i] == label[j]) {
+        sum += (images[i] - images[j]).square().mean().sqrt().item<double>();
+        ++pairs;
+      }
+  return pairs == 0 ? 0 : sum / static_cast<double>(pairs);
+}
 
 CollapseWatch::CollapseWatch(Process& process, const RunOptions& options, const ImageDataset& dataset)
     : process_(process), options_(options), ranks_(process.world().duplicate("collapse")), dataset_(dataset) {
@@ -53,10 +64,10 @@ double CollapseWatch::spread_of(Method& method) {
   SampleOptions sampling{.ema = false, .seed = seed};
   process_.together([&] { set_conditions(sampling, options_.method->images(), dataset_); });
   const auto sampler = method.sampler(sampling);
-  const Drawing drawing{looked_at, looked_at, seed, every_class(options_.method->images().classes)};
+  const Drawing drawing{looked_at, looked_at, seed, watched_classes(options_.method->images().classes)};
   at::Tensor spread = at::zeros({}, at::kDouble);
-  draw(process_, *sampler, drawing, [&](std::int64_t, const at::Tensor& images, const at::Tensor&) {
-    spread.fill_(mean_distance(images) / real_distance_);
+  draw(process_, *sampler, drawing, [&](std::int64_t, const at::Tensor& images, const at::Tensor& labels) {
+    spread.fill_(distance_within_classes(images, labels) / real_distance_);
   });
   ranks_->broadcast(spread, 0)->wait();
   return spread.item<double>();
@@ -99,8 +110,9 @@ Figures CollapseWatch::look(Method& method, std::int64_t step, const Figures& fi
 void CollapseWatch::judge(std::int64_t step) {
   if (memory_.low_looks < options_.train.collapse_patience) return;
   const std::string text = fmt::format(
-      "the generator has collapsed: at step {} two samples are {:.2g} times as far apart as two real images "
-      "(collapse.least_spread = {}); at step {} they were far enough",
+      "the generator has collapsed: at step {} two samples of one class are {:.2g} times as far apart as two "
+      "real "
+      "images (collapse.least_spread = {}); at step {} they were far enough",
       step, spread_, options_.train.collapse_least_spread, memory_.sound_step);
   memory_.low_looks = 0;
   if (options_.train.collapse_action != "warn")

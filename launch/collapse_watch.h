@@ -19,12 +19,19 @@ class Collapsed : public AgreedError {
   std::int64_t sound_step_;
 };
 
+/// At most eight of so many classes, evenly spaced; empty for none.
+std::vector<std::int64_t> watched_classes(std::int64_t classes);
+/// Root mean square over the values of two images [N, C, H, W] of one label [N], on average over all such pairs; 0
+/// without any.
+double distance_within_classes(const at::Tensor& images, const at::Tensor& labels);
+
 /// Looks every collapse.every steps whether a generator still draws different images:
 ///
-///     spread = mean distance of two samples / mean distance of two images of the dataset
+///     spread = mean distance of two samples of one class / mean distance of two images of the dataset
 ///
-/// over 32 of each, drawn with the weights of the step, of the classes in turn. A run counts as collapsed when the
-/// spread, once above collapse.least_spread, has been below it collapse.patience times in a row.
+/// over 32 of each, drawn with the weights of the step, of watched_classes() in turn: a generator may tell its classes
+/// apart and draw one image of each. A run counts as collapsed when the spread, once above collapse.least_spread, has
+/// been below it collapse.patience times in a row.
 class CollapseWatch {
  public:
   /// Reads the dataset's images, which must outlive it. Collective.

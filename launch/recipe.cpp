@@ -69,7 +69,7 @@ void TrainOptions::describe(OptionSchema& schema) {
              OnResume::free);
   schema.add("collapse.every", collapse_every, "steps", {1, many}, "between looks for that", OnResume::free);
   schema.add("collapse.least_spread", collapse_least_spread, "", {0, 10},
-             "mean distance of two samples over that of two real images below which it has collapsed",
+             "mean distance of two samples of one class over that of two real images below which it has collapsed",
              OnResume::free);
   schema.add("collapse.patience", collapse_patience, "looks", {1, 1e6}, "in a row that must find it",
              OnResume::free);

@@ -59,7 +59,7 @@ void AdversarialOptions::check_regularisers(const GanLossNeeds& needs, const Gan
   ada.check(networks.images());
   if (ada.p > 0 && !ada.wanted())
     fail(ExitCode::options,
-         "ada.p = {} with no change of images: set ada.blitting, ada.geometry or ada.color, or ada.p = 0", ada.p);
+         "ada.p = {} with no change of images: set ada.blitting, ada.geometry, ada.color or another one, or ada.p = 0", ada.p);
   if (ada.adapts() && needs.autoencoder)
     fail(ExitCode::options,
          "ada.target with gan.loss = {}: its logits are errors, which all have one sign. Set ada.target = 0 "

@@ -9,10 +9,11 @@ namespace ganymede {
 at::Tensor AdversarialMethod::augmented(const at::Tensor& images, const ImageDraws& draws,
                                         const std::string& side) {
   if (!options_.ada.wanted()) return diff_augment(options_.augment, images, draws, side);
-  const AdaDraws own = ada_draws(draws, side);
+  const AdaDraws own = ada_draws(options_.ada, draws, side, images.sizes().slice(1));
   const std::string player = draws.key.phase.starts_with("generator") ? "generator" : "discriminator";
   show(player + ".ada_uniform_" + side, own.uniform);
   show(player + ".ada_normal_" + side, own.normal);
+  if (own.noise.defined()) show(player + ".ada_noise_" + side, own.noise);
   if (side == "real") show(player + ".ada_image_real", images);
   const at::Tensor result = ada_augment(options_.ada, ada_.p(), images, own);
   show(player + ".ada_result_" + side, result);

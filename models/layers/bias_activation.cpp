@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "core/kernels/cpu/activation.h"
+#include "core/activation.h"
 
 namespace ganymede {
 namespace {
@@ -22,7 +22,7 @@ BiasActivation kept(AutogradContext* context) {
   return {data["slope"].toDouble(), data["gain"].toDouble(), data["bound"].toDouble()};
 }
 
-cpu::ActivationFigures figures_of(const BiasActivation& activation) {
+ActivationFigures figures_of(const BiasActivation& activation) {
   return {activation.slope, activation.gain, activation.bound};
 }
 
@@ -33,31 +33,13 @@ class ActivationGradient : public torch::autograd::Function<ActivationGradient> 
                             const BiasActivation& activation) {
     keep(context, activation);
     context->save_for_backward({y});
-    if (y.is_cpu() && y.is_non_overlapping_and_dense()) {
-      const bool alike = g.strides() == y.strides() && g.sizes() == y.sizes();
-      return cpu::activation_gradient(alike ? g : at::empty_like(y).copy_(g), y, figures_of(activation));
-    }
-    at::Tensor result = at::where(y > 0, g, g * activation.slope).mul_(activation.gain);
-    if (activation.bound > 0) result.masked_fill_(y.abs() >= activation.bound, 0);
-    return result;
+    const bool alike = g.strides() == y.strides() && g.sizes() == y.sizes();
+    return activation_gradient(alike ? g : at::empty_like(y).copy_(g), y, figures_of(activation));
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     return {apply(gradients[0], context->get_saved_variables()[0], kept(context)), {}, {}};
   }
 };
-
-/// [C] to be added to x [N, C, ...].
-at::Tensor beside(const at::Tensor& bias, const at::Tensor& x) {
-  std::vector<std::int64_t> shape(static_cast<std::size_t>(x.dim()), 1);
-  shape[1] = -1;
-  return bias.view(shape);
-}
-
-/// Whether the kernel takes a bias together with x.
-bool ends_in_channels(const at::Tensor& x) {
-  return x.is_cpu() && ((x.dim() == 2 && x.is_contiguous()) ||
-                        (x.dim() == 4 && x.is_contiguous(at::MemoryFormat::ChannelsLast)));
-}
 
 class ActivatedSum : public torch::autograd::Function<ActivatedSum> {
  public:
@@ -65,15 +47,8 @@ class ActivatedSum : public torch::autograd::Function<ActivatedSum> {
                             const std::optional<at::Tensor>& bias, const BiasActivation& activation) {
     keep(context, activation);
     context->saved_data["bias"] = bias.has_value();
-    at::Tensor y;
-    if (x.is_cpu() && x.is_non_overlapping_and_dense()) {
-      const bool at_once = !bias || ends_in_channels(x);
-      y = cpu::activation(at_once ? x : x + beside(*bias, x), bias && at_once ? *bias : at::Tensor(),
-                          figures_of(activation));
-    } else {
-      y = at::leaky_relu(bias ? x + beside(*bias, x) : x, activation.slope).mul_(activation.gain);
-      if (activation.bound > 0) y.clamp_(-activation.bound, activation.bound);
-    }
+    at::Tensor y = ganymede::activation(x.contiguous(x.suggest_memory_format()),
+                                        bias ? bias->contiguous() : at::Tensor(), figures_of(activation));
     context->save_for_backward({y});
     return y;
   }

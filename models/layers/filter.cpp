@@ -3,33 +3,13 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "core/kernels/cpu/filter_rows.h"
+#include "core/resample.h"
 
 namespace ganymede {
 namespace {
 
-using cpu::AxisResampling;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-/// cpu::resample in operations of any device.
-at::Tensor composed(const at::Tensor& x, const AxisResampling& rows, const AxisResampling& columns) {
-  const std::int64_t up = rows.up, channels = x.size(1);
-  at::Tensor spread = x;
-  if (up > 1) {
-    spread = at::zeros({x.size(0), channels, x.size(2) * up, x.size(3) * up}, x.options());
-    spread.slice(2, 0, {}, up).slice(3, 0, {}, up).copy_(x);
-  }
-  const auto after = [&](const AxisResampling& axis, std::int64_t size) {
-    return axis.down * (axis.size - 1) + 4 - axis.before - size;
-  };
-  spread = at::constant_pad_nd(
-      spread, {columns.before, after(columns, spread.size(3)), rows.before, after(rows, spread.size(2))});
-  const at::Tensor taps = at::tensor({1.0, 3.0, 3.0, 1.0}, x.options()) / 8;
-  const at::Tensor kernel = at::outer(taps, taps) * (rows.gain * columns.gain);
-  const std::int64_t stride[] = {rows.down, columns.down}, padding[] = {0, 0}, dilation[] = {1, 1};
-  return at::conv2d(spread, kernel.expand({channels, 1, 4, 4}), {}, stride, padding, dilation, channels);
-}
 
 class Resample : public torch::autograd::Function<Resample> {
  public:
@@ -37,8 +17,7 @@ class Resample : public torch::autograd::Function<Resample> {
                             const AxisResampling& columns) {
     keep(context, "rows", rows, x.size(2));
     keep(context, "columns", columns, x.size(3));
-    if (!x.device().is_cpu()) return composed(x, rows, columns);
-    return cpu::resample(x.contiguous(at::MemoryFormat::ChannelsLast), rows, columns);
+    return resample(x, rows, columns);
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     return {apply(gradients[0], kept(context, "rows"), kept(context, "columns")), {}, {}};

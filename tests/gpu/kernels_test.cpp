@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "core/activation.h"
 #include "core/adam.h"
 #include "core/channel_passes.h"
 #include "core/device.h"
@@ -11,6 +12,8 @@
 #include "core/philox.h"
 #include "core/tap_map.h"
 #include "datasets/pixel_values.h"
+#include "models/layers/bias_activation.h"
+#include "models/layers/filter.h"
 #include "models/layers/normalise.h"
 #include "models/layers/weighted.h"
 
@@ -200,6 +203,98 @@ TEST(WeightForm, EqualsTheCpusToSecondOrder) {
         };
         EXPECT_LE(relative_error(made(gpu), made(at::kCPU)), type == at::kHalf ? 1e-3 : 8e-3);
       }
+    }
+}
+
+at::Tensor in_order(const at::Tensor& x, at::MemoryFormat order) {
+  return x.dim() == 4 ? x.contiguous(order) : x;
+}
+constexpr at::MemoryFormat orders[] = {at::MemoryFormat::Contiguous, at::MemoryFormat::ChannelsLast};
+
+// Odd shapes, packs of four values within a channel, across channels and none; few and many rows.
+TEST(ActivationKernels, EqualTheCpus) {
+  const std::vector<std::int64_t> shapes[] = {{1, 1, 1, 1},    {3, 5, 7, 3},   {2, 8, 5, 5}, {3, 6, 4, 2},
+                                              {2, 12, 64, 48}, {5, 7},         {6, 32},      {70'000, 3},
+                                              {2, 3, 4, 2, 5}, {40, 512, 8, 8}};
+  for (const Precision& precision : precisions)
+    for (const auto& shape : shapes)
+      for (const at::MemoryFormat order : orders)
+        for (const double bound : {0.0, 1.5}) {
+          SCOPED_TRACE(
+              fmt::format("{} {}, bound {}", c10::toString(precision.type), fmt::join(shape, "x"), bound));
+          const ActivationFigures figures{0.2, 1.4142135623730951, bound};
+          const at::Tensor x = in_order(shaped("x", shape, precision.type), order),
+                           g = in_order(shaped("g", shape, precision.type), order),
+                           bias = shaped("bias", {shape[1]}, precision.type);
+          for (const at::Tensor& added : {bias, at::Tensor()}) {
+            const at::Tensor y = activation(x, added, figures);
+            const at::Tensor dy = activation(x.to(gpu), added.defined() ? added.to(gpu) : added, figures);
+            EXPECT_EQ(dy.strides(), y.strides());
+            EXPECT_LE(relative_error(dy, y), precision.bound);
+            const at::Tensor dx = activation_gradient(g.to(gpu), y.to(gpu), figures);
+            EXPECT_LE(relative_error(dx, activation_gradient(g, y, figures)), precision.bound);
+          }
+        }
+}
+
+TEST(ActivationKernels, TakeNothing) {
+  const at::Tensor none = at::empty({0, 4, 2, 2}).to(gpu), bias = at::zeros({4}).to(gpu);
+  EXPECT_EQ(bias_activation(none, bias, {}).sizes(), none.sizes());
+  EXPECT_EQ(filtered_up(none).sizes(), at::IntArrayRef({0, 4, 4, 4}));
+}
+
+// Where memory is not aligned, and NaN.
+TEST(ActivationKernels, TakeAnyAddress) {
+  const at::Tensor x = shaped("x", {4'097}, at::kHalf), on_gpu = x.to(gpu);
+  const at::Tensor part = on_gpu.narrow(0, 1, 4'096).view({64, 64});
+  const ActivationFigures figures{0.2, 1, 0};
+  EXPECT_TRUE(at::equal(activation(part, {}, figures).cpu(), activation(part.cpu(), {}, figures)));
+  on_gpu[7].fill_(std::nan(""));
+  EXPECT_TRUE(std::isnan(activation(part, {}, {0.2, 1, 1})[0][6].item<float>()));
+}
+
+TEST(BiasActivation, EqualsTheCpusToSecondOrder) {
+  for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{3, 5, 7, 3}, {2, 8, 4, 4}, {6, 7}})
+    for (const at::MemoryFormat order : orders)
+      for (const double bound : {0.0, 1.5}) {
+        const std::vector<at::Tensor> inputs{in_order(shaped("x", shape, at::kDouble), order),
+                                             shaped("bias", {shape[1]}, at::kDouble)};
+        const auto activate = [&](const std::vector<at::Tensor>& at) {
+          return bias_activation(at[0], at[1], {.bound = bound});
+        };
+        expect_same(derivatives(inputs, gpu, activate), derivatives(inputs, at::kCPU, activate));
+      }
+}
+
+constexpr Resampling resamplings[] = {
+    {.up = 2, .before = 2, .after = 1},   {.down = 2, .before = 1, .after = 1},
+    {.before = 1, .after = 1, .gain = 2}, {.before = 2, .after = 2},
+    {.up = 2, .down = 3, .before = 3},    {.before = -1, .after = 4},
+};
+
+TEST(ResampleKernel, EqualsTheCpus) {
+  const std::vector<std::int64_t> shapes[] = {
+      {1, 1, 4, 5}, {3, 5, 7, 6}, {2, 8, 9, 9}, {70'000, 3, 4, 4}, {2, 64, 33, 32}};
+  for (const Precision& precision : precisions)
+    for (const auto& shape : shapes)
+      for (const at::MemoryFormat order : orders) {
+        const at::Tensor x = in_order(shaped("x", shape, precision.type), order);
+        for (const Resampling& r : resamplings) {
+          SCOPED_TRACE(fmt::format("{} {}, up {}, down {}, before {}", c10::toString(precision.type),
+                                   fmt::join(shape, "x"), r.up, r.down, r.before));
+          const at::Tensor y = filtered(x.to(gpu), r);
+          EXPECT_TRUE(y.is_contiguous(order));
+          EXPECT_LE(relative_error(y, filtered(x, r)), precision.bound);
+        }
+      }
+}
+
+TEST(Filter, EqualsTheCpusToSecondOrder) {
+  for (const Resampling& r : resamplings)
+    for (const at::MemoryFormat order : orders) {
+      const at::Tensor x = in_order(shaped("x", {2, 5, 6, 7}, at::kDouble), order);
+      const auto resampled = [&](const std::vector<at::Tensor>& at) { return filtered(at[0], r); };
+      expect_same(derivatives({x}, gpu, resampled), derivatives({x}, at::kCPU, resampled));
     }
 }
 

@@ -35,6 +35,13 @@ const SmallGanOptions scenarios[] = {
     {.batch = 8, .options = {{"gan.batch_norm_group", "4"}, {"gan.d_steps", "2"}}},
     {.batch = 6,
      .options = {{"gan.orthogonal", "1e-3"}, {"generator.clip", "0.1"}, {"discriminator.clip", "0.1"}}},
+    {.network = "stylegan2",
+     .batch = 6,
+     .options = {{"gan.gradient_penalty", "1"},
+                 {"gan.gradient_penalty_kind", "r1"},
+                 {"gan.path_length", "2"},
+                 {"generator.eps", "1e-3"},
+                 {"discriminator.eps", "1e-3"}}},
 };
 
 /// The largest difference of a tensor, over its norm or over 1: biases before a batch norm are rounding

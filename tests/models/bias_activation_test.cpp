@@ -16,14 +16,32 @@ at::Tensor draw(const char* name, at::IntArrayRef shape) {
 
 TEST(BiasActivation, IsItsFormula) {
   for (const double bound : {0.0, 1.5})
-    for (const std::vector<std::int64_t>& shape : {std::vector<std::int64_t>{3, 4, 5, 2}, {6, 4}}) {
-      const at::Tensor x = draw("x", shape), bias = draw("bias", {4});
-      const at::Tensor shifted = shape.size() == 4 ? x + bias.view({4, 1, 1}) : x + bias;
-      at::Tensor expected = at::leaky_relu(shifted, 0.1) * 3;
-      if (bound > 0) expected = expected.clamp(-bound, bound);
-      EXPECT_TRUE(at::allclose(bias_activation(x, bias, {0.1, 3, bound}), expected));
-      EXPECT_TRUE(at::allclose(bias_activation(shifted, {}, {0.1, 3, bound}), expected));
+    for (const std::vector<std::int64_t>& shape :
+         {std::vector<std::int64_t>{3, 4, 5, 2}, {6, 4}, {2, 4, 3, 2, 3}}) {
+      std::vector<std::int64_t> beside(shape.size() - 1, 1);
+      beside[0] = 4;
+      const at::Tensor bias = draw("bias", {4});
+      for (at::Tensor x : {draw("x", shape), draw("x", shape).to(at::kHalf)})
+        for (const bool channels_last : {false, true}) {
+          if (channels_last && x.dim() == 4) x = x.contiguous(at::MemoryFormat::ChannelsLast);
+          const at::Tensor shifted = x.to(at::kDouble) + bias.view(beside);
+          at::Tensor expected = at::leaky_relu(shifted, 0.1) * 3;
+          if (bound > 0) expected = expected.clamp(-bound, bound);
+          const at::Tensor y = bias_activation(x, bias, {0.1, 3, bound});
+          EXPECT_EQ(y.strides(), x.strides());
+          EXPECT_EQ(y.scalar_type(), x.scalar_type());
+          const double error = x.scalar_type() == at::kHalf ? 3e-3 : 1e-12;
+          EXPECT_TRUE(at::allclose(y.to(at::kDouble), expected, error, error));
+          const at::Tensor without = bias_activation(shifted.to(x.scalar_type()), {}, {0.1, 3, bound});
+          EXPECT_TRUE(at::allclose(without.to(at::kDouble), expected, 2 * error, 2 * error));
+        }
     }
+}
+
+// Every other column of a larger tensor.
+TEST(BiasActivation, TakesWhatIsNotDense) {
+  const at::Tensor x = draw("x", {3, 4, 5, 6}).slice(3, 0, {}, 2), bias = draw("bias", {4});
+  EXPECT_TRUE(at::equal(bias_activation(x, bias, {}), bias_activation(x.clone(), bias, {})));
 }
 
 TEST(BiasActivation, IsDifferentiableTwice) {

@@ -142,10 +142,16 @@ std::vector<Variant> variants() {
       {"ada_blitting", {{"ada.blitting", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
       {"ada_geometry", {{"ada.geometry", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
       {"ada_color", {{"ada.color", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
+      {"ada_filter", {{"ada.filter", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
+      {"ada_noise", {{"ada.noise", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
+      {"ada_cutout", {{"ada.cutout", "true"}, {"ada.p", "0.8"}, {"ada.target", "0"}}},
       {"ada",
        {{"ada.blitting", "true"},
         {"ada.geometry", "true"},
         {"ada.color", "true"},
+        {"ada.filter", "true"},
+        {"ada.noise", "true"},
+        {"ada.cutout", "true"},
         {"ada.p", "0.5"},
         {"ada.every", "2"},
         {"ada.kimg", "0.1"},
@@ -318,6 +324,8 @@ TEST(ZooOptions, RefusesWhatDoesNotFitTogether) {
   EXPECT_TRUE(refuses({{"ada.color", "true"}, {"gan.diff_augment_color", "true"}}, "gan.diff_augment"));
   EXPECT_TRUE(refuses({{"ada.color", "true"}}, "3 channels", "fully_connected"));
   EXPECT_TRUE(refuses({{"ada.geometry", "true"}}, "square", "fully_connected"));
+  EXPECT_TRUE(refuses({{"ada.filter", "true"}}, "at least 8 x 8", "fully_connected"));
+  EXPECT_TRUE(refuses({{"ada.cutout", "true"}}, "at least 8 x 8", "fully_connected"));
   EXPECT_TRUE(refuses({{"gan.loss", "began"}, {"ada.color", "true"}}, "ada.target", "autoencoding"));
   EXPECT_TRUE(refuses({{"gan.gradient_penalty", "1"}, {"gan.gradient_penalty_apart", "true"}}, "r1"));
   EXPECT_TRUE(refuses({{"gan.path_length", "2"}}, "styles"));

@@ -13,6 +13,8 @@ SYMLET = torch.tensor([0.015404109327027373, 0.0034907120842174702, -0.117990111
                        0.4910559419267466, 0.787641141030194, 0.3379294217276218, -0.07263752278646252,
                        -0.021060292512300564, 0.04472490177066578, 0.0017677118642428036, -0.007800708325034148],
                       dtype=torch.float64)
+# The one with two.
+SYMLET_4 = torch.tensor([1 - 3**0.5, 3 - 3**0.5, 3 + 3**0.5, 1 + 3**0.5], dtype=torch.float64) / 2**2.5
 RIM, RIGHT = 6, 3
 CENTRE = ((torch.arange(12) * SYMLET).sum() / SYMLET.sum()).item()  # where a pixel lands: its taps' mean place
 
@@ -111,13 +113,59 @@ def warped(image, g):
     return down @ samples.view(-1, len(line), len(line)) @ down.T
 
 
-def augmented(options, p, images, uniform, normal):
+def band_gains(p, u, n):
+    """g of one image: a band after the other, each normalised by the power that natural images have."""
+    power, gains = torch.tensor([10, 1, 1, 1], dtype=torch.float64) / 13, torch.ones(4, dtype=torch.float64)
+    for band in range(4):
+        t = torch.ones(4, dtype=torch.float64)
+        if u[21 + band] < p:
+            t[band] = 2 ** n[7 + band]
+        gains = gains * t / (power * t * t).sum().sqrt()
+    return gains
+
+
+def amplified(image, gains):
+    """Convolved along rows and columns with the filter bank's sum, each band times its gain."""
+    reach, size = 21, image.shape[-1]
+    frequencies = 2 * math.pi * torch.arange(64, dtype=torch.float64) / 64
+
+    def half(shift):  # |H|^2 / 2 of the filter, at frequencies or moved by `shift`
+        return lambda w: (sum(tap * torch.exp(-1j * k * (w + shift)) for k, tap in enumerate(SYMLET_4.tolist())).abs() ** 2) / 2
+
+    low, high = half(0), half(math.pi)
+    w = frequencies
+    response = (gains[0] * low(4 * w) * low(2 * w) * low(w) + gains[1] * high(4 * w) * low(2 * w) * low(w) +
+                gains[2] * high(2 * w) * low(w) + gains[3] * high(w))
+    taps = torch.fft.ifft(response).real.roll(reach)[: 2 * reach + 1]
+    index = [i % (2 * size - 2) for i in range(-reach, size + reach)]
+    index = [min(i, 2 * size - 2 - i) for i in index]
+    along = torch.nn.functional.conv2d(image[:, None, index], taps.view(1, 1, -1, 1))
+    return torch.nn.functional.conv2d(along[..., index], taps.view(1, 1, 1, -1))[:, 0]
+
+
+def corrupted(options, p, image, u, n, noise):
+    if options.getboolean("noise") and u[25] < p:
+        image = image + 0.1 * abs(n[11]) * noise
+    if options.getboolean("cutout") and u[26] < p:
+        kept = torch.ones(image.shape[-2:], dtype=image.dtype)
+        rows, columns = (slice(max(round((middle - 0.25) * size), 0), max(round((middle + 0.25) * size), 0))
+                         for middle, size in zip((u[28], u[27]), kept.shape))
+        kept[rows, columns] = 0
+        image = image * kept
+    return image
+
+
+def augmented(options, p, images, uniform, normal, noise):
+    """`noise` [N, C, H, W], or None without ada.noise."""
     results = []
-    for image, u, n in zip(images, uniform.tolist(), normal.tolist()):
+    for k, (image, u, n) in enumerate(zip(images, uniform.tolist(), normal.tolist())):
         if options.getboolean("blitting") or options.getboolean("geometry"):
             image = warped(image, geometric(options, p, u, n, image.shape[-1]))
         if options.getboolean("color"):
             c = color(p, u, n)
             image = torch.einsum("ij,jhw->ihw", c[:3, :3], image) + c[:3, 3, None, None]
+        if options.getboolean("filter"):
+            image = amplified(image, band_gains(p, u, n))
+        image = corrupted(options, p, image, u, n, None if noise is None else noise[k])
         results.append(image)
     return torch.stack(results)

@@ -191,7 +191,7 @@ class Step:
         self.path_length, self.path_every = gan.getfloat("path_length"), gan.getint("path_length_every")
         self.path_batch = self.batch // gan.getint("path_length_shrink")
         self.ada, self.p = recipe["ada"], recipe["ada"].getfloat("p")
-        self.augments = any(self.ada.getboolean(kind) for kind in ("blitting", "geometry", "color"))
+        self.augments = any(self.ada.getboolean(kind) for kind in ("blitting", "geometry", "color", "filter", "noise", "cutout"))
         self.augmentations = defaultdict(int)
         if self.penalty > 0 and self.apart:
             lazily(recipe["discriminator"], self.penalty_every)
@@ -365,8 +365,9 @@ class Step:
         self.augmentations[player, side] += 1
         if images is None:
             images = self.input(f"{player}.ada_image_{side}", k)
-        draws = (self.input(f"{player}.ada_{kind}_{side}", k) for kind in ("uniform", "normal"))
-        result = ada_reference.augmented(self.ada, self.p, images, *draws)
+        draws = [self.input(f"{player}.ada_{kind}_{side}", k) for kind in ("uniform", "normal")]
+        noise = self.input(f"{player}.ada_noise_{side}", k) if self.ada.getboolean("noise") else None
+        result = ada_reference.augmented(self.ada, self.p, images, *draws, noise)
         self.show(f"{player}.ada_result_{side}", k, result)
         return result
 

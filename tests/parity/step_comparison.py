@@ -27,7 +27,8 @@ torch.set_num_threads(1)
 # A pre-activation that rounding carries over zero changes a ReLU's gradient by a finite step; what follows inherits it.
 SINGLE_BOUNDS = {"fake": 1e-5, "buffer": 1e-5, "ema_buffer": 1e-5, "gradient": 5e-2, "adam_m": 5e-2, "adam_v": 5e-2}
 INPUTS = {"real", "labels", "z", "fake_labels", "other_labels", "penalty_noise", "path_z", "path_labels", "path_noise", "path_mean",
-          "moved_real", "moved_fake", "changed_z", "real_labels", "ada_image_real", "ada_uniform_real", "ada_normal_real", "ada_uniform_fake", "ada_normal_fake"}
+          "moved_real", "moved_fake", "changed_z", "real_labels"}
+INPUTS |= {"ada_image_real"} | {f"ada_{kind}_{side}" for kind in ("uniform", "normal", "noise") for side in ("real", "fake")}
 
 INPUTS |= {"source", "pooled_image", "pooled_source"}  # of translation
 

@@ -100,6 +100,11 @@ CASES = {
     "stylegan2-blitting": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.geometry=false ada.color=false {LAZY}",
     "stylegan2-geometry": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.blitting=false ada.color=false {LAZY}",
     "stylegan2-color": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.blitting=false ada.geometry=false {LAZY}",
+    "stylegan2-filter": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} {PLAIN} ada.filter=true {LAZY}",
+    "stylegan2-noise": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} {PLAIN} ada.noise=true {LAZY}",
+    "stylegan2-cutout": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} {PLAIN} ada.cutout=true {LAZY}",
+    "stylegan2-bgcfnc": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} ada.filter=true ada.noise=true ada.cutout=true {R1} "
+                        "gan.gradient_penalty_apart=false",
     "stylegan2-ada": f"stylegan2-cifar10 {STEP} {STYLE} {ADA} {R1} gan.gradient_penalty_apart=false",
     "stylegan2-residual": f"stylegan2-ffhq256 {STEP} {STYLE} stylegan2.resolution=32 stylegan2.mapping_layers=3 {R1} {NO_ADA} "
                           "gan.path_length=0",

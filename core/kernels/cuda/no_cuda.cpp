@@ -1,8 +1,10 @@
 #include "core/error.h"
+#include "core/kernels/cuda/activation.h"
 #include "core/kernels/cuda/adam.h"
 #include "core/kernels/cuda/channel_passes.h"
 #include "core/kernels/cuda/kernel_taps.h"
 #include "core/kernels/cuda/pixels.h"
+#include "core/kernels/cuda/resample.h"
 
 namespace ganymede::cuda {
 namespace {
@@ -15,6 +17,14 @@ namespace {
 
 void adam_step(const AdamStep&, const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
                const std::vector<EmaTarget>&, const at::Tensor&) {
+  refuse();
+}
+
+at::Tensor activation(const at::Tensor&, const at::Tensor&, const ActivationFigures&) {
+  refuse();
+}
+
+at::Tensor activation_gradient(const at::Tensor&, const at::Tensor&, const ActivationFigures&) {
   refuse();
 }
 
@@ -45,6 +55,10 @@ GatheredTaps gather_taps(const TapMap&, const at::Tensor&, const at::Tensor&, co
 }
 
 at::Tensor images_of_bytes(const at::Tensor&, const at::Tensor&, at::ScalarType) {
+  refuse();
+}
+
+at::Tensor resample(const at::Tensor&, const AxisResampling&, const AxisResampling&) {
   refuse();
 }
 

@@ -1,4 +1,4 @@
-#include "core/kernels/cpu/filter_rows.h"
+#include "core/kernels/cpu/resample.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/kernels/cpu/vector.h"
+#include "core/kernels/resample_arithmetic.h"
 
 namespace ganymede::cpu {
 namespace {
@@ -13,24 +14,21 @@ namespace {
 using c10::BFloat16;
 using c10::Half;
 
-constexpr double filter[] = {0.125, 0.375, 0.375, 0.125};
-
 /// What of the input one output value is made of.
 struct Taps {
   std::int64_t count = 0;
-  std::int64_t index[4] = {};
-  double weight[4] = {};
+  std::int64_t index[filter_taps] = {};
+  double weight[filter_taps] = {};
 };
 
 std::vector<Taps> taps_of(const AxisResampling& axis, std::int64_t inputs) {
   std::vector<Taps> all(static_cast<std::size_t>(axis.size));
   for (std::int64_t out = 0; out < axis.size; ++out) {
     Taps& taps = all[static_cast<std::size_t>(out)];
-    for (std::int64_t t = 0; t < 4; ++t) {
-      const std::int64_t place = out * axis.down + t - axis.before;
-      if (place < 0 || place % axis.up != 0 || place / axis.up >= inputs) continue;
-      taps.index[taps.count] = place / axis.up;
-      taps.weight[taps.count++] = filter[t] * axis.gain;
+    const AxisTaps<std::int64_t> from = axis_taps(axis.up, axis.down, axis.before, inputs, out);
+    for (std::int64_t k = from.begin; k < from.end; ++k) {
+      taps.index[taps.count] = from.first + k;
+      taps.weight[taps.count++] = filter_tap(from.tap + k * axis.up) * axis.gain;
     }
   }
   return all;

@@ -2,7 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace ganymede::cpu {
+namespace ganymede {
 
 /// How one axis is resampled with the filter (1, 3, 3, 1) / 8: `up` - 1 zeros behind each value, `before` zeros in
 /// front (negative: values dropped), the filter times `gain`, and of the result each `down`-th, `size` in all.
@@ -11,8 +11,9 @@ struct AxisResampling {
   double gain = 1;
 };
 
-/// x [N, C, H, W], float32, float64, bfloat16 or float16, on the CPU, in channels_last order (checked), with both axes
-/// resampled alike: [N, C, rows.size, columns.size]. Not an autograd operation.
+/// x [N, C, H, W], float32, float64, bfloat16 or float16, on the CPU or a CUDA device, with both axes resampled:
+/// [N, C, rows.size, columns.size]. On the CPU the result is channels_last; on a GPU it lies as x does, contiguous or
+/// channels_last. Not an autograd operation. On a GPU it runs on the current stream.
 at::Tensor resample(const at::Tensor& x, const AxisResampling& rows, const AxisResampling& columns);
 
-}  // namespace ganymede::cpu
+}  // namespace ganymede
