@@ -74,6 +74,7 @@ PassOptions Evaluator::pass_options(std::string_view what, std::int64_t count, s
                    .batch = options_.batch,
                    .blocks = blocks,
                    .most_pixel_bytes = options_.most_pixel_bytes};
+  pass.stop = options_.stop;
   pass.advance = [this, what](std::int64_t done, std::int64_t total) {
     if (options_.note) options_.note("features");
     if (options_.advance) options_.advance(what, done, total);

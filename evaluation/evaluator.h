@@ -22,6 +22,8 @@ struct EvaluatorOptions {
   std::function<void(std::string_view activity)> note = {};
   /// Told of this rank's images of "images" or "reference", first that none is done.
   std::function<void(std::string_view what, std::int64_t done, std::int64_t total)> advance = {};
+  /// Asked after each batch: whether to give up. What one rank says counts for all.
+  std::function<bool()> stop = {};
   /// Told, on rank 0, what could not be kept.
   std::function<void(const std::string& text)> warn = {};
 };

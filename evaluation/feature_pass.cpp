@@ -118,6 +118,9 @@ std::int64_t kept_count(const ImageSetDescription& set, std::int64_t wanted, std
   return std::min(wanted, std::max<std::int64_t>(2, fitting));
 }
 
+/// Leaves a set that is being read.
+struct Stopped {};
+
 at::Tensor finite_rows(const Features& features) {
   at::Tensor finite;
   for (const at::Tensor& tensor : {features.pool, features.spatial, features.logits}) {
@@ -167,7 +170,7 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
   const std::vector<std::int64_t> own_indices(begin, begin + own);
   std::int64_t done = 0;
   if (options.advance) options.advance(done, own);
-  set.read(own_indices, options.batch, [&](const std::vector<std::int64_t>& places, const at::Tensor& batch) {
+  const auto take = [&](const std::vector<std::int64_t>& places, const at::Tensor& batch) {
     const Features features = extracts ? extractor.extract(batch, wanted) : Features{};
     const at::Tensor finite = extracts ? finite_rows(features) : at::ones({batch.size(0)}, at::kBool);
     std::vector<std::int64_t> positions;
@@ -186,7 +189,16 @@ ImageFeatures feature_pass(Communicator& ranks, ImageSet& set, FeatureExtractor&
     }
     done += batch.size(0);
     if (options.advance) options.advance(done, own);
-  });
+    if (options.stop && options.stop()) throw Stopped();
+  };
+  bool stopped = false;
+  try {
+    set.read(own_indices, options.batch, take);
+  } catch (const Stopped&) {
+    stopped = true;
+  }
+  if (ranks.agree(stopped ? 1 : 0) > 0)
+    throw SharedError(ExitCode::stopped, "stopped on request: the same command begins again");
 
   ranks.all_reduce(ledger.sums())->wait();
   TORCH_CHECK(ledger.covers(result.indices), "images were missed or seen twice");

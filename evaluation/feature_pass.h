@@ -36,6 +36,7 @@ struct PassOptions {
   std::int64_t most_pixel_bytes = std::int64_t{256} << 20;
   /// Told of this rank's images, at the beginning and after each batch; may be empty.
   std::function<void(std::int64_t done, std::int64_t total)> advance = {};
+  std::function<bool()> stop = {};  ///< asked after each batch: whether to give up
 };
 
 /// What a pass leaves. Position p is the p-th image looked at, in order of index; the rows of a rank are

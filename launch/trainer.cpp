@@ -187,10 +187,10 @@ ExitCode Trainer::train(const RunProgress& start) {
   if (progress_.step == 0 && options.sample_every > 0) write_pictures();
   saver_.begin_from(start.step > 0 ? start.step : -1, scores_ ? scores_->go_on_from(progress_.step)
                                                             : last_best_step(process, setting_.out, progress_.step));
-  if (scores_ && scores_->is_due(progress_.step, total)) score();
+  bool is_scored = !scores_ || !scores_->is_due(progress_.step, total) || score();
   if (collapse_) collapse_->remember(progress_.collapse);
   keep_way_back();
-  bool stop = false, is_counted = true;  // among the starts that got to no checkpoint
+  bool stop = !is_scored, is_counted = true;  // among the starts that got to no checkpoint
   while (progress_.step < total && !stop) {
     process.begin_step(progress_.step + 1);
     note("training");
@@ -230,16 +230,20 @@ ExitCode Trainer::train(const RunProgress& start) {
                           (options.checkpoint_keep_every > 0 && progress_.step % options.checkpoint_keep_every == 0);
     if (stop || progress_.step == total)
       save_now();
-    else if (agreed.save || periodic)
+    else if (agreed.save || (periodic && !saver_.must_retry()))
       save();
     // What a stop leaves out the next start makes up for.
-    if (scores_ && !stop && scores_->is_due(progress_.step, total)) score();
+    is_scored = !scores_ || stop || !scores_->is_due(progress_.step, total) || score();
+    if (!is_scored) {
+      stop = true;
+      save_now();
+    }
     // Who asks to stop may not wait: saved is saved first.
     if (grid_due && stop) write_pictures();
   }
   saver_.finish();
   line_.finish();
-  return progress_.step < total ? ExitCode::stopped : ExitCode::done;
+  return progress_.step < total || !is_scored ? ExitCode::stopped : ExitCode::done;
 }
 
 void Trainer::open_feed() {
@@ -384,10 +388,16 @@ nlohmann::json Trainer::log_entry(double images_per_second) {
   return entry;
 }
 
-void Trainer::score() {
+bool Trainer::score() {
   saver_.finish();  // scoring takes long
   note("scoring");
-  const TrainingScores::Result result = scores_->evaluate(progress_.step);
+  TrainingScores::Result result;
+  try {
+    result = scores_->evaluate(progress_.step);
+  } catch (const AgreedError& error) {
+    if (error.code() != ExitCode::stopped) throw;
+    return false;
+  }
   if (result.is_best) {
     saver_.keep_best(progress_.step);
     save();
@@ -397,6 +407,7 @@ void Trainer::score() {
   });
   if (setting_.process.is_root())
     line_.show(fmt::format("step {}: {}{}", progress_.step, scores_->text(), result.is_best ? "  best" : ""));
+  return true;
 }
 
 void Trainer::save() {

@@ -88,7 +88,8 @@ class Trainer {
   void save_now();
   void write_pictures();
   void open_log();
-  void score();
+  /// False where it was stopped on request.
+  bool score();
   void note(std::string_view activity);
   /// Batches as the present stage wants them, from where the run stands. Collective.
   void open_feed();

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/run_folder.h"
+#include "core/signals.h"
 #include "evaluation/dataset_images.h"
 #include "evaluation/statistics_file.h"
 #include "launch/conditions.h"
@@ -44,6 +45,7 @@ TrainingScores::TrainingScores(const Setting& setting)
                            .blocks = 1,
                            .cache = setting.out / "statistics",
                            .note = [&process](std::string_view activity) { process.note(activity); },
+                           .stop = stop_requested,
                            .warn = [](const std::string& text) { print_error("warning: " + text); }};
   scoring.metric.seed = scoring.seed;
   process.together([&] {

@@ -272,8 +272,8 @@ ExitCode evaluate(Process& process, Request request) {
   EvaluatorOptions& options = request.evaluator;
   options.note = [&](std::string_view activity) { process.note(activity); };
   options.warn = [](const std::string& text) { print_error("warning: " + text); };
+  options.stop = stop_requested;
   options.advance = [&](std::string_view what, std::int64_t done, std::int64_t total) {
-    if (stop_requested()) fail(ExitCode::stopped, "stopped on request: the same command begins again");
     if (!process.is_root()) return;
     if (done == 0) return line.start(0);
     line.advance(done, total);

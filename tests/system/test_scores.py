@@ -1,8 +1,9 @@
 """`--evaluate.every`: scores during training change nothing in it, survive a stop, and the best checkpoint stays."""
 
 import json
+import signal
 
-from ganymede_runs import DIGITS, assert_bit_equal, checkpoints, final_tensors, run, tensors_of, training
+from ganymede_runs import DIGITS, Job, assert_bit_equal, checkpoints, final_tensors, kill, run, tensors_of, training
 
 
 def scoring(every, metrics):
@@ -37,6 +38,21 @@ def test_scores_change_nothing(tmp_path):
         assert images["count"] == 33 and images["step"] == line["step"] and images["ema"] in (True, False)
         assert reference["count"] == 100 and reference["digest"] == lines[0]["protocol"]["reference"]["digest"]
     assert len({line["protocol"]["images"]["digest"] for line in lines}) == 3
+
+
+def test_who_asks_to_stop_does_not_wait_for_scores(tmp_path):
+    """Saved is what was trained; the next start scores what this one left out."""
+    out = tmp_path / "run"
+    arguments = training(out, "--evaluate.every", 2, "--evaluate.count", 1500, "--evaluate.reference_count", 100, steps=2)
+    with Job(2, *arguments) as job:
+        job.wait_for_step(out, 2)
+        kill(job.process.pid, signal.SIGUSR1)
+        result = job.wait()
+    assert result.code == 75 and not result.errors, (result.code, result.err)
+    assert [path.name for path in checkpoints(out)] == ["step-000000002"]
+    assert not (out / "metrics.jsonl").exists() or not scores(out)
+    train(2, *arguments)
+    assert [line["step"] for line in scores(out)] == [2]
 
 
 def test_a_run_that_goes_on_goes_on_scoring(tmp_path):
