@@ -187,6 +187,15 @@ std::string under_way(const std::vector<RankState>& states, std::span<const BoxC
 
 }  // namespace
 
+bool was_asked_to_end(const BoxesOfRun& boxes) {
+  const auto was_asked = [](const BoxContent& rank) {
+    if (rank.ending || rank.runs || rank.events.empty()) return false;
+    const BoxEvent& last = rank.events.back();
+    return last.kind == Kind::signal && (last.value == SIGHUP || last.value == SIGINT || last.value == SIGTERM);
+  };
+  return boxes.damages.empty() && !boxes.ranks.empty() && std::ranges::all_of(boxes.ranks, was_asked);
+}
+
 BoxesOfRun read_black_boxes(const fs::path& folder) {
   BoxesOfRun found;
   std::vector<fs::path> paths;

@@ -18,6 +18,10 @@ struct BoxesOfRun {
 /// Reads those in the folder. Throws Error(`checkpoint`) if there are none.
 BoxesOfRun read_black_boxes(const std::filesystem::path& folder);
 
+/// Whether each of its ranks ended by a signal with which people and schedulers ask for that (HUP, INT, TERM), and by
+/// nothing else. Where a rank fails mpirun ends the others so, but not that one.
+bool was_asked_to_end(const BoxesOfRun& boxes);
+
 /// Where a rank was at last, and what became of it:
 ///
 ///     rank 0 on nodeA (pid 76): at step 41 waiting in all_reduce gradients (#1234, 1.2 MiB) since +12.346 s; ended

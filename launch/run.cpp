@@ -5,6 +5,7 @@
 
 #include "launch/cost.h"
 #include "launch/first_stage_run.h"
+#include "launch/postmortem.h"
 #include "launch/start.h"
 #include "launch/start_record.h"
 #include "launch/threads.h"
@@ -37,6 +38,22 @@ std::map<std::int64_t, std::string> level_layouts(Process& process, const RunOpt
 
 }  // namespace
 
+namespace {
+
+/// A start that somebody ended says nothing against the checkpoint that it began with.
+void forgive_last_start(const std::filesystem::path& out) {
+  try {
+    StartRecord record = StartRecord::read(out);
+    if (record.starts == 0 || !was_asked_to_end(read_black_boxes(BlackBox::folder(out)))) return;
+    --record.starts;
+    record.write(out);
+  } catch (const std::exception&) {
+    // No boxes, or none that can be read: it counts.
+  }
+}
+
+}  // namespace
+
 Run::Run(Process& process, const RunRequest& request)
     : process_(process), request_(request), options_(request.options) {
   process.watch(options_.train.watchdog_seconds);
@@ -44,6 +61,7 @@ Run::Run(Process& process, const RunRequest& request)
   process.together([&] {
     if (process.is_root()) folder_ = std::make_unique<RunFolder>(request_.out);
   });
+  if (folder_) forgive_last_start(request_.out);
   process.keep_black_box(request_.out);
   const bool fresh = process.world().agree(folder_ && !folder_->is_fresh() ? 1 : 0) == 0;
 
@@ -69,7 +87,8 @@ ExitCode Run::go() {
     return code;
   } catch (const AgreedError& error) {
     // What the user can mend says nothing against the checkpoint.
-    constexpr ExitCode mendable[] = {ExitCode::options, ExitCode::dataset, ExitCode::checkpoint, ExitCode::storage};
+    constexpr ExitCode mendable[] = {ExitCode::options, ExitCode::dataset, ExitCode::checkpoint, ExitCode::storage,
+                                     ExitCode::stopped};
     if (folder_ && std::ranges::find(mendable, error.code()) != std::end(mendable)) StartRecord::drop(request_.out);
     throw;
   }

@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "launch/conditions.h"
 #include "launch/device.h"
@@ -59,6 +61,12 @@ namespace {
 bool is_own(const fs::path& checkpoint, const fs::path& out) {
   std::error_code ignored;
   return fs::equivalent(checkpoint / "..", out / "checkpoints", ignored);
+}
+
+/// Whether this is not the first start of a Slurm job, whose command is as it was.
+bool is_requeued() {
+  const char* count = std::getenv("SLURM_RESTART_COUNT");
+  return count != nullptr && std::string_view(count) != "0";
 }
 
 SoundCheckpoint start_from(Process& process, const fs::path& path, const fs::path& out) {
@@ -118,7 +126,16 @@ std::optional<SoundCheckpoint> newest_to_go_on_from(Process& process, const fs::
 std::optional<SoundCheckpoint> find_start(Process& process, const std::string& choice, const fs::path& out,
                                           bool fresh) {
   if (choice == "auto") return newest_to_go_on_from(process, out);
-  if (choice != "never") return start_from(process, choice, out);
+  if (choice != "never") {
+    SoundCheckpoint start = start_from(process, choice, out);
+    const bool once_more = process.world().agree(process.is_root() && is_requeued() && is_own(start.path, out) ? 1 : 0) > 0;
+    if (!once_more) return start;
+    if (process.is_root())
+      print_error(fmt::format("warning: the job is back in its queue: --resume {} was taken by its first start, and this "
+                              "one goes on with the newest checkpoint",
+                              choice));
+    return newest_to_go_on_from(process, out);
+  }
   process.together([&] {
     if (!fresh && process.is_root())
       fail(ExitCode::storage, "{} already holds a run: choose another --out, or go on with --resume auto",

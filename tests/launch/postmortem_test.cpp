@@ -50,6 +50,22 @@ class Postmortem : public testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(Postmortem, TellsWhetherAllRanksWereAskedToEnd) {
+  const auto asked = [this](const Act& end) {
+    run([](int, BlackBox& box) { wait_at(box, 7); }, end);
+    return was_asked_to_end(read());
+  };
+  EXPECT_TRUE(asked([](int rank, BlackBox& box) { box.signalled(rank == 0 ? SIGINT : SIGTERM); }));
+  EXPECT_FALSE(asked([](int rank, BlackBox& box) {
+    if (rank != 1) box.signalled(SIGTERM);
+  }));
+  EXPECT_FALSE(asked([](int rank, BlackBox& box) { box.signalled(rank == 1 ? SIGSEGV : SIGTERM); }));
+  EXPECT_FALSE(asked([](int, BlackBox& box) {
+    box.ended(1, "a bug");
+    box.signalled(SIGTERM);
+  }));
+}
+
 TEST_F(Postmortem, LateIsWhoNeverEnteredWhatTheOthersWaitIn) {
   run([](int rank, BlackBox& box) { rank == 1 ? train_until(box, 7) : wait_at(box, 7); },
       [](int rank, BlackBox& box) { rank == 1 ? box.signalled(SIGTERM) : box.ended(86, "no progress"); });

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -168,6 +169,23 @@ def succeed(ranks, *arguments):
     result = run(ranks, *arguments)
     assert result.code == 0, (result.code, result.err)
     assert not result.errors, result.err
+    return result
+
+
+def saves_told(out):
+    """The lines of log.jsonl that tell of a save; one that is being written does not count."""
+    log = pathlib.Path(out) / "log.jsonl"
+    lines = [json.loads(line) for line in log.read_text().split("\n")[:-1]] if log.exists() else []
+    return [line for line in lines if "save_step" in line]
+
+
+def resume(ranks, out, *arguments):
+    """The run goes on, and no checkpoint that its log tells of is lost."""
+    told = max((line["save_step"] for line in saves_told(out)), default=0)
+    result = succeed(ranks, *arguments)
+    begun = re.search(r"(?:resuming|starting) at step (\d+)", result.out)
+    # A run that was done already begins nowhere.
+    assert begun is None or int(begun[1]) >= told, f"saved was step {told}: {result.out}"
     return result
 
 

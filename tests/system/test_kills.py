@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ganymede_runs import (DIGITS, Job, assert_bit_equal, final_tensors, kill, logged_steps, seeded, status_of, succeed,
+from ganymede_runs import (DIGITS, Job, assert_bit_equal, final_tensors, kill, logged_steps, resume, seeded, status_of, succeed,
                            training)
 from test_latent_run import MODEL, STAGE
 
@@ -83,7 +83,7 @@ def survive(ranks, arguments, folder, choose, kills):
         while done < kills and start_and_kill(ranks, [*arguments, "--out", out], choose, lasts):
             done += 1
             in_training += bool(logged_steps(out))
-        succeed(ranks, *arguments, "--out", out)
+        resume(ranks, out, *arguments, "--out", out)
         assert logged_steps(out) == list(range(1, STEPS + 1))
         assert_bit_equal(final_tensors(out, STEPS), expected)
         assert (out / "chain.jsonl").read_bytes() == (whole / "chain.jsonl").read_bytes()

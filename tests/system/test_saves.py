@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from ganymede_runs import (DISK_FAULTS, ENVIRONMENT, PROGRAM, Job, assert_bit_equal, checkpoints, final_tensors, kill,
-                           logged_steps, run, seeded, succeed, tensors_of, training)
+                           logged_steps, resume, run, saves_told, seeded, succeed, tensors_of, training)
 
 STEPS = 9
 OPTIONS = ["--checkpoint.every", 3, "--checkpoint.keep", 1, "--checkpoint.retry_seconds", 0]
@@ -54,12 +54,6 @@ def assert_whole(out, expected):
 
 
 # ------------------------------------------------------------------------------------------------- beside training
-
-
-def saves_told(out):
-    """The lines of the log that tell of a save."""
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().split("\n")[:-1]]
-    return [line for line in lines if "save_step" in line]
 
 
 def test_a_slow_disk_does_not_show_in_what_is_saved(tmp_path):
@@ -170,7 +164,7 @@ def test_a_disk_that_fills_up_costs_no_checkpoint(tmp_path, full, uninterrupted)
         saved = checkpoints(copy)
         last = int(saved[-1].name[5:]) if saved else 0
         kept += len(saved)
-        succeed(0, *training(copy, *options, steps=STEPS))
+        resume(0, copy, *training(copy, *options, steps=STEPS))
         assert_bit_equal(final_tensors(copy, STEPS), uninterrupted[0])
         print(f"{kib} KiB: exit {result.code}, last checkpoint of step {last}")
         shutil.rmtree(copy)
@@ -186,7 +180,7 @@ def kill_and_resume(out, ranks, expected, may_miss=False, **where):
     result = run(ranks, *training(out, *OPTIONS, steps=STEPS), environment=faults(**where))
     killed = 128 + signal.SIGKILL if ranks else -signal.SIGKILL
     assert result.code == killed or (may_miss and result.code == 0), (where, result.code, result.err)
-    resumed = succeed(ranks, *training(out, *OPTIONS, steps=STEPS))
+    resumed = resume(ranks, out, *training(out, *OPTIONS, steps=STEPS))
     assert not resumed.warnings, resumed.err
     assert_whole(out, expected)
     shutil.rmtree(out)
@@ -291,3 +285,14 @@ def test_samples_of_later_steps_go_on_resume(tmp_path):
     succeed(0, *arguments)
     assert {path.name: path.read_bytes() for path in (out / "samples").iterdir()} == expected | {"mine.png": b"mine"}
     assert [json.loads(line)["step"] for line in (out / "log.jsonl").read_text().splitlines()] == list(range(1, 9))
+
+
+def test_starts_that_somebody_ended_say_nothing_against_a_checkpoint(tmp_path):
+    out = tmp_path / "run"
+    succeed(2, *training(out, "--checkpoint.every", 3, "--checkpoint.keep", 3, steps=6))
+    for _ in range(4):
+        with Job(2, *training(out, "--checkpoint.every", 0, "--checkpoint.minutes", 0, steps=10**6)) as job:
+            job.wait_for_step(out, 8)
+            kill(job.process.pid, signal.SIGTERM)
+            result = job.wait()
+        assert result.code not in (0, 75) and "resuming at step 6" in result.out and not result.warnings, result.err

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ganymede_runs import (assert_bit_equal, checkpoints, final_tensors, flip_byte, logged_steps, refusal,
+from ganymede_runs import (assert_bit_equal, checkpoints, final_tensors, flip_byte, logged_steps, refusal, run,
                            some_digits, succeed, tensors_of, training, write_dataset)
 
 
@@ -203,6 +203,15 @@ def test_resume_from_a_checkpoint_elsewhere(trained, stopped, tmp_path):
     line = refusal(5, 2, *arguments)
     assert "--resume auto" in line and str(out) in line, line
     assert_bit_equal(final_tensors(out, 4), final_tensors(trained, 4))
+
+
+def test_a_requeued_job_goes_on_although_its_command_names_a_checkpoint(trained, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    arguments = training(out, "--checkpoint.every", 2, "--generator.ema_start", 0, "--resume", checkpoints(out)[0], steps=6)
+    result = run(2, *arguments, environment={"SLURM_RESTART_COUNT": "1"})
+    assert result.code == 0 and "resuming at step 4 of 6" in result.out, (result.out, result.err)
+    assert len(result.warnings) == 1 and "goes on with the newest checkpoint" in result.warnings[0], result.err
 
 
 def test_resume_from_an_earlier_checkpoint_of_its_own(trained, tmp_path):
