@@ -166,7 +166,9 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
   copy_tensors(player_.buffers(average), buffers_of(*network));
   std::function<at::Tensor(const at::Tensor&)> decode;
   if (first_stage_)
-    decode = [stage = first_stage_](const at::Tensor& latents) { return stage->images(latents); };
+    decode = [stage = first_stage_, maps = context_.activations](const at::Tensor& latents) {
+      return stage->images(latents, maps);
+    };
   return std::make_unique<DiffusionSampler>(
       std::move(network), process_, options_.draw,
       DiffusionSampler::Setting{.seed = options.seed,
