@@ -36,7 +36,8 @@ def prepare(arguments, folder):
     recipe, options, _ = FAMILIES[arguments.family]
     write_dataset(arguments.program, folder / "random.h5", count=64, classes=1 if arguments.family == "ddpm" else 10)
     data = ["--data", folder / "random.h5"]
-    train = [arguments.program, "train", "--steps", 1, "--train.batch", 2, "--train.precision", "bf16"]
+    train = [arguments.program, "train", "--steps", 1, "--train.batch", 2, "--train.precision", "bf16",
+             "--sample.every", 0]
     if arguments.family == "ldm":
         run([*train, "--recipe", "kl-cifar-small", *data, "--out", folder / "stage"])
         run([arguments.program, "dataset", "encode", folder / "random.h5", folder / "latents.h5", "--first-stage",
