@@ -4,7 +4,8 @@
 
 namespace ganymede::cpu {
 
-/// GELU by tanh (Hendrycks and Gimpel, arXiv 1606.08415, section 2) in one pass, of dense x of any shape and floating type:
+/// GELU by tanh (Hendrycks and Gimpel, arXiv 1606.08415, section 2) in one pass, of dense x of any shape and floating
+/// type:
 ///
 ///     y = x/2 (1 + tanh(u)),   u = sqrt(2 / pi) (x + 0.044715 x^3)
 ///
