@@ -24,7 +24,7 @@ encode; the same command goes on with what a stopped one has left in OUT.h5.part
 
 const std::vector<Flag> encode_flags{
     {"first-stage", "RUN|CHECKPOINT", "of train.method = autoencoder; a run's newest sound checkpoint"},
-    {"precision", "fp32|bf16", "of the encoder's maps [fp32]"},
+    {"precision", "fp32|bf16", "of the encoder's maps [the run's own]"},
     {"batch", "B", "images that a rank encodes at once [32]"},
     {"device", "auto|cpu|cuda", "what computes [auto]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
@@ -36,7 +36,7 @@ namespace {
 
 struct Request {
   fs::path images, out, first_stage;
-  std::string precision = "fp32", device = "auto";
+  std::string precision = {}, device = "auto";  ///< precision: empty = the run's own
   std::int64_t batch = 32;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   bool force = false;
@@ -65,6 +65,12 @@ void check_images(const ImageDataset& images, const fs::path& path, const ImageS
          "{} has images of {} x {} x {}, the first stage encodes {} x {} x {}: pack them with --size",
          path.string(), images.channels(), images.height(), images.width(), spec.channels, spec.height,
          spec.width);
+}
+
+/// The type of the encoder's maps.
+at::ScalarType maps_of(const Request& request, const TrainOptions& run) {
+  if (request.precision.empty()) return run.activations();
+  return request.precision == "bf16" ? at::kBFloat16 : run.dtype();
 }
 
 ExitCode encode(Process& process, const Request& request) {
@@ -98,7 +104,7 @@ ExitCode encode(Process& process, const Request& request) {
        .first_stage = weights_digest(parameters_of(*network)),
        .out = request.out,
        .batch = request.batch,
-       .activations = request.precision == "bf16" ? std::optional(at::kBFloat16) : std::nullopt,
+       .activations = maps_of(request, run.options().train),
        .advance = [&](std::int64_t done, std::int64_t total) {
          progress.advance(done, total);
          progress.show(fmt::format("{} of {} images, {:.0f} images/s, {} left", with_thousands(done),

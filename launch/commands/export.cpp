@@ -4,11 +4,13 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/power_profile.h"
 #include "core/safetensors.h"
 #include "datasets/image_dataset.h"
 #include "launch/commands.h"
 #include "launch/diffusers_folder.h"
 #include "launch/flag_command.h"
+#include "launch/mixed_average.h"
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
 #include "launch/text.h"
@@ -39,6 +41,9 @@ const std::vector<Flag> flags{
     {"format", "safetensors|diffusers", "[safetensors]"},
     {"network", "NAME", "one network, such as generator [all]"},
     {"ema", "true|false", "the moving average of the weights, of networks that have one [true]"},
+    {"ema-sigma-rel", "S",
+     "a moving average of this relative width, made of those that denoiser.ema_power has kept in this checkpoint and "
+     "those before it [the run's own average]"},
     {"data", "FILE.h5", "for diffusers: a dataset whose names of classes a DiTPipeline is to know [none]"},
     {"sampler.solver", "NAME", "for diffusers: the solver whose scheduler is written [the run's own]"},
     {"help", "", "this text"},
@@ -50,6 +55,7 @@ struct Request {
   std::vector<std::string> class_names;
   Settings sampler;  ///< options of the run's own that are to be others
   bool ema = true, asks_for_average = false;
+  double sigma_rel = 0;  ///< of an average that is made now; 0 = the run's own
 };
 
 Request read_request(const CommandLine& line) {
@@ -61,9 +67,12 @@ Request read_request(const CommandLine& line) {
   OptionSchema schema;
   schema.add("--format", request.format, {"safetensors", "diffusers"}, "");
   schema.add("--ema", request.ema, "");
-  for (const char* name : {"format", "ema"})
+  schema.add("--ema-sigma-rel", request.sigma_rel, "", {1e-4, widest_power_profile}, "");
+  for (const char* name : {"format", "ema", "ema-sigma-rel"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   request.asks_for_average = line.has("ema") && request.ema;
+  if (request.sigma_rel > 0 && !request.ema)
+    fail(ExitCode::options, "--ema-sigma-rel asks for a moving average, and --ema false for none");
   const bool diffusers = request.format == "diffusers";
   if (line.has("sampler.solver"))
     request.sampler["sampler.solver"] = {line.value("sampler.solver"), "command line"};
@@ -90,6 +99,19 @@ Networks networks_in(const SoundCheckpoint& checkpoint) {
         name.substr(second + 1), tensor);
   }
   std::erase_if(networks, [](const auto& network) { return !network.second.contains("weight"); });
+  return networks;
+}
+
+/// A checkpoint's networks; one's average made anew where that is asked for.
+Networks networks_of(const SoundCheckpoint& checkpoint, const Request& request) {
+  Networks networks = networks_in(checkpoint);
+  if (request.sigma_rel == 0) return networks;
+  const MixedAverage average = mixed_average(checkpoint, request.sigma_rel);
+  fmt::print("average of relative width {}: of {} in {} checkpoints, its profile {:.1e} off\n",
+             request.sigma_rel, average.count, average.checkpoints, average.error);
+  auto& kinds = networks.at(average.player);
+  kinds["ema"] = average.tensors;
+  kinds["ema_buffer"] = kinds["buffer"];
   return networks;
 }
 
@@ -164,7 +186,7 @@ void export_to_diffusers(const SoundCheckpoint& checkpoint, const Request& reque
   const RunOptions options({stored, request.sampler});
   const Settings run = parse_recipe(options.schema.to_recipe(), "checkpoint");
   const NetworkFormat& format = format_of_run(run);
-  const Networks networks = networks_in(checkpoint);
+  const Networks networks = networks_of(checkpoint, request);
   DiffusersExport made{.networks = {part_of(format, run, networks, request)},
                        .step = checkpoint.manifest.step};
   if (!format.is_first_stage()) {
@@ -192,7 +214,7 @@ ExitCode export_networks(Process& process, const Request& request) {
   process.together([&] {
     if (!process.is_root()) return;
     if (request.format == "diffusers") return export_to_diffusers(checkpoint, request);
-    const NamedTensors tensors = chosen(networks_in(checkpoint), request);
+    const NamedTensors tensors = chosen(networks_of(checkpoint, request), request);
     fs::path temporary = request.out;
     temporary += ".tmp";
     const FileRecord written = write_safetensors(

@@ -23,6 +23,9 @@ void DenoisingOptions::describe(OptionSchema& schema) {
   }
   denoiser.describe(schema, "denoiser");
   denoiser.describe_average(schema, "denoiser");
+  schema.add("denoiser.ema_power", ema_power, {},
+             "relative widths of averages with a power function's profile, 0.05,0.1 say, which checkpoints keep "
+             "for export --ema-sigma-rel to make one of any width of; none");
   draw.describe(schema);
 }
 
@@ -37,7 +40,8 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
                        : nullptr),
       network_(network.build(shape())),
       player_("denoiser", network_, options.denoiser, context.dtype, context.device, context.gradients,
-              context.bucket_bytes, context.scale_loss(), context.shard_optimizer) {}
+              context.bucket_bytes, context.scale_loss(), context.shard_optimizer),
+      averages_(player_, power_widths("denoiser.ema_power", options.ema_power)) {}
 
 DenoiserShape DenoisingOptions::shape(const DiffusionProcess& process) const {
   return {label_dropout > 0, process.learns_variance(), source_channels};
@@ -47,6 +51,13 @@ void DenoisingMethod::initialise() {
   network_->initialise(context_.seed);
   if (first_stage_) first_stage_->initialise(context_.seed);
   player_.reset_average();
+}
+
+NamedTensors DenoisingMethod::state() const {
+  NamedTensors state = averages_.state();
+  if (first_stage_)
+    for (auto& item : first_stage_->state()) state.push_back(std::move(item));
+  return state;
 }
 
 std::vector<CollectiveCost> DenoisingMethod::costs_per_step(int /*ranks*/) const {
@@ -153,6 +164,7 @@ StepReport DenoisingMethod::step(std::int64_t step, const NextBatch& next) {
   if (observe)
     for (const auto& [name, gradient] : player_.gradients()) show("denoiser.gradient." + name, gradient);
   player_.update();
+  averages_.follow();
   StepReport report{{"loss", error}};
   if (bound.defined()) report.emplace_back("bound", bound);
   return report;
@@ -166,7 +178,9 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
   copy_tensors(player_.buffers(average), buffers_of(*network));
   std::function<at::Tensor(const at::Tensor&)> decode;
   if (first_stage_)
-    decode = [stage = first_stage_](const at::Tensor& latents) { return stage->images(latents); };
+    decode = [stage = first_stage_, maps = context_.activations](const at::Tensor& latents) {
+      return stage->images(latents, maps);
+    };
   return std::make_unique<DiffusionSampler>(
       std::move(network), process_, options_.draw,
       DiffusionSampler::Setting{.seed = options.seed,
@@ -213,6 +227,7 @@ class DenoisingRecipe final : public MethodRecipe {
     network_->check();
     process_->check();
     options_.denoiser.check("denoiser");
+    power_widths("denoiser.ema_power", options_.ema_power);
     if (options_.label_dropout > 0 && images().classes == 1)
       fail(ExitCode::options,
            "diffusion.label_dropout = {}: there is one class, so there is no label to leave out",

@@ -3,6 +3,7 @@
 #include "models/diffusion/diffusion_sampler.h"
 #include "models/first_stages/first_stage.h"
 #include "models/method.h"
+#include "models/power_averages.h"
 
 namespace ganymede {
 
@@ -15,6 +16,8 @@ struct DenoisingOptions {
   std::optional<AutoencoderOptions> first_stage = std::nullopt;
   bool flip = false;  ///< of latents: those of the mirrored image with probability one half
   OptimizerOptions denoiser{.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .ema = 0.9999};
+  /// Relative widths of averages with power functions' profiles that are kept beside (models/power_averages.h).
+  std::string ema_power = "none";
   DrawOptions draw;
 
   void describe(OptionSchema& schema);
@@ -45,7 +48,7 @@ class DenoisingMethod final : public Method {
   std::vector<Player*> players() override { return {&player_}; }
   std::int64_t batches_per_step() const override { return 1; }
   std::vector<CollectiveCost> costs_per_step(int ranks) const override;
-  NamedTensors state() const override { return first_stage_ ? first_stage_->state() : NamedTensors{}; }
+  NamedTensors state() const override;
   void initialise() override;
   StepReport step(std::int64_t step, const NextBatch& next) override;
   std::unique_ptr<Sampler> sampler(const SampleOptions& options) override;
@@ -75,6 +78,7 @@ class DenoisingMethod final : public Method {
   std::shared_ptr<FirstStage> first_stage_;  // null: what is diffused is the images
   std::shared_ptr<Denoiser> network_;
   Player player_;
+  PowerAverages averages_;
 };
 
 std::unique_ptr<MethodRecipe> make_denoising_recipe(const Settings& settings);

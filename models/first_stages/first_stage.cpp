@@ -25,12 +25,12 @@ at::Tensor FirstStage::latents(const at::Tensor& rows, const at::Tensor& mirrore
       .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-at::Tensor FirstStage::images(const at::Tensor& latents) const {
+at::Tensor FirstStage::images(const at::Tensor& latents, std::optional<at::ScalarType> activations) const {
   const at::NoGradGuard no_grad;
   at::Tensor z = latents.to(mean_.scalar_type()) * deviation_.view({1, -1, 1, 1}) + mean_.view({1, -1, 1, 1});
   begin_phase(*network_, false);
   if (quantises_) z = network_->codebook().quantised(z);
-  return network_->decode(z).clamp(-1, 1).to(at::kFloat);
+  return network_->decode(z, activations).clamp(-1, 1).to(at::kFloat);
 }
 
 NamedTensors FirstStage::state() const {

@@ -24,8 +24,9 @@ class FirstStage {
   /// Rows [N, 2 moments, h, w] of a dataset, which of them mirrored (bool [N]) and noise eps [N, z, h, w] ->
   /// normalised latents [N, z, h, w].
   at::Tensor latents(const at::Tensor& rows, const at::Tensor& mirrored, const at::Tensor& eps) const;
-  /// Normalised latents -> images in [-1, 1], float32.
-  at::Tensor images(const at::Tensor& latents) const;
+  /// Normalised latents -> images in [-1, 1], float32. `activations` as in Autoencoder.
+  at::Tensor images(const at::Tensor& latents,
+                    std::optional<at::ScalarType> activations = std::nullopt) const;
   /// Weights "first_stage/weight/<name>", "first_stage/state/mean" and ".../deviation" [z]: views. No step changes them.
   NamedTensors state() const;
   /// Weights from `seed`, mean 0 and deviation 1: until others come in their place.

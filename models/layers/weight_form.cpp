@@ -93,6 +93,7 @@ at::Tensor composed(const at::Tensor& weight, WeightForm form, const SpectralFac
 at::Tensor weight_gradient(const at::Tensor& g, const at::Tensor& weight, WeightForm form,
                            const SpectralFactors& spectral) {
   const at::Tensor dense = g.dim() == 4 ? g.contiguous(at::MemoryFormat::ChannelsLast) : g.contiguous();
+  if (form == WeightForm::plain && !spectral.sigma.defined()) return dense.to(weight.scalar_type());
   const at::Tensor like = rows_of(weight, form);
   const at::Tensor g_rows = dense.dim() == 4 ? dense.permute({0, 2, 3, 1}).flatten(1) : dense;
   const GatheredTaps taps = gather_taps(taps_of(form), g_rows, like, spectral.sigma);

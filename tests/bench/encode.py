@@ -30,7 +30,8 @@ def prepare(arguments, folder):
     write_dataset(arguments.program, folder / "one.h5", count=1, side=arguments.resolution)
     write_dataset(arguments.program, folder / "many.h5", count=many, side=arguments.resolution)
     run([arguments.program, "train", "--recipe", arguments.recipe, "--data", folder / "many.h5", "--out", folder / "stage",
-         "--steps", 1, "--train.batch", 2, "--first_stage.resolution", arguments.resolution, "--train.precision", "bf16"])
+         "--steps", 1, "--train.batch", 2, "--sample.every", 0, "--first_stage.resolution", arguments.resolution,
+         "--train.precision", "bf16"])
     run([arguments.program, "export", "--from", folder / "stage", "--format", "diffusers", "--out", folder / "diffusers"])
     return many
 

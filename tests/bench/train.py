@@ -60,7 +60,7 @@ WARM_UP = 2
 def write_latents(folder, family):
     """Latents of those images, of a first stage that has learned next to nothing; what `train` is told of them."""
     run([PROGRAM, "train", "--recipe", FIRST_STAGES[family], "--data", folder / "random.h5", "--out", folder / "stage",
-         "--steps", 1, "--train.batch", 2])
+         "--steps", 1, "--train.batch", 2, "--sample.every", 0])
     run([PROGRAM, "dataset", "encode", folder / "random.h5", folder / "latents.h5", "--first-stage", folder / "stage"])
     return ["--data", folder / "latents.h5", "--first-stage", folder / "stage"]
 
@@ -75,8 +75,8 @@ def run_ours(arguments, folder, precision, steps, every):
     out = folder / f"run-{time.monotonic_ns()}"
     recipe, options = FAMILIES[arguments.family]
     denoises = arguments.family in DENOISERS
-    run([*launcher(arguments.ranks), PROGRAM, "train", "--recipe", recipe, *(f"--{key}={value}" for key, value in options.items()),
-         "--train.device", arguments.device, *arguments.data, "--out", out, "--steps", steps,
+    run([*launcher(arguments.ranks), PROGRAM, "train", "--recipe", recipe,
+         *(f"--{key}={value}" for key, value in options.items()), "--train.device", arguments.device, *arguments.data, "--out", out, "--steps", steps,
          "--train.batch", arguments.ranks * arguments.batch, *([] if denoises else ["--gan.d_steps", "1"]),
          "--train.threads", "1", "--log.every", every, "--sample.every", "0", "--checkpoint.every", "0",
          "--checkpoint.minutes", "0", "--train.precision", precision])

@@ -2,8 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <map>
+
 #include "core/error.h"
+#include "core/power_profile.h"
 #include "models/latent_images.h"
+#include "tests/distributed/world.h"
 #include "tests/models/denoiser_suite.h"
 
 namespace ganymede {
@@ -40,6 +45,42 @@ TEST(DenoisingRankInvariance, OfFlowMatchingWithATransformer) {
 }
 
 const Options with_sources{{"diffusion.source_channels", "1"}, {"diffusion.source_dropout", "0.5"}};
+const std::map<std::string, std::string> with_power_averages{{"diffusion.network", "dit"},
+                                                             {"denoiser.ema_power", "0.05, 0.2"}};
+TEST(DenoisingRankInvariance, WithPowerAverages) {
+  expect_same_run({.batch = 5, .options = with_power_averages});
+}
+
+TEST(DenoisingWithPowerAverages, TheyAreMeansOfTheWeightsSoFar) {
+  const auto group = test::world().duplicate("gradients");
+  SmallDenoiser run({.options = with_power_averages}, *group);
+  std::map<std::string, at::Tensor> sums;
+  constexpr std::int64_t updates = 5;
+  const double power = power_exponent(0.2) + 1;
+  for (std::int64_t t = 1; t <= updates; ++t) {
+    run.train(1);
+    const auto now = static_cast<double>(t), end = static_cast<double>(updates);
+    const double share = std::pow(now / end, power) - std::pow((now - 1) / end, power);
+    for (const auto& [name, weight] : run.player().weights(false)) {
+      at::Tensor& sum = sums["denoiser/ema_power_0.2/" + name];
+      sum = sum.defined() ? sum + weight * share : weight * share;
+    }
+  }
+  std::int64_t found = 0;
+  double worst = 0;
+  for (const auto& [name, average] : run.method().state())
+    if (const auto expected = sums.find(name); expected != sums.end()) {
+      ++found;
+      worst = std::max(worst, (average - expected->second).abs().max().item<double>());
+    }
+  EXPECT_EQ(found, std::ssize(sums));
+  EXPECT_LT(worst, 1e-14);
+}
+
+TEST(DenoisingWithPowerAverages, RepeatsAndResumesBitForBit) {
+  expect_repeats_and_resumes(with_power_averages);
+}
+
 TEST(DenoisingRankInvariance, WithSources) {
   expect_same_run({.batch = 10, .accumulate = 2, .options = with_sources});
 }
@@ -271,6 +312,9 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
                  "sampler.guidance_least = 2");
   expect_refused({{"ddpm.beta_first", "0.03"}}, "ddpm.beta_first = 0.03");
   expect_refused({{"diffusion.process", "edm"}, {"edm.sigma_min", "90"}}, "edm.sigma_min = 90");
+  expect_refused({{"denoiser.ema_power", "0.1,0.4"}}, "denoiser.ema_power = 0.1,0.4: a relative width is in");
+  expect_refused({{"denoiser.ema_power", "0.1,0.10"}}, "the width 0.1 comes twice");
+  expect_refused({{"denoiser.ema_power", "wide"}}, "denoiser.ema_power = 'wide'");
   expect_refused({{"denoiser.decay", "cosine"}}, "denoiser.decay_until");
   expect_refused({{"diffusion.source_dropout", "0.1"}}, "diffusion.source_dropout = 0.1");
   expect_refused({{"diffusion.source_channels", "65"}}, "diffusion.source_channels");

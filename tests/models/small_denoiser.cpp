@@ -121,11 +121,13 @@ NamedTensors SmallDenoiser::state() {
   player().visit_state([&](const NamedTensors& kind) {
     for (const auto& [name, tensor] : kind) state.emplace_back(name, tensor.detach().clone());
   });
+  for (const auto& [name, tensor] : method_->state()) state.emplace_back(name, tensor.detach().clone());
   return state;
 }
 
 void SmallDenoiser::restore(const NamedTensors& state, std::int64_t step) {
   player().change_state([&](const NamedTensors& kind) { copy_common(state, kind); });
+  copy_common(state, method_->state());
   player().set_updates(step);
   step_ = step;
   position_ = step * options_.batch;

@@ -27,7 +27,7 @@ class SmallDenoiser {
   Player& player() { return *method_->players()[0]; }
   /// The next steps; collective. Returns each step's loss, this rank's part.
   std::vector<double> train(std::int64_t steps);
-  /// A copy of every tensor of the player. Collective if it is sharded.
+  /// A copy of every tensor of the player and the method. Collective if it is sharded.
   NamedTensors state();
   /// [count, channels, H, W] float64: what goes with images first, ... where these have sources.
   at::Tensor sources(std::int64_t first, std::int64_t count) const;

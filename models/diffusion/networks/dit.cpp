@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include "core/error.h"
+#include "models/layers/adaptive_layer_norm.h"
+#include "models/layers/gelu.h"
 #include "models/layers/initialise.h"
 #include "models/layers/multi_head_attention.h"
 #include "models/layers/sinusoids.h"
@@ -11,13 +13,7 @@ namespace ganymede {
 namespace {
 
 constexpr std::int64_t sinusoid_width = 256;
-
-/// norm(x) (1 + scale) + shift; x [N, L, width], scale and shift [N, width].
-at::Tensor modulate(const at::Tensor& x, const at::Tensor& scale, const at::Tensor& shift,
-                    double eps = 1e-6) {
-  const at::Tensor normal = at::layer_norm(x, {x.size(-1)}, {}, {}, eps);
-  return normal * (1 + scale).unsqueeze(1) + shift.unsqueeze(1);
-}
+constexpr double norm_eps = 1e-6;
 
 }  // namespace
 
@@ -64,10 +60,10 @@ class Dit::Block final : public torch::nn::Module {
   }
   /// c [N, width], through its SiLU.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& c) {
-    const auto m = modulation_->forward(c).to(x.scalar_type()).chunk(6, 1);
-    const at::Tensor h = x + m[2].unsqueeze(1) * attention_->forward(modulate(x, m[1], m[0]));
-    const at::Tensor wide = at::gelu(widen_->forward(modulate(h, m[4], m[3], mlp_norm_eps_)), "tanh");
-    return h + m[5].unsqueeze(1) * narrow_->forward(wide);
+    const auto m = modulation_->forward(c).chunk(6, 1);
+    const at::Tensor h = gated_sum(x, m[2], attention_->forward(adaptive_layer_norm(x, m[1], m[0], norm_eps)));
+    const at::Tensor wide = gelu_tanh(widen_->forward(adaptive_layer_norm(h, m[4], m[3], mlp_norm_eps_)));
+    return gated_sum(h, m[5], narrow_->forward(wide));
   }
 
  private:
@@ -122,8 +118,8 @@ at::Tensor Dit::forward(const at::Tensor& x, const at::Tensor& condition, const 
   at::Tensor h =
       patches_->forward(x.to(maps, false, false, at::MemoryFormat::ChannelsLast)) + positions_.to(maps);
   for (const auto& block : *blocks_) h = block->forward(h, c);
-  const auto last = modulation_->forward(c).to(maps).chunk(2, 1);
-  return image_of(out_->forward(modulate(h, last[1], last[0]))).to(type);
+  const auto last = modulation_->forward(c).chunk(2, 1);
+  return image_of(out_->forward(adaptive_layer_norm(h, last[1], last[0], norm_eps))).to(type);
 }
 
 void Dit::initialise(std::uint64_t seed) {

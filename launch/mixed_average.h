@@ -1,0 +1,23 @@
+#pragma once
+
+#include "core/named_tensors.h"
+#include "launch/snapshot.h"
+
+namespace ganymede {
+
+/// An average of weights that was made afterwards.
+struct MixedAverage {
+  std::string player;
+  NamedTensors tensors = {};  ///< of the weights' names and types
+  std::int64_t count = 0;     ///< averages that it was mixed of
+  std::int64_t checkpoints = 0;
+  double error = 0;  ///< of its profile: ProfileMix
+};
+
+/// The average with a power function's profile of this relative width (core/power_profile.h) at a checkpoint's update,
+/// of the averages that models/power_averages.h has left in it and in the checkpoints beside it of earlier steps. A
+/// damaged one is left out, and standard error told. Sums are float64: 8 bytes a parameter. Throws Error(options) where
+/// the checkpoint has no such averages. No collective.
+MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width);
+
+}  // namespace ganymede
