@@ -22,19 +22,33 @@ void read_source(const ImageDataset& sources, std::int64_t index, bool flip, std
       .convert(stored, sources.channels(), sources.height(), sources.width(), flip, dtype, out);
 }
 
-/// Embedding `caption` of an image as E floats.
+/// Embeddings `caption`, caption + 1, ... of an image as E floats each.
 void read_embedding(const ImageDataset& embeddings, std::int64_t index, std::int64_t caption,
-                    std::vector<std::byte>& stored, float* out) {
+                    std::vector<std::byte>& stored, float* out, std::int64_t captions = 1) {
   stored.resize(static_cast<std::size_t>(embeddings.image_bytes()));
   embeddings.verify_block_of(index);
   embeddings.read(index, stored);
   const PixelValues values(embeddings.type(), embeddings.low(), embeddings.high());
   const std::int64_t width = embeddings.width();
-  for (std::int64_t i = 0; i < width; ++i)
+  for (std::int64_t i = 0; i < captions * width; ++i)
     out[i] = static_cast<float>(values.value(stored, caption * width + i));
   if (const std::int64_t bad = values.first_bad(stored); bad >= 0)
     fail(ExitCode::dataset, "{} holds {}; expected finite numbers within float32: mend the embeddings",
          embeddings.where(index), values.value(stored, bad));
+}
+
+/// An image's L tokens.
+void read_caption(const ImageDataset& tokens, std::int64_t index, std::vector<std::byte>& stored,
+                  std::int64_t* out) {
+  stored.resize(static_cast<std::size_t>(tokens.image_bytes()));
+  tokens.verify_block_of(index);
+  tokens.read(index, stored);
+  const PixelValues values(tokens.type(), tokens.low(), tokens.high());
+  if (const std::int64_t bad = values.first_bad(stored); bad >= 0)
+    fail(ExitCode::dataset, "{} holds {}; expected tokens of 0 to {}: run ganymede dataset tokenize anew",
+         tokens.where(index), values.value(stored, bad), tokens.high());
+  for (std::int64_t i = 0; i < tokens.width(); ++i)
+    out[i] = static_cast<std::int64_t>(values.value(stored, i));
 }
 
 at::Tensor source_memory(const ImageDataset& sources, std::int64_t count, at::ScalarType dtype) {
@@ -46,6 +60,26 @@ at::Tensor source_memory(const ImageDataset& sources, std::int64_t count, at::Sc
 void* place_in(const at::Tensor& rows, std::int64_t row) {
   const std::size_t bytes = rows.nbytes() / static_cast<std::size_t>(std::max<std::int64_t>(1, rows.size(0)));
   return static_cast<std::byte*>(rows.data_ptr()) + static_cast<std::size_t>(row) * bytes;
+}
+
+}  // namespace
+
+namespace {
+
+void check_tokens(const ImageDataset& dataset, const CompanionNeeds& needs, const std::string& where) {
+  const ImageDataset* tokens = dataset.tokens();
+  if (!tokens)
+    fail(ExitCode::dataset,
+         "{}: no tokens (/tokens), and the networks are told each image's caption: make them by ganymede "
+         "dataset tokenize",
+         where);
+  const auto expect = [&](const char* what, std::int64_t found, std::int64_t expected, const char* option) {
+    if (found != expected)
+      fail(ExitCode::dataset, "{}: {} of {}, the networks expect {}: set {} = {}, or tokenize it anew", where,
+           what, found, expected, option, found);
+  };
+  expect("captions as tokens", tokens->width(), needs.tokens, "text.length");
+  expect("a vocabulary", static_cast<std::int64_t>(tokens->high()) + 1, needs.vocabulary, "text.vocabulary");
 }
 
 }  // namespace
@@ -70,6 +104,7 @@ void check_companions(const ImageDataset& dataset, const CompanionNeeds& needs) 
            "source channels",
            where, sources->channels(), needs.source_channels);
   }
+  if (needs.tokens > 0) check_tokens(dataset, needs, where);
   if (needs.embedding == 0) return;
   const ImageDataset* embeddings = dataset.embeddings();
   if (!embeddings)
@@ -82,6 +117,10 @@ void check_companions(const ImageDataset& dataset, const CompanionNeeds& needs) 
          "{}: the embeddings have {} numbers, the networks expect {}: pack others, or set "
          "text.embedding",
          where, embeddings->width(), needs.embedding);
+  if (needs.embedding_rows > 1 && embeddings->height() != needs.embedding_rows)
+    fail(ExitCode::dataset,
+         "{}: {} embeddings an image, the networks expect {}: pack others, or set text.places", where,
+         embeddings->height(), needs.embedding_rows);
 }
 
 at::Tensor read_sources(const ImageDataset& sources, std::int64_t first, std::int64_t count) {
@@ -99,6 +138,24 @@ at::Tensor read_embeddings(const ImageDataset& embeddings, std::int64_t first, s
     read_embedding(embeddings, (first + i) % embeddings.size(),
                    (first + i) / embeddings.size() % embeddings.height(), stored,
                    static_cast<float*>(place_in(rows, i)));
+  return rows;
+}
+
+at::Tensor read_all_embeddings(const ImageDataset& embeddings, std::int64_t first, std::int64_t count) {
+  const std::int64_t captions = embeddings.height();
+  const at::Tensor rows = at::empty({count, captions, embeddings.width()}, at::kFloat);
+  std::vector<std::byte> stored;
+  for (std::int64_t i = 0; i < count; ++i)
+    read_embedding(embeddings, (first + i) % embeddings.size(), 0, stored,
+                   static_cast<float*>(place_in(rows, i)), captions);
+  return rows;
+}
+
+at::Tensor read_tokens(const ImageDataset& tokens, std::int64_t first, std::int64_t count) {
+  const at::Tensor rows = at::empty({count, tokens.width()}, at::kLong);
+  std::vector<std::byte> stored;
+  for (std::int64_t i = 0; i < count; ++i)
+    read_caption(tokens, (first + i) % tokens.size(), stored, static_cast<std::int64_t*>(place_in(rows, i)));
   return rows;
 }
 
@@ -120,6 +177,7 @@ Companions::Companions(const ImageDataset& dataset, const SampleOrder& order, co
     readahead_.emplace(*sources, own_order_ ? *own_order_ : order_);
   }
   if (setting.needs.embedding > 0) embedding_readahead_.emplace(*dataset.embeddings(), order_);
+  if (setting.needs.tokens > 0) token_readahead_.emplace(*dataset.tokens(), order_);
 }
 
 Companions::Rows Companions::take(std::int64_t position, std::span<const SampleOrder::Place> all,
@@ -138,6 +196,10 @@ Companions::Rows Companions::take(std::int64_t position, std::span<const SampleO
     readahead_->follow(own(all));
     rows.sources = images;
   }
+  if (token_readahead_) {
+    token_readahead_->follow(own(all));
+    rows.tokens = images;
+  }
   if (!embedding_readahead_) return rows;
   embedding_readahead_->follow(own(all));
   rows.embeddings = images;
@@ -154,6 +216,13 @@ void Companions::load(const Rows& rows, Batch& batch) const {
   if (embedding_readahead_) batch.embeddings = load_embeddings(rows.embeddings, first, captions_);
   if (setting_.needs.other_embeddings)
     batch.other_embeddings = load_embeddings(rows.others, first, other_captions_);
+  if (!token_readahead_) return;
+  const ImageDataset& tokens = *dataset_.tokens();
+  batch.tokens = at::empty({std::ssize(rows.tokens), tokens.width()}, at::kLong);
+  std::vector<std::byte> stored;
+  for (std::int64_t i = 0; i < std::ssize(rows.tokens); ++i)
+    read_caption(tokens, rows.tokens[static_cast<std::size_t>(i)], stored,
+                 static_cast<std::int64_t*>(place_in(batch.tokens, i)));
 }
 
 at::Tensor Companions::load_sources(const std::vector<std::int64_t>& rows, std::int64_t position) const {
@@ -170,9 +239,17 @@ at::Tensor Companions::load_sources(const std::vector<std::int64_t>& rows, std::
 at::Tensor Companions::load_embeddings(const std::vector<std::int64_t>& rows, std::int64_t position,
                                        const RandomStream& captions) const {
   const ImageDataset& embeddings = *dataset_.embeddings();
-  const at::Tensor result = at::empty({std::ssize(rows), embeddings.width()}, at::kFloat);
+  const bool all = setting_.needs.embedding_rows > 1;
+  const at::Tensor result =
+      all ? at::empty({std::ssize(rows), embeddings.height(), embeddings.width()}, at::kFloat)
+          : at::empty({std::ssize(rows), embeddings.width()}, at::kFloat);
   std::vector<std::byte> stored;
   for (std::int64_t i = 0; i < std::ssize(rows); ++i) {
+    if (all) {
+      read_embedding(embeddings, rows[static_cast<std::size_t>(i)], 0, stored,
+                     static_cast<float*>(place_in(result, i)), embeddings.height());
+      continue;
+    }
     const auto caption =
         static_cast<std::int64_t>(captions.bits(static_cast<std::uint64_t>(position + i), 0) %
                                   static_cast<std::uint64_t>(embeddings.height()));

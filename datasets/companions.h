@@ -24,10 +24,14 @@ at::Tensor read_sources(const ImageDataset& sources, std::int64_t first, std::in
 /// The same of embeddings [N, K, E]: [count, E] float32, the first of each image's K in the first round of N rows, the
 /// second in the next.
 at::Tensor read_embeddings(const ImageDataset& embeddings, std::int64_t first, std::int64_t count);
+/// The same, all K of each image: [count, K, E].
+at::Tensor read_all_embeddings(const ImageDataset& embeddings, std::int64_t first, std::int64_t count);
+/// The same of tokens: [count, L] int64.
+at::Tensor read_tokens(const ImageDataset& tokens, std::int64_t first, std::int64_t count);
 
 /// What a loader reads beside images and labels. Like these it depends on dataset, seed, position and micro-batch alone.
 /// Paired sources come in the images' order and are mirrored as these are; unpaired ones in an order and with flips of
-/// their own, epoch after epoch of M. Which of an image's K embeddings comes is drawn by its global position.
+/// their own, epoch after epoch of M. Which of an image's K embeddings comes is drawn by its global position, unless all do.
 ///
 /// The other embedding of row i is that of row (i + B / 2) mod B of the global micro-batch of B images: of an image read
 /// in another lane of the order, so that neighbours of one class do not meet.
@@ -46,7 +50,7 @@ class Companions {
 
   /// The rows of a micro-batch.
   struct Rows {
-    std::vector<std::int64_t> sources, embeddings, others;
+    std::vector<std::int64_t> sources, embeddings, others, tokens;
   };
   /// Advises the kernel too. `all` are the places of the whole micro-batch at `position`, `samples` this rank's images.
   /// By one thread at a time, in the order of positions.
@@ -65,7 +69,7 @@ class Companions {
   const SampleOrder& order_;
   Setting setting_;
   std::optional<SampleOrder> own_order_;  // of unpaired sources
-  std::optional<Readahead> readahead_, embedding_readahead_;
+  std::optional<Readahead> readahead_, embedding_readahead_, token_readahead_;
   RandomStream flips_, captions_, other_captions_;
 };
 

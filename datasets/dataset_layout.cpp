@@ -9,8 +9,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ChunkTable, shape, chunk, element_bytes, filt
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FileLayout, path, size, modified, inode, name, count, images, image_chunks,
                                    channels_last, image_digests, labels, label_chunks, label_digests,
                                    fingerprint)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(VocabularyText, vocab, merges)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DatasetLayout, type, channels, height, width, low, high, class_names,
-                                   levels, files, sources, embeddings, paired)
+                                   levels, files, sources, embeddings, tokens, vocabulary, paired)
 
 std::string to_json(const DatasetLayout& layout) {
   // Of a path that is not UTF-8 the bytes are replaced: opening it fails then, and the message shows them.

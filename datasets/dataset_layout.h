@@ -7,6 +7,7 @@
 #include "datasets/block_digests.h"
 #include "datasets/chunk_table.h"
 #include "datasets/element_type.h"
+#include "datasets/vocabulary_text.h"
 
 namespace ganymede {
 
@@ -38,8 +39,9 @@ struct DatasetLayout {
       levels;  ///< sides of the smaller copies that every file has, see schema::level_name()
   std::vector<FileLayout> files;
   /// What comes with the images, at most one of each. Of sources [M, C', H, W] uint8; of embeddings, whose one
-  /// "image" has K captions as rows and E numbers as columns.
-  std::vector<DatasetLayout> sources, embeddings;
+  /// "image" has K captions as rows and E numbers as columns; of tokens, [1, L] int32 below the vocabulary's size.
+  std::vector<DatasetLayout> sources, embeddings, tokens;
+  VocabularyText vocabulary;  ///< of tokens; empty without
   bool paired = false;  ///< of sources: row i belongs to image i
 
   std::int64_t image_bytes() const { return channels * height * width * size_of(type); }

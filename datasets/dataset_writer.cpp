@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -48,8 +49,9 @@ void check(const std::filesystem::path& path, const DatasetDescription& d) {
     refuse(fmt::format("uint8 images with range [{}, {}]; expected [0, 255]", d.low, d.high));
   const std::int64_t companions[] = {d.sources.count, d.sources.channels, d.height, d.width, 8};
   const std::int64_t numbers[] = {d.count, d.embeddings.captions + 1, d.embeddings.numbers, 8};
-  if (checked_product(companions) < 0 || checked_product(numbers) < 0)
-    refuse("more bytes of sources or embeddings than a file can hold");
+  const std::int64_t text[] = {d.count, d.caption_bytes + d.tokens.length, 8};
+  if (checked_product(companions) < 0 || checked_product(numbers) < 0 || checked_product(text) < 0)
+    refuse("more bytes of sources, embeddings or captions than a file can hold");
   if (d.sources.paired && d.sources.count != d.count)
     refuse(
         fmt::format("{} sources for {} images; expected one each of paired sets", d.sources.count, d.count));
@@ -81,12 +83,19 @@ struct DatasetWriter::State {
   std::filesystem::path path, temporary;
   DatasetDescription description;
   std::optional<File> file;
-  BlockedExtent images, labels, class_names;
+  BlockedExtent images, labels;
   std::vector<Level> levels;
-  std::optional<Companion> sources, embeddings;
-  std::int64_t image_digests = 0, label_digests = 0, class_name_digests = 0;  ///< offsets
+  /// An array of texts that are known from the start.
+  struct Texts {
+    std::vector<std::string> values;
+    std::int64_t text_bytes;  ///< of the longest
+    BlockedExtent extent;
+    std::int64_t digests;
+  };
+  std::optional<Companion> sources, embeddings, captions, tokens;
+  std::vector<Texts> texts;
+  std::int64_t image_digests = 0, label_digests = 0;  ///< offsets
   std::vector<std::int64_t> label_values;
-  std::int64_t class_name_bytes = 0;
   std::mutex mutex;
   std::vector<bool> written;
 
@@ -103,7 +112,10 @@ struct DatasetWriter::State {
   std::int64_t create_digests(Hdf5File& hdf5, const std::string& object, const BlockedExtent& extent) const;
   /// The same images, smaller.
   void write_level(const Level& level, std::int64_t first, std::span<const std::byte> bytes);
-  void write_class_names();
+  void create_texts(Hdf5File& hdf5, const char* name, std::vector<std::string> values);
+  /// [count, text_bytes], each followed by zeros.
+  static std::vector<std::byte> padded(std::span<const std::string> values, std::int64_t text_bytes);
+  auto companions() const { return std::array{&sources, &embeddings, &captions, &tokens}; }
   void write_digests(const BlockedExtent& extent, std::int64_t offset, int threads);
 };
 
@@ -114,7 +126,9 @@ void DatasetWriter::State::create_file() {
   file = File::create_exclusively(temporary);
   const std::int64_t images_bytes = description.count * description.image_bytes();
   const std::int64_t beside = description.sources.count * description.source_bytes() +
-                              description.count * description.embedding_bytes();
+                              description.count * (description.embedding_bytes() + description.text_bytes()) +
+                              2 * static_cast<std::int64_t>(description.tokens.vocabulary.vocab.size() +
+                                                            description.tokens.vocabulary.merges.size());
   file->reserve(images_bytes + (description.pyramid ? images_bytes / 3 : 0) + beside + description.count * 8 +
                 metadata_bytes);
   Hdf5File hdf5 = Hdf5File::create(temporary, std::min<std::int64_t>(images_bytes, 4096));
@@ -156,14 +170,22 @@ void DatasetWriter::State::create_arrays(Hdf5File& hdf5) {
     if (d.embeddings.captions == 0) shape.erase(shape.begin() + 1);
     embeddings = create_companion(hdf5, "embeddings", {"float32", shape}, d.embedding_bytes());
   }
-  if (d.class_names.empty()) return;
-  class_name_bytes = 1;
-  for (const std::string& name : d.class_names)
-    class_name_bytes = std::max(class_name_bytes, static_cast<std::int64_t>(name.size()));
-  const auto names = static_cast<std::int64_t>(d.class_names.size());
-  class_names = {hdf5.create_array("/class_names", {"text", {names}, class_name_bytes}),
-                 names * class_name_bytes, digest_block_bytes(class_name_bytes)};
-  class_name_digests = create_digests(hdf5, "class_names", class_names);
+  if (d.caption_bytes > 0)
+    captions = create_companion(hdf5, "captions", {"text", {d.count}, d.caption_bytes}, d.caption_bytes);
+  if (d.tokens.length > 0) {
+    tokens = create_companion(hdf5, "tokens", {"int32", {d.count, d.tokens.length}}, 4 * d.tokens.length);
+    create_texts(hdf5, "vocabulary", {d.tokens.vocabulary.vocab, d.tokens.vocabulary.merges});
+  }
+  if (!d.class_names.empty()) create_texts(hdf5, "class_names", d.class_names);
+}
+
+void DatasetWriter::State::create_texts(Hdf5File& hdf5, const char* name, std::vector<std::string> values) {
+  std::int64_t bytes = 1;
+  for (const std::string& value : values) bytes = std::max(bytes, std::ssize(value));
+  const BlockedExtent extent{
+      hdf5.create_array(fmt::format("/{}", name), {"text", {std::ssize(values)}, bytes}),
+      std::ssize(values) * bytes, digest_block_bytes(bytes)};
+  texts.push_back({std::move(values), bytes, extent, create_digests(hdf5, name, extent)});
 }
 
 DatasetWriter::State::Companion DatasetWriter::State::create_companion(Hdf5File& hdf5, const char* name,
@@ -222,12 +244,13 @@ void DatasetWriter::State::write_level(const Level& level, std::int64_t first,
   file->write_at(level.images.offset + first * static_cast<std::int64_t>(small_bytes), small);
 }
 
-void DatasetWriter::State::write_class_names() {
-  std::vector<std::byte> bytes(static_cast<std::size_t>(class_names.bytes));
-  for (std::size_t i = 0; i < description.class_names.size(); ++i)
-    std::memcpy(bytes.data() + i * static_cast<std::size_t>(class_name_bytes),
-                description.class_names[i].data(), description.class_names[i].size());
-  file->write_at(class_names.offset, bytes);
+std::vector<std::byte> DatasetWriter::State::padded(std::span<const std::string> values,
+                                                    std::int64_t text_bytes) {
+  std::vector<std::byte> bytes(values.size() * static_cast<std::size_t>(text_bytes));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    std::memcpy(bytes.data() + i * static_cast<std::size_t>(text_bytes), values[i].data(),
+                std::min(values[i].size(), static_cast<std::size_t>(text_bytes)));
+  return bytes;
 }
 
 void DatasetWriter::State::write_digests(const BlockedExtent& extent, std::int64_t offset, int threads) {
@@ -270,6 +293,15 @@ void DatasetWriter::write_embeddings(std::int64_t first, std::span<const float> 
   state_->write_companion(state_->embeddings.value(), first, std::as_bytes(numbers));
 }
 
+void DatasetWriter::write_captions(std::int64_t first, std::span<const std::string> captions) {
+  state_->write_companion(state_->captions.value(), first,
+                          State::padded(captions, state_->description.caption_bytes));
+}
+
+void DatasetWriter::write_tokens(std::int64_t first, std::span<const std::int32_t> tokens) {
+  state_->write_companion(state_->tokens.value(), first, std::as_bytes(tokens));
+}
+
 void DatasetWriter::write_labels(std::span<const std::int64_t> labels) {
   const DatasetDescription& d = state_->description;
   if (static_cast<std::int64_t>(labels.size()) != d.count)
@@ -288,19 +320,20 @@ void DatasetWriter::finish() {
   if (missing != state_->written.end())
     throw std::logic_error(
         fmt::format("dataset writer: image {} was never written", missing - state_->written.begin()));
-  for (const auto* companion : {&state_->sources, &state_->embeddings})
+  for (const auto* companion : state_->companions())
     if (*companion && std::ranges::count((*companion)->written, false) > 0)
       throw std::logic_error(fmt::format("dataset writer: some of {} was never written", (*companion)->name));
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 16u));
   state_->file->write_at(state_->labels.offset, std::as_bytes(std::span(state_->label_values)));
-  state_->write_class_names();
+  for (const State::Texts& texts : state_->texts)
+    state_->file->write_at(texts.extent.offset, State::padded(texts.values, texts.text_bytes));
   state_->write_digests(state_->images, state_->image_digests, threads);
   for (const State::Level& level : state_->levels)
     state_->write_digests(level.images, level.digests, threads);
-  for (const auto* companion : {&state_->sources, &state_->embeddings})
+  for (const auto* companion : state_->companions())
     if (*companion) state_->write_digests((*companion)->extent, (*companion)->digests, threads);
   state_->write_digests(state_->labels, state_->label_digests, threads);
-  state_->write_digests(state_->class_names, state_->class_name_digests, threads);
+  for (const State::Texts& texts : state_->texts) state_->write_digests(texts.extent, texts.digests, threads);
   state_->file->sync();
   // Locked until it has its name: nobody else may take it for what a dead process left.
   rename_durably(state_->temporary, state_->path);

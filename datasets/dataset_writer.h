@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "datasets/element_type.h"
+#include "datasets/vocabulary_text.h"
 
 namespace ganymede {
 
@@ -33,9 +34,18 @@ struct DatasetDescription {
     std::int64_t captions = 0, numbers = 0;
   };
   Embeddings embeddings = {};
+  std::int64_t caption_bytes = 0;  ///< of the longest caption, in UTF-8; 0 where there are none
+  /// Captions as [N, length] int32; none for a length of 0.
+  struct Tokens {
+    std::int64_t length = 0;
+    VocabularyText vocabulary = {};
+  };
+  Tokens tokens = {};
 
   std::int64_t image_bytes() const { return channels * height * width * size_of(type); }
   std::int64_t source_bytes() const { return sources.channels * height * width; }
+  /// Of one image.
+  std::int64_t text_bytes() const { return caption_bytes + 4 * tokens.length; }
   /// Of one image.
   std::int64_t embedding_bytes() const {
     return std::max<std::int64_t>(1, embeddings.captions) * embeddings.numbers * 4;
@@ -53,7 +63,10 @@ struct DatasetDescription {
 ///     /sources         [M, C', H, W] uint8, a second image set; its attribute `paired` is 1 where row i belongs to
 ///                                    image i
 ///     /embeddings      [N, E] or [N, K, E] float32
-///     /integrity/{images,labels,class_names,sources,embeddings}
+///     /captions        [N] UTF-8
+///     /tokens          [N, L] int32  captions by the vocabulary
+///     /vocabulary      [2] UTF-8     the files of a VocabularyText
+///     /integrity/{images,labels,class_names,sources,embeddings,captions,tokens,vocabulary}
 ///                      [B] uint64    XXH3-64 of each block of `block_bytes` (an attribute) bytes
 ///     root attributes                format, format_version, uuid, value_range [low, high], the provenance
 ///
@@ -80,12 +93,16 @@ class DatasetWriter {
   void write_sources(std::int64_t first, std::span<const std::byte> images);
   /// The same of embeddings, those of whole images.
   void write_embeddings(std::int64_t first, std::span<const float> numbers);
+  /// The same of captions, each of at most caption_bytes.
+  void write_captions(std::int64_t first, std::span<const std::string> captions);
+  /// The same of tokens, those of whole captions.
+  void write_tokens(std::int64_t first, std::span<const std::int32_t> tokens);
 
   /// All N labels at once, each -1 or below the number of class names (schema::most_classes when there are
   /// no names). Without this call every label is -1.
   void write_labels(std::span<const std::int64_t> labels);
 
-  /// Digests, fsync, rename. Every image, source and embedding must have been written. Called once, when no
+  /// Digests, fsync, rename. Every image and row of what comes with them must have been written. Called once, when no
   /// other thread writes any more.
   void finish();
 

@@ -9,14 +9,14 @@
 
 namespace ganymede {
 
-/// How a dataset file stores one value. All are little-endian; float64 are embeddings alone.
-enum class ElementType { uint8, float16, float32, float64 };
+/// How a dataset file stores one value. All are little-endian; float64 are embeddings alone, int32 tokens alone.
+enum class ElementType { uint8, float16, float32, float64, int32 };
 
 /// Of pixels.
 inline constexpr ElementType element_types[] = {ElementType::uint8, ElementType::float16,
                                                 ElementType::float32};
 
-/// "uint8", "float16", "float32", "float64".
+/// "uint8", "float16", "float32", "float64", "int32".
 constexpr std::string_view name_of(ElementType type) {
   switch (type) {
     case ElementType::uint8:
@@ -27,6 +27,8 @@ constexpr std::string_view name_of(ElementType type) {
       return "float32";
     case ElementType::float64:
       return "float64";
+    case ElementType::int32:
+      return "int32";
   }
   throw std::logic_error("no such element type");
 }
@@ -50,6 +52,8 @@ constexpr auto with_type(ElementType type, const Visit& visit) {
       return visit(float{});
     case ElementType::float64:
       return visit(double{});
+    case ElementType::int32:
+      return visit(std::int32_t{});
   }
   throw std::logic_error("no such element type");
 }

@@ -66,6 +66,7 @@ Handle type_of(const Hdf5File::NewArray& array) {
   if (array.type == "text") return fixed_text_type(static_cast<std::size_t>(array.text_bytes));
   const hid_t type = array.type == "uint8"    ? H5T_STD_U8LE
                      : array.type == "int64"  ? H5T_STD_I64LE
+                     : array.type == "int32"  ? H5T_STD_I32LE
                      : array.type == "uint64" ? H5T_STD_U64LE
                                               : H5T_IEEE_F32LE;
   return {H5Tcopy(type), H5Tclose};

@@ -39,7 +39,7 @@ struct Hdf5Array {
 /// guarded_process.h.
 class Hdf5File {
  public:
-  /// An array as created: `shape` of "uint8", "int64", "uint64", "float16" or "float32", or of text of
+  /// An array as created: `shape` of "uint8", "int32", "int64", "uint64", "float16" or "float32", or of text of
   /// `text_bytes` UTF-8 bytes a string.
   struct NewArray {
     std::string type;

@@ -68,6 +68,11 @@ void append(DatasetLayout& whole, const DatasetLayout& part) {
   whole.paired = whole.paired && part.paired;
   append_companions(whole.sources, part.sources, "/sources", part.files.front().path);
   append_companions(whole.embeddings, part.embeddings, "/embeddings", part.files.front().path);
+  append_companions(whole.tokens, part.tokens, "/tokens", part.files.front().path);
+  if (whole.vocabulary != part.vocabulary)
+    fail(ExitCode::dataset,
+         "{}: its tokens are of another vocabulary than those of {}: tokenize both by the same --vocabulary",
+         part.files.front().path, whole.files.front().path);
   whole.files.push_back(part.files.front());
 }
 
@@ -85,6 +90,7 @@ void ImageDataset::note_fingerprints(DatasetLayout& layout) const {
   for (std::size_t i = 0; i < files_.size(); ++i) layout.files[i].fingerprint = files_[i].fingerprint();
   if (sources_) sources_->note_fingerprints(layout.sources.front());
   if (embeddings_) embeddings_->note_fingerprints(layout.embeddings.front());
+  if (tokens_) tokens_->note_fingerprints(layout.tokens.front());
 }
 
 std::int64_t ImageDataset::default_cache(int processes) {
@@ -103,14 +109,16 @@ void ImageDataset::check_fingerprints() const {
       fail(ExitCode::dataset,
            "{}: labels or digests differ from those that the first rank saw: do all nodes see the same file?",
            file.layout().path);
-  for (const auto& companion : {sources_, embeddings_})
+  for (const auto& companion : {sources_, embeddings_, tokens_})
     if (companion) companion->check_fingerprints();
 }
 
 ImageDataset::ImageDataset(DatasetLayout layout, std::int64_t cache_bytes)
     : layout_(std::move(layout)),
-      cache_(std::make_shared<BlockCache>(
-          layout_.sources.empty() && layout_.embeddings.empty() ? cache_bytes : cache_bytes / 2)) {
+      cache_(std::make_shared<BlockCache>(layout_.sources.empty() && layout_.embeddings.empty() &&
+                                                  layout_.tokens.empty()
+                                              ? cache_bytes
+                                              : cache_bytes / 2)) {
   const auto companion = [&](const std::vector<DatasetLayout>& layouts) {
     return layouts.empty()
                ? nullptr
@@ -118,6 +126,7 @@ ImageDataset::ImageDataset(DatasetLayout layout, std::int64_t cache_bytes)
   };
   sources_ = companion(layout_.sources);
   embeddings_ = companion(layout_.embeddings);
+  tokens_ = companion(layout_.tokens);
   for (std::size_t i = 0; i < layout_.files.size(); ++i) {
     first_.push_back(size());
     files_.emplace_back(layout_, i, cache_);
@@ -190,6 +199,9 @@ std::string ImageDataset::digest() const {
     text += fmt::format("\n{} {}", file.count, hex(file.fingerprint));
   if (sources_) text += fmt::format("\nsources {} {}", layout_.sources.front().paired, sources_->digest());
   if (embeddings_) text += "\nembeddings " + embeddings_->digest();
+  if (tokens_)
+    text += fmt::format("\ntokens {} {} {}", tokens_->digest(), hex(Xxh3::of(layout_.vocabulary.vocab)),
+                        hex(Xxh3::of(layout_.vocabulary.merges)));
   return hex(Xxh3::of(text));
 }
 

@@ -90,6 +90,10 @@ class ImageDataset {
   bool has_paired_sources() const { return sources_ && sources_->layout_.paired; }
   /// [N, K, E]: its "images" have 1 channel, K rows and E columns; null without.
   const ImageDataset* embeddings() const { return embeddings_.get(); }
+  /// [N, L]: its "images" have 1 channel, 1 row and L columns of int32; null without.
+  const ImageDataset* tokens() const { return tokens_.get(); }
+  /// Of the tokens.
+  const VocabularyText& vocabulary() const { return layout_.vocabulary; }
 
  private:
   ImageDataset(DatasetLayout layout, std::int64_t cache_bytes);
@@ -108,7 +112,7 @@ class ImageDataset {
   std::vector<std::int64_t> first_;  ///< index of each file's first image
   std::vector<std::int64_t> labels_;
   std::int64_t classes_ = 0;
-  std::shared_ptr<const ImageDataset> sources_, embeddings_;
+  std::shared_ptr<const ImageDataset> sources_, embeddings_, tokens_;
 };
 
 }  // namespace ganymede

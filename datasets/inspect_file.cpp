@@ -12,6 +12,7 @@
 #include "datasets/hdf5_file.h"
 #include "datasets/inspect_chunks.h"
 #include "datasets/schema.h"
+#include "datasets/vocabulary.h"
 
 namespace ganymede {
 namespace {
@@ -51,10 +52,12 @@ class Inspector {
   void inspect_range();
   void inspect_labels();
   void inspect_class_names();
+  std::vector<std::string> inspect_texts(const std::string& name);
   std::int64_t inspect_digests(const std::string& object, BlockedExtent& extent, std::int64_t element_bytes,
                                std::int64_t row_bytes);
   void inspect_sources();
   void inspect_embeddings();
+  void inspect_tokens();
   FileLayout inspect_companion(const std::string& name, const Hdf5Array& array, const DatasetLayout& layout);
   void check_overlaps();
   void compare_samples(const FileLayout& place, const std::vector<std::int64_t>& shape,
@@ -243,21 +246,28 @@ void Inspector::inspect_labels() {
   found_.label_digests = inspect_digests("labels", found_.labels, 8, 8);
 }
 
-void Inspector::inspect_class_names() {
-  if (!hdf5_->contains("/class_names")) return;
-  const Hdf5Array array = hdf5_->describe("/class_names");
+/// Texts [K], held against their digests, which names of classes must have in a file of this format.
+std::vector<std::string> Inspector::inspect_texts(const std::string& name) {
+  const Hdf5Array array = hdf5_->describe(name);
   if (array.type != "text" || array.shape.size() != 1)
-    refuse("/class_names", "holds {} of shape {}; expected text [K]", array.type, text_of(array.shape));
-  if (own_format_) {
-    BlockedExtent extent = plain_extent("/class_names", array);
-    const std::int64_t digests = inspect_digests("class_names", extent, 1, array.element_bytes);
+    refuse(name, "holds {} of shape {}; expected text [K]", array.type, text_of(array.shape));
+  const std::string digests_name = "/integrity" + name;
+  if (own_format_ &&
+      (name == "/class_names" || (hdf5_->contains("/integrity") && hdf5_->contains(digests_name)))) {
+    BlockedExtent extent = plain_extent(name, array);
+    const std::int64_t digests = inspect_digests(name.substr(1), extent, 1, array.element_bytes);
     std::vector<std::uint64_t> expected(static_cast<std::size_t>(extent.blocks()));
     file_.read_at(digests, std::as_writable_bytes(std::span(expected)));
     if (block_digests(file_, extent, 1) != expected)
-      refuse("/class_names",
+      refuse(name,
              "does not match its digest: the bytes were damaged after writing; copy or pack the file anew");
   }
-  layout_.class_names = hdf5_->read_texts("/class_names");
+  return hdf5_->read_texts(name);
+}
+
+void Inspector::inspect_class_names() {
+  if (!hdf5_->contains("/class_names")) return;
+  layout_.class_names = inspect_texts("/class_names");
   for (std::size_t k = 0; k < layout_.class_names.size(); ++k)
     if (!is_utf8(layout_.class_names[k]))
       refuse("/class_names", "has a name, number {}, that is not UTF-8", k);
@@ -369,6 +379,33 @@ void Inspector::inspect_embeddings() {
   layout_.embeddings.push_back(std::move(embeddings));
 }
 
+void Inspector::inspect_tokens() {
+  const std::string name = "/tokens", vocabulary = "/vocabulary";
+  if (!hdf5_->contains(name)) return;
+  const Hdf5Array array = hdf5_->describe(name);
+  if (array.type != "int32") refuse(name, "holds {}; expected little-endian int32", array.type);
+  if (array.shape.size() != 2 || array.shape[0] != found_.count || array.shape[1] < 1 ||
+      array.shape[1] > schema::most_tokens)
+    refuse(name, "has shape {}; expected [{}, L], L of 1 to {} tokens for each image of {}",
+           text_of(array.shape), found_.count, schema::most_tokens, images_name_);
+  if (!hdf5_->contains(vocabulary))
+    refuse(vocabulary, "is missing; expected the vocabulary of {}: make both by ganymede dataset tokenize",
+           name);
+  const std::vector<std::string> texts = inspect_texts(vocabulary);
+  if (texts.size() != 2)
+    refuse(vocabulary, "holds {} texts; expected vocab.json and merges.txt", texts.size());
+  layout_.vocabulary = {texts[0], texts[1]};
+  DatasetLayout tokens;
+  tokens.channels = tokens.height = 1;
+  tokens.width = array.shape[1];
+  tokens.type = ElementType::int32;
+  tokens.low = 0;
+  tokens.high = static_cast<double>(
+      Vocabulary::read(layout_.vocabulary, fmt::format("{}: {}", path_.string(), vocabulary)).size() - 1);
+  tokens.files.push_back(inspect_companion(name, array, tokens));
+  layout_.tokens.push_back(std::move(tokens));
+}
+
 /// The library's view of a few rows of an array [N, H, W], say, against ours.
 void Inspector::compare_samples(const FileLayout& place, const std::vector<std::int64_t>& shape,
                                 ElementType type) const {
@@ -405,6 +442,7 @@ DatasetLayout Inspector::inspect() {
   if (side_ == 0) {
     inspect_sources();
     inspect_embeddings();
+    inspect_tokens();
   }
   check_overlaps();
   compare_samples(found_, shape_, layout_.type);
@@ -422,6 +460,7 @@ DatasetLayout Inspector::inspect() {
   identify(layout_);
   for (DatasetLayout& each : layout_.sources) identify(each);
   for (DatasetLayout& each : layout_.embeddings) identify(each);
+  for (DatasetLayout& each : layout_.tokens) identify(each);
   return layout_;
 }
 

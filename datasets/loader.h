@@ -50,8 +50,9 @@ struct Batch {
   at::Tensor flips = {};      ///< raw: [n] bool, which images are yet to be mirrored left to right
   /// [n, C', H, W] in [-1, 1]; paired: mirrored together with the image; unpaired: an order and flips of their own.
   at::Tensor sources = {};
-  at::Tensor embeddings = {};        ///< [n, E] float32
+  at::Tensor embeddings = {};        ///< [n, E] float32; [n, K, E] where all of an image's come
   at::Tensor other_embeddings = {};  ///< [n, E] of another image of the micro-batch each
+  at::Tensor tokens = {};            ///< [n, L] int64: captions
 };
 
 /// Gives one micro-batch after the other, without end. Threads read, decode, check the digest of each block

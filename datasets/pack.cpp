@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <optional>
 #include <vector>
 
@@ -132,6 +133,27 @@ void describe_embeddings(const PackOptions& options, const NpyRows& rows, Datase
   description.provenance["embeddings_from"] = options.embeddings.filename().string();
 }
 
+/// The lines of --captions, one an image.
+std::vector<std::string> captions_of(const PackOptions& options, DatasetDescription& description) {
+  std::ifstream file(options.captions, std::ios::binary);
+  std::vector<std::string> captions;
+  for (std::string line; std::getline(file, line); captions.push_back(std::move(line))) {
+    if (line.ends_with('\r')) line.pop_back();
+    if (!is_utf8(line))
+      fail(ExitCode::dataset, "{}: line {} is not UTF-8: save it again", options.captions.string(),
+           captions.size() + 1);
+    description.caption_bytes = std::max({description.caption_bytes, std::ssize(line), std::int64_t{1}});
+  }
+  if (!file.eof()) fail(ExitCode::dataset, "{}: cannot be read: check --captions", options.captions.string());
+  if (std::ssize(captions) != description.count)
+    fail(ExitCode::dataset,
+         "{} holds {} lines for {} images: expected one an image, in the order in which they are packed, "
+         "sorted "
+         "by class folder and path",
+         options.captions.string(), captions.size(), description.count);
+  return captions;
+}
+
 void write_embeddings(const NpyRows& rows, DatasetWriter& writer) {
   const std::int64_t together = std::max<std::int64_t>(1, (1 << 18) / rows.width());
   for (std::int64_t first = 0; first < rows.count(); first += together)
@@ -175,6 +197,8 @@ PackReport pack(const PackOptions& options, const PackProgressCallback& progress
     for (const auto& [reason, count] : second->source->contents().skipped) report.skipped[reason] += count;
   }
   if (!options.embeddings.empty()) describe_embeddings(options, embeddings.emplace(options.embeddings), made);
+  const std::vector<std::string> captions =
+      options.captions.empty() ? std::vector<std::string>() : captions_of(options, made);
   DatasetWriter writer(options.out, made);
 
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
@@ -204,6 +228,7 @@ PackReport pack(const PackOptions& options, const PackProgressCallback& progress
                writer.write_sources(second->place(index), planes);
              });
   if (embeddings) write_embeddings(*embeddings, writer);
+  if (!captions.empty()) writer.write_captions(0, captions);
 
   writer.write_labels(source->contents().labels);
   writer.finish();

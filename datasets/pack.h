@@ -34,6 +34,8 @@ struct PackOptions {
   bool paired = false;
   /// .npy [N, E] or [N, K, E] of the N images in the order in which they are packed; none where empty.
   std::filesystem::path embeddings = {};
+  /// A text of UTF-8 whose line i is the caption of the i-th image in that order; none where empty.
+  std::filesystem::path captions = {};
   bool force = false;  ///< replace `out` if it exists
   int threads = 0;     ///< that decode; 0: one a core
 };

@@ -18,6 +18,8 @@ inline constexpr std::int64_t largest_block_bytes = std::int64_t{1} << 30;
 inline constexpr std::int64_t most_classes = 1 << 24;
 /// Numbers that come with one image: captions x numbers of each.
 inline constexpr std::int64_t most_embedding_numbers = std::int64_t{1} << 24;
+/// Of one caption.
+inline constexpr std::int64_t most_tokens = 1 << 16;
 /// Of the array that holds all images at side x side pixels: the images themselves, or smaller copies.
 std::string level_name(std::int64_t side);
 /// Sides of the smaller copies that images of so many pixels can have: half, a quarter, ... down to 4; none where they

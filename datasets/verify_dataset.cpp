@@ -59,7 +59,7 @@ VerifiedDataset verify_dataset(const std::vector<std::filesystem::path>& files, 
   std::vector<const ImageDataset*> sets{&dataset};
   for (const std::int64_t side : dataset.levels())
     sets.push_back(&levels.emplace_back(ImageDataset::attach(ImageDataset::inspect(files, side))));
-  for (const ImageDataset* companion : {dataset.sources(), dataset.embeddings()})
+  for (const ImageDataset* companion : {dataset.sources(), dataset.embeddings(), dataset.tokens()})
     if (companion) sets.push_back(companion);
   std::vector<Block> blocks;
   std::int64_t total = 0, done = 0;

@@ -11,7 +11,7 @@ namespace ganymede {
 namespace {
 
 std::vector<at::Tensor*> companions_of(Batch& batch) {
-  std::vector<at::Tensor*> all{&batch.sources, &batch.embeddings, &batch.other_embeddings};
+  std::vector<at::Tensor*> all{&batch.sources, &batch.embeddings, &batch.other_embeddings, &batch.tokens};
   std::erase_if(all, [](const at::Tensor* each) { return !each->defined(); });
   return all;
 }

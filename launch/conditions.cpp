@@ -13,7 +13,10 @@ CompanionNeeds needs_of(const ImageSpec& spec) {
   if (spec.sources == SourceImages::unpaired) needs.sources = Sources::unpaired;
   needs.source_channels = spec.source_channels;
   needs.embedding = spec.embedding;
-  needs.other_embeddings = spec.embedding > 0;
+  needs.embedding_rows = spec.embedding_rows;
+  needs.other_embeddings = spec.embedding > 0 && spec.embedding_rows == 0;
+  needs.tokens = spec.tokens;
+  needs.vocabulary = spec.vocabulary;
   return needs;
 }
 
@@ -44,8 +47,13 @@ void set_conditions(SampleOptions& options, const ImageSpec& spec,
     };
   }
   if (spec.embedding > 0)
-    options.embeddings = [dataset](std::int64_t first, std::int64_t count) {
-      return read_embeddings(*dataset->embeddings(), first, count);
+    options.embeddings = [dataset, all = spec.embedding_rows > 1](std::int64_t first, std::int64_t count) {
+      return all ? read_all_embeddings(*dataset->embeddings(), first, count)
+                 : read_embeddings(*dataset->embeddings(), first, count);
+    };
+  if (spec.tokens > 0)
+    options.tokens = [dataset](std::int64_t first, std::int64_t count) {
+      return read_tokens(*dataset->tokens(), first, count);
     };
 }
 
@@ -71,7 +79,8 @@ Conditions open_conditions(Process& process, SampleOptions& options, const Image
       if (path.is_string()) files.emplace_back(path.get<std::string>());
     if (files.empty())
       fail(ExitCode::options,
-           "this run draws from a dataset's images, sources or embeddings: name one by --conditions");
+           "this run draws from a dataset's images, sources, embeddings or captions: name one by "
+           "--conditions");
   });
   const std::string layout = process.from_root([&] { return ImageDataset::inspect(files); });
   Conditions conditions;

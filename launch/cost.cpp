@@ -31,7 +31,11 @@ std::string expected_data(const ImageSpec& spec) {
   if (spec.sources == SourceImages::paired || spec.sources == SourceImages::unpaired)
     text += fmt::format(", {} sources of {} channels",
                         spec.sources == SourceImages::paired ? "paired" : "unpaired", spec.source_channels);
-  if (spec.embedding > 0) text += fmt::format(", embeddings of {} numbers", spec.embedding);
+  if (spec.embedding > 0)
+    text +=
+        fmt::format(", {}embeddings of {} numbers",
+                    spec.embedding_rows > 1 ? fmt::format("{} ", spec.embedding_rows) : "", spec.embedding);
+  if (spec.tokens > 0) text += fmt::format(", {} tokens of a vocabulary of {}", spec.tokens, spec.vocabulary);
   return text + "\n";
 }
 

@@ -27,6 +27,7 @@ std::vector<std::int64_t> read_classes(const std::string& text, std::int64_t cou
 }
 
 std::int64_t grid_columns(const Drawing& drawing) {
+  if (drawing.columns > 0) return drawing.columns;
   const auto even = static_cast<std::int64_t>(std::ceil(std::sqrt(static_cast<double>(drawing.count))));
   const std::int64_t classes = std::ssize(drawing.classes);
   if (classes < 2 || classes > 16) return even;

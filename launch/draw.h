@@ -12,6 +12,7 @@ struct Drawing {
   std::uint64_t seed = 0;
   std::vector<std::int64_t> classes = {};  ///< image i has class i mod size; empty: a random class each
   std::int64_t class_count = 1;            ///< number of classes for random ones
+  std::int64_t columns = 0;                ///< of a grid; 0: grid_columns() chooses
 };
 
 std::vector<std::int64_t> every_class(std::int64_t count);

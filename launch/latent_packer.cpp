@@ -6,6 +6,7 @@
 #include "core/hash.h"
 #include "datasets/companions.h"
 #include "datasets/dataset_writer.h"
+#include "datasets/text_companions.h"
 #include "models/first_stages/first_stage.h"
 #include "models/layers/weighted.h"
 
@@ -140,15 +141,17 @@ LatentNotes LatentPacker::write() {
     auto provenance = made.to_provenance();
     provenance["source"] = fs::path(setting_.images.files().front().layout().path).filename().string();
     provenance["latents_of"] = setting_.images.digest();
-    writer.emplace(setting_.out, DatasetDescription{.type = ElementType::float32,
-                                                    .count = setting_.images.size(),
-                                                    .channels = StoredLatents::channels(setting_.options),
-                                                    .height = side,
-                                                    .width = side,
-                                                    .low = -StoredLatents::range,
-                                                    .high = StoredLatents::range,
-                                                    .class_names = setting_.images.class_names(),
-                                                    .provenance = provenance});
+    DatasetDescription description{.type = ElementType::float32,
+                                   .count = setting_.images.size(),
+                                   .channels = StoredLatents::channels(setting_.options),
+                                   .height = side,
+                                   .width = side,
+                                   .low = -StoredLatents::range,
+                                   .high = StoredLatents::range,
+                                   .class_names = setting_.images.class_names(),
+                                   .provenance = provenance};
+    describe_text(setting_.images, description);
+    writer.emplace(setting_.out, description);
   });
   for (std::int64_t first = 0; first < blocks(); first += together)
     process.together([&] {
@@ -161,6 +164,7 @@ LatentNotes LatentPacker::write() {
   process.together([&] {
     if (!process.is_root()) return;
     writer->write_labels(setting_.images.labels());
+    copy_text(setting_.images, *writer);
     writer->finish();
     fs::remove_all(folder_);
   });

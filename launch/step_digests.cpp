@@ -40,6 +40,7 @@ void StepDigests::add(const Batch& batch) {
     digests = digests * odd;
     if (part.defined()) digests = digests + digests_of_rows(part);
   }
+  if (batch.tokens.defined()) digests = digests * odd + digests_of_rows(batch.tokens);
   const at::Tensor positions = at::arange(rows, options) + (batch.position + batch.share.first);
   const at::Tensor sum = (digests * (positions * 2 + 1)).sum();
   samples_ = samples_.defined() ? samples_ + sum : sum;

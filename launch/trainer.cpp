@@ -12,6 +12,7 @@
 #include "core/signals.h"
 #include "core/trace_range.h"
 #include "distributed/replica_check.h"
+#include "launch/captions.h"
 #include "launch/conditions.h"
 #include "launch/device.h"
 #include "launch/environment.h"
@@ -417,7 +418,9 @@ void Trainer::save() {
   saver_.begin(setting_.method, progress_,
                {{"options", setting_.options.schema.to_recipe()},
                 {"dataset", setting_.dataset.digest()},
-                {"data", paths_of(setting_.dataset)}});
+                {"data", paths_of(setting_.dataset)},
+                {"vocabulary",
+                 setting_.options.method->images().tokens > 0 ? vocabulary_of(setting_.dataset) : nullptr}});
   saved_at_ = std::chrono::steady_clock::now();
 }
 

@@ -6,6 +6,7 @@
 #include "core/image_grid.h"
 #include "core/run_folder.h"
 #include "datasets/companions.h"
+#include "launch/captions.h"
 #include "launch/conditions.h"
 #include "launch/pictures/kinds.h"
 #include "models/classifier_guidance.h"
@@ -47,6 +48,10 @@ void write_samples(const TrainingPictures& run, Sampler& sampler, const SampleOp
   run.process.together([&] {
     if (!run.log) return;
     write_if_it_fits(run, [&] {
+      if (options.tokens)
+        write_file_durably(
+            run.out / "samples" / "captions.txt",
+            caption_list(run.dataset, options.tokens(0, drawing.count), grid_columns(drawing)));
       write_grid(path_of(run, step), at::cat(images), grid_columns(drawing));
       run.log->samples(step, path_of(run, step));
     });

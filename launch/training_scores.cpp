@@ -97,7 +97,8 @@ TrainingScores::Drawn TrainingScores::drawn(std::int64_t step) const {
       drawing_details(sampling_, drawing_, setting_.options,
                       std::ranges::any_of(setting_.method.players(), &Player::has_average));
   details["step"] = step;
-  if (sampling_.sources || sampling_.embeddings) details["conditions"] = setting_.dataset.digest();
+  if (sampling_.sources || sampling_.embeddings || sampling_.tokens)
+    details["conditions"] = setting_.dataset.digest();
   setting_.process.together([&] {
     result.images = drawn_images(*result.sampler, drawing_, setting_.options.method->samples(),
                                  setting_.out.lexically_normal().filename().string(), std::move(details));

@@ -16,6 +16,9 @@ struct ImageSpec {
   std::int64_t source_channels = 0;  ///< of the second image set, as high and wide as the images
   std::int64_t embedding = 0;        ///< numbers of an image's embedding; 0 = not asked for
   bool draws_sources = false;        ///< samples are made of a dataset's images, and are such as its sources
+  std::int64_t embedding_rows = 0;  ///< 0: networks are told one embedding; else so many, one after the other
+  std::int64_t tokens = 0;          ///< of an image's caption; 0 = not asked for
+  std::int64_t vocabulary = 0;      ///< how many tokens there are
 };
 
 }  // namespace ganymede

@@ -68,7 +68,8 @@ struct SampleOptions {
   std::string batch_norm = "running";  ///< running, batch, standing
   std::uint64_t seed = 0;
   /// What images are drawn from where they have conditions beside labels: rows first .. first + count - 1 of a dataset's, which begins again at its end.
-  std::function<at::Tensor(std::int64_t first, std::int64_t count)> sources = {}, embeddings = {};
+  std::function<at::Tensor(std::int64_t first, std::int64_t count)> sources = {}, embeddings = {},
+                                                                    tokens = {};
 };
 
 /// Draws images. Image i depends on (seed, i, label of i) alone, whoever draws it and in whatever batch.

@@ -13,6 +13,7 @@
 #include "launch/encode_action.h"
 #include "launch/progress_line.h"
 #include "launch/text.h"
+#include "launch/tokenize_action.h"
 
 namespace ganymede {
 namespace {
@@ -21,6 +22,7 @@ constexpr const char* usage = R"(usage: ganymede dataset pack SRC OUT.h5 [OPTION
        ganymede dataset info FILE.h5 ...               say what a dataset holds
        ganymede dataset verify FILE.h5 ...             read all of it and check every digest
        ganymede dataset encode IMAGES.h5 OUT.h5 --first-stage RUN   latents, by all ranks
+       ganymede dataset tokenize DATA.h5 --vocabulary N|DIR   tokens of captions
 
 )";
 
@@ -50,6 +52,7 @@ const std::vector<Flag> pack_flags{
     {"paired", "", "the sources belong to the images of the same path, without its extension"},
     {"embeddings", "FILE.npy",
      "[N, E] or [N, K, E] floats of the N images, as packed: by class folder, then path"},
+    {"captions", "FILE.txt", "a line an image, in the same order"},
     {"force", "", "replace OUT.h5 if it exists"},
     {"help", "", "this text"},
 };
@@ -102,6 +105,7 @@ PackOptions pack_options(const CommandLine& line) {
   options.sources = line.value("sources");
   options.paired = line.has("paired");
   options.embeddings = line.value("embeddings");
+  options.captions = line.value("captions");
   options.force = line.has("force");
   return options;
 }
@@ -213,6 +217,9 @@ void print_info(const std::string& path) {
     line("embeddings",
          fmt::format("{} numbers {}, {} an image{}", embeddings->width(), name_of(embeddings->type()),
                      embeddings->height(), embeddings->has_digests() ? "" : ", no digests"));
+  if (const ImageDataset* tokens = dataset.tokens())
+    line("tokens", fmt::format("{} an image, of a vocabulary of {}{}", tokens->width(), tokens->high() + 1,
+                               tokens->has_digests() ? "" : ", no digests"));
   line("file", byte_text(file.size));
   line("storage", storage_text(file));
   line("reading", reading_text(dataset));
@@ -262,6 +269,7 @@ const Action actions[] = {
     {"info", usage, file_flags, "a file", info_command},
     {"verify", usage, file_flags, "a file", verify_command},
     {"encode", encode_usage, encode_flags, "IMAGES.h5 and OUT.h5", encode_action},
+    {"tokenize", tokenize_usage, tokenize_flags, "DATA.h5", tokenize_action},
 };
 
 }  // namespace

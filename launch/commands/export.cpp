@@ -7,6 +7,7 @@
 #include "core/power_profile.h"
 #include "core/safetensors.h"
 #include "datasets/image_dataset.h"
+#include "launch/captions.h"
 #include "launch/commands.h"
 #include "launch/diffusers_folder.h"
 #include "launch/flag_command.h"
@@ -217,9 +218,13 @@ ExitCode export_networks(Process& process, const Request& request) {
     const NamedTensors tensors = chosen(networks_of(checkpoint, request), request);
     fs::path temporary = request.out;
     temporary += ".tmp";
-    const FileRecord written = write_safetensors(
-        temporary, tensors,
-        {{"format", "pt"}, {"step", std::to_string(checkpoint.manifest.step)}, {"program", "ganymede"}});
+    std::map<std::string, std::string> notes{
+        {"format", "pt"}, {"step", std::to_string(checkpoint.manifest.step)}, {"program", "ganymede"}};
+    if (const VocabularyText vocabulary = vocabulary_in(checkpoint.manifest); !vocabulary.empty()) {
+      notes["vocab.json"] = vocabulary.vocab;
+      notes["merges.txt"] = vocabulary.merges;
+    }
+    const FileRecord written = write_safetensors(temporary, tensors, notes);
     rename_durably(temporary, request.out);
     std::int64_t numbers = 0;
     for (const auto& [name, tensor] : tensors) numbers += tensor.numel();

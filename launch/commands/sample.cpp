@@ -1,3 +1,4 @@
+#include "launch/captions.h"
 #include "launch/commands.h"
 #include "launch/conditions.h"
 #include "launch/flag_command.h"
@@ -28,7 +29,9 @@ const std::vector<Flag> flags{
     {"count", "N", "images [64 in a grid, for other pictures see below]"},
     {"out", "X.png|X.h5|DIR", "one grid, one dataset, or a folder of PNG files; other pictures: X.png"},
     {"classes", "all|3,7", "image i has the (i mod n)-th of these n classes [random classes]"},
-    {"conditions", "FILE.h5", "dataset whose sources or embeddings images are drawn from [the run's data]"},
+    {"conditions", "FILE.h5",
+     "dataset whose sources, embeddings or captions images are drawn from [the run's data]"},
+    {"caption", "TEXT ...", "captions to follow, in a grid a row each", true},
     {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
     {"psi", "PSI", "of networks with styles: w drawn towards its mean by this factor, -2 to 2 [1]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
@@ -58,6 +61,7 @@ struct Request {
   bool asks_for_average = false;
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   std::string classes, conditions, device = "auto";
+  std::vector<std::string> captions;
 };
 
 Request read_request(const CommandLine& line) {
@@ -71,6 +75,9 @@ Request read_request(const CommandLine& line) {
   request.options.seed = static_cast<std::uint64_t>(line.integer("seed", 0, {0, 9e15}));
   request.classes = line.value("classes");
   request.conditions = line.value("conditions");
+  if (line.has("caption")) request.captions = line.flags.at("caption");
+  if (line.has("caption") && line.has("conditions"))
+    fail(ExitCode::options, "--caption and --conditions both say what to follow: give one of them");
   OptionSchema schema;
   schema.add("--truncation", request.options.truncation, "", {0, 100}, "");
   schema.add("--psi", request.options.psi, "", {-2, 2}, "");
@@ -102,14 +109,18 @@ ExitCode sample(Process& process, Request request) {
                   drawn = classifier.with_classes(run.samples());
   Drawing drawing{request.picture_options.count, request.batch, request.options.seed, {}, spec.classes};
   process.together([&] { drawing.classes = read_classes(request.classes, spec.classes); });
-  open_conditions(process, request.options, spec, request.conditions, run.checkpoint().manifest);
+  if (request.captions.empty())
+    open_conditions(process, request.options, spec, request.conditions, run.checkpoint().manifest);
+  else
+    process.together([&] {
+      drawing.columns = follow_captions(request.options, spec, run.checkpoint().manifest, request.captions,
+                                        request.picture_options.count);
+    });
   process.together([&] {
     if (draws_from_dataset(spec) && picture.name != "grid")
       fail(ExitCode::options,
-           "--picture {}: this run's images are drawn from a dataset's images, sources or embeddings, one "
-           "each, not from latent "
-           "vectors "
-           "alone: leave it out",
+           "--picture {}: this run's images are drawn from a dataset's images, sources, embeddings or "
+           "captions, one each, not from latent vectors alone: leave it out",
            picture.name);
   });
   const auto sampler = run.method().sampler(request.options);

@@ -82,9 +82,9 @@ void check_allowed(const std::string& allow, std::vector<std::string> known) {
 
 /// The options decide which options there are: what chooses method and networks is read first.
 Request read_request(std::span<const std::string> arguments) {
-  const std::string choices[] = {"train.method",         "gan.network",       "gan.loss",
-                                 "gan.auxiliary",        "diffusion.network", "diffusion.process",
-                                 "diffusion.first_stage"};
+  const std::string choices[] = {"train.method",          "gan.network",       "gan.loss",
+                                 "gan.auxiliary",         "diffusion.network", "diffusion.process",
+                                 "diffusion.first_stage", "diffusion.text"};
   const CommandLine first = parse_command_line(arguments, flags, choices, /*lenient=*/true);
   Settings recipe;
   if (first.has("recipe")) recipe = read_recipe(recipe_path(first.value("recipe")));

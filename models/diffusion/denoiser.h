@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/options.h"
+#include "models/diffusion/text_condition.h"
 #include "models/image_spec.h"
 #include "models/layers/dropout.h"
 
@@ -16,6 +17,8 @@ struct DenoiserContext {
   std::optional<at::ScalarType> activations = std::nullopt;
   /// Where dropout draws from; without, nothing is dropped.
   std::optional<LayerDraws> draws = std::nullopt;
+  /// For a network that was built to be told them.
+  TextCondition text = {};
 
   const LayerDraws* layer_draws() const { return draws ? &*draws : nullptr; }
 };
@@ -36,6 +39,7 @@ struct DenoiserShape {
   bool without_label = false;     ///< one label more than there are classes
   bool learned_variance = false;  ///< twice as many channels out as an image has
   std::int64_t source_channels = 0;  ///< that come in after the image's
+  TextOptions text = {};             ///< what it is told of captions
 };
 
 /// A network with its options, chosen by name.
@@ -47,6 +51,8 @@ class DenoiserNetwork {
   virtual void check() const = 0;
   virtual std::shared_ptr<Denoiser> build(const DenoiserShape& shape) const = 0;
   virtual ImageSpec images() const = 0;
+  /// Whether it can be told captions.
+  virtual bool takes_text() const { return false; }
 };
 
 /// The names in the table.

@@ -16,6 +16,7 @@ void DenoisingOptions::describe(OptionSchema& schema) {
              "channels of the source beside each image of a dataset of pairs, 0 for none");
   schema.add("diffusion.source_dropout", source_dropout, "", {0, 1},
              "probability that an image is shown without its source, for guidance");
+  text.describe(schema);
   if (first_stage) {
     schema.add("diffusion.flip", flip,
                "latents of mirrored images with probability 1/2, in the place of data.flip");
@@ -44,7 +45,7 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
       averages_(player_, power_widths("denoiser.ema_power", options.ema_power)) {}
 
 DenoiserShape DenoisingOptions::shape(const DiffusionProcess& process) const {
-  return {label_dropout > 0, process.learns_variance(), source_channels};
+  return {label_dropout > 0, process.learns_variance(), source_channels, text};
 }
 
 void DenoisingMethod::initialise() {
@@ -71,6 +72,15 @@ at::Tensor DenoisingMethod::left_out(double probability, const RandomKey& key, s
   RandomKey drop_key = key;
   drop_key.stream = "label dropout";
   return RandomStream(drop_key).uniform(first, count, 1, at::kDouble).squeeze(1) < probability;
+}
+
+TextCondition DenoisingMethod::told_text(const Batch& batch, const RandomKey& key, std::int64_t first) const {
+  if (!options_.text.is_told()) return {};
+  const bool tokens = options_.text.source == TextOptions::Source::tokens;
+  TextCondition text{to_device(tokens ? batch.tokens : batch.embeddings, context_.device)};
+  if (options_.text.is_left_out())
+    text.without = to_device(left_out(options_.text.dropout, key, first, text.rows.size(0)), context_.device);
+  return text;
 }
 
 at::Tensor DenoisingMethod::told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const {
@@ -115,7 +125,7 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   const std::int64_t width = x0.numel() / x0.size(0), channels = x0.size(1);
   const auto [xt, eps, times, c] = noisy_images(process_, x0, key, first);
   const at::Tensor labels = told(batch.labels, key, first);
-  const DenoiserContext forward{context_.activations, LayerDraws{key, first}};
+  const DenoiserContext forward{context_.activations, LayerDraws{key, first}, told_text(batch, key, first)};
   const at::Tensor seen = beside_source(per_image(c.scale, x0) * xt, batch, key, first);
   const at::Tensor out = network_->forward(seen, to_device(c.condition, context_.device), labels, forward);
   const at::Tensor f = out.narrow(1, 0, channels);
@@ -129,6 +139,7 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   show("denoiser.times", times);
   show("denoiser.labels", labels);
   show("denoiser.input", seen);
+  if (forward.text.without.defined()) show("denoiser.without_text", forward.text.without);
   show("denoiser.output", out);
   if (!process_.learns_variance()) return {error * share, {}};
   const at::Tensor estimate = per_image(c.keep, x0) * xt + per_image(c.gain, x0) * f.detach();
@@ -170,6 +181,21 @@ StepReport DenoisingMethod::step(std::int64_t step, const NextBatch& next) {
   return report;
 }
 
+namespace {
+
+/// What samples are drawn from beside labels; empty where networks are told no captions.
+std::function<at::Tensor(std::int64_t, std::int64_t)> captions_for(const TextOptions& text,
+                                                                   const SampleOptions& options) {
+  if (!text.is_told()) return {};
+  const auto& captions = text.source == TextOptions::Source::tokens ? options.tokens : options.embeddings;
+  if (!captions)
+    fail(ExitCode::options,
+         "this network follows captions: name a dataset that has some by --conditions, or give --caption");
+  return captions;
+}
+
+}  // namespace
+
 std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) {
   const bool average = options.ema && player_.has_average();
   auto network = network_description_.build(shape());
@@ -193,7 +219,9 @@ std::unique_ptr<Sampler> DenoisingMethod::sampler(const SampleOptions& options) 
                                 .decode = decode,
                                 .has_sources = options_.source_channels > 0,
                                 .without_source = options_.source_dropout > 0,
-                                .sources = options.sources});
+                                .sources = options.sources,
+                                .captions = captions_for(options_.text, options),
+                                .without_caption = options_.text.is_left_out()});
 }
 
 namespace {
@@ -207,6 +235,8 @@ class DenoisingRecipe final : public MethodRecipe {
     choose("diffusion.network", network_name_);
     choose("diffusion.process", process_name_);
     choose("diffusion.first_stage", first_stage_name_);
+    choose("diffusion.text", text_name_);
+    options_.text.source = text_source_named(text_name_);
     if (first_stage_name_ == "autoencoder") options_.first_stage.emplace();
     network_ = make_denoiser_network(network_name_);
     process_ = make_diffusion_process(process_name_);
@@ -218,6 +248,9 @@ class DenoisingRecipe final : public MethodRecipe {
                "how images become noise, and what is learned of it");
     schema.add("diffusion.first_stage", first_stage_name_, {"none", "autoencoder"},
                "none: images are diffused; autoencoder: latents of one, which train --first-stage names");
+    schema.add(
+        "diffusion.text", text_name_, text_sources(),
+        "captions that are followed: tokens, by a text encoder that learns too; embeddings of the dataset");
     options_.describe(schema);
     process_->describe(schema);
     network_->describe(schema);
@@ -236,6 +269,12 @@ class DenoisingRecipe final : public MethodRecipe {
       fail(ExitCode::options,
            "diffusion.source_dropout = {}: there are no sources, diffusion.source_channels = 0",
            options_.source_dropout);
+    options_.text.check();
+    if (options_.text.is_told() && !network_->takes_text())
+      fail(ExitCode::options,
+           "diffusion.text = {}: captions are told to unet alone, without unet.class_context: set "
+           "diffusion.network = unet, or diffusion.text = none",
+           text_name_);
     options_.draw.check(*process_, options_.leaves_out());
     check_first_stage();
   }
@@ -257,6 +296,7 @@ class DenoisingRecipe final : public MethodRecipe {
 
   ImageSpec images() const override {
     ImageSpec spec = network_->images();
+    options_.text.ask_for(spec);
     if (options_.first_stage) spec.channels = StoredLatents::channels(*options_.first_stage);
     if (options_.source_channels > 0) spec.sources = SourceImages::paired;
     spec.source_channels = options_.source_channels;
@@ -265,6 +305,7 @@ class DenoisingRecipe final : public MethodRecipe {
 
   ImageSpec samples() const override {
     ImageSpec spec = network_->images();
+    options_.text.ask_for(spec);
     if (!options_.first_stage) return spec;
     const CoderOptions& coder = options_.first_stage->coder;
     spec.channels = coder.image_channels;
@@ -313,7 +354,7 @@ class DenoisingRecipe final : public MethodRecipe {
       fail(ExitCode::options, "sampler.clip = true: latents are not bounded as images are, set it to false");
   }
 
-  std::string network_name_ = "unet", process_name_ = "ddpm", first_stage_name_ = "none";
+  std::string network_name_ = "unet", process_name_ = "ddpm", first_stage_name_ = "none", text_name_ = "none";
   std::unique_ptr<DenoiserNetwork> network_;
   std::unique_ptr<DiffusionProcess> process_;
   DenoisingOptions options_;

@@ -12,6 +12,7 @@ struct DenoisingOptions {
   double label_dropout = 0;
   std::int64_t source_channels = 0;  ///< of the source that each image comes with; 0 = there are none
   double source_dropout = 0;
+  TextOptions text;  ///< captions, of which text.dropout is left out
   /// Where it diffuses latents: of which autoencoder. A dataset then holds what `ganymede dataset encode` makes of images.
   std::optional<AutoencoderOptions> first_stage = std::nullopt;
   bool flip = false;  ///< of latents: those of the mirrored image with probability one half
@@ -22,8 +23,8 @@ struct DenoisingOptions {
 
   void describe(OptionSchema& schema);
   DenoiserShape shape(const DiffusionProcess& process) const;
-  /// Whether the network learns what images are like without label or source, as guidance needs it.
-  bool leaves_out() const { return label_dropout > 0 || source_dropout > 0; }
+  /// Whether the network learns what images are like without label, source or caption, as guidance needs it.
+  bool leaves_out() const { return label_dropout > 0 || source_dropout > 0 || text.is_left_out(); }
 };
 
 /// Denoising diffusion: a step is one update of the denoiser on a global batch. With the coefficients of the
@@ -37,9 +38,10 @@ struct DenoisingOptions {
 /// key, and samples are decoded.
 ///
 /// With sources (to fill holes, to sharpen, to colour: Saharia et al., arXiv 2111.05826, section 3) the network sees
-/// scale x_t and, in the channels after it, the image's source, [-1, 1] as it is; zeros where it is left out. One draw
-/// an image decides what is left out of label and source: the rarer one goes only together with the other, so that
-/// guidance knows what it is like without both.
+/// scale x_t and, in the channels after it, the image's source, [-1, 1] as it is; zeros where it is left out. With
+/// captions it attends to what models/diffusion/text_condition.h makes of them. One draw an image decides what is left
+/// out of label, source and caption: a rarer one goes only together with the others, so that guidance knows what it is
+/// like without all.
 class DenoisingMethod final : public Method {
  public:
   DenoisingMethod(const DenoiserNetwork& network, const DiffusionProcess& process,
@@ -60,8 +62,10 @@ class DenoisingMethod final : public Method {
   };
 
   DenoiserShape shape() const { return options_.shape(process_); }
-  /// Which images go without what is left out with this probability, [count] on the host.
+  /// Which images go without what is left out with this probability, bool [count] on the host.
   at::Tensor left_out(double probability, const RandomKey& key, std::int64_t first, std::int64_t count) const;
+  /// The captions that the network is told: some left out.
+  TextCondition told_text(const Batch& batch, const RandomKey& key, std::int64_t first) const;
   /// The labels that the network is told: some left out.
   at::Tensor told(const at::Tensor& labels, const RandomKey& key, std::int64_t first) const;
   /// Noisy images as the network sees them: with their sources, some left out.

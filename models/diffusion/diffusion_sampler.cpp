@@ -39,8 +39,10 @@ void DrawOptions::check(const DiffusionProcess& process, bool leaves_out) const 
   path_of(process, *this);
   if (guidance != 1 && !leaves_out)
     fail(ExitCode::options,
-         "sampler.guidance = {} needs a network that has learned without labels, or without sources: train "
-         "with classes and diffusion.label_dropout above 0, or with diffusion.source_dropout, or set "
+         "sampler.guidance = {} needs a network that has learned without labels, sources or captions: train "
+         "with "
+         "classes and diffusion.label_dropout above 0, or with diffusion.source_dropout or text.dropout, or "
+         "set "
          "sampler.guidance = 1",
          guidance);
   if (churn.amount > 0 && !process.time_at(1))
@@ -142,6 +144,19 @@ at::Tensor DiffusionSampler::sources(std::int64_t first, std::int64_t count) con
   return setting_.sources(first, count).to(setting_.device, setting_.dtype);
 }
 
+at::Tensor DiffusionSampler::captions(std::int64_t first, std::int64_t count) const {
+  return setting_.captions ? to_device(setting_.captions(first, count), setting_.device) : at::Tensor();
+}
+
+TextCondition DiffusionSampler::told_text(const at::Tensor& captions, std::int64_t count,
+                                          bool also_without) const {
+  if (!captions.defined() || !also_without) return {captions};
+  TextCondition text{at::cat({captions, captions})};
+  if (setting_.without_caption)
+    text.without = at::arange(2 * count, captions.options().dtype(at::kLong)) >= count;
+  return text;
+}
+
 Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, const Way& way) {
   const std::int64_t count = x.size(0), none = setting_.images.classes;
   const double guidance = way.guidance;
@@ -151,7 +166,7 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
   const bool in_interval = point.sigma >= options_.guidance_least * point.alpha &&
                            point.sigma <= options_.guidance_most * point.alpha;
   const bool guided = guidance != 1 && in_interval;
-  const DenoiserContext context{setting_.activations};
+  const DenoiserContext context{setting_.activations, {}, told_text(way.captions, count, guided)};
   const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {
     const at::Tensor condition =
         to_device(c.condition.expand({images.size(0)}).contiguous(), setting_.device);
@@ -190,7 +205,10 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
 
 DiffusionSampler::Way DiffusionSampler::way_of(std::int64_t first, const at::Tensor& labels) const {
   const std::int64_t count = labels.size(0);
-  return {to_device(labels, setting_.device), sources(first, count), options_.guidance,
+  return {to_device(labels, setting_.device),
+          sources(first, count),
+          captions(first, count),
+          options_.guidance,
           [this, first, count](std::string_view stream, std::uint64_t step) {
             return noise(stream, step, first, count);
           },
@@ -262,14 +280,16 @@ at::Tensor DiffusionSampler::images_of(const at::Tensor& latents, const at::Tens
   const at::Tensor noised = latents.to(setting_.dtype)
                                 .view({count, spec.channels, spec.height, spec.width})
                                 .contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor source = sources(0, 1);
-  return solve(to_device(noised, setting_.device),
-               {to_device(labels, setting_.device),
-                source.defined() ? source.expand({count, -1, -1, -1}) : source, options_.guidance,
-                [&](std::string_view stream, std::uint64_t step) {
-                  return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
-                },
-                pull_});
+  const auto for_all = [count](const at::Tensor& row) {
+    return row.defined() ? at::repeat_interleave(row, count, 0) : row;
+  };
+  return solve(
+      to_device(noised, setting_.device),
+      {to_device(labels, setting_.device), for_all(sources(0, 1)), for_all(captions(0, 1)), options_.guidance,
+       [&](std::string_view stream, std::uint64_t step) {
+         return noise(stream, step, 0, 1).expand({count, -1, -1, -1});
+       },
+       pull_});
 }
 
 at::Tensor DiffusionSampler::bits_per_dimension(std::int64_t first, const at::Tensor& images,

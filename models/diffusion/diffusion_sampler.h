@@ -37,8 +37,8 @@ struct DrawOptions {
 ///
 /// (Ho and Salimans, arXiv 2207.12598; the interval: Kynkaanniemi et al., arXiv 2404.07724): w = 1 is no
 /// guidance, and w = 0 no label. Both are one forward of twice the images. With sources, "none" is without whatever
-/// was left out in training: label, source or both. Image i has row i of the sources; images_of(), where images have no
-/// number, row 0 for all.
+/// was left out in training: label, source or both; a caption goes like a source. Image i has row i of the sources or
+/// captions; images_of(), where images have no number, row 0 for all.
 ///
 /// A classifier (guide_by) acts within the same interval, alone or beside that: see Denoised. Where x is noise alone
 /// (alpha = 0) it knows nothing. What it makes of an estimate is clipped too. A run without classes then has those of
@@ -62,6 +62,9 @@ class DiffusionSampler final : public Sampler,
     bool has_sources = false;     ///< whether the network sees a source beside each image
     bool without_source = false;  ///< and has learned to do without
     std::function<at::Tensor(std::int64_t first, std::int64_t count)> sources = {};  ///< SampleOptions'
+    /// Captions of images first, first + 1, ...: TextCondition's rows; empty where the network is told none.
+    std::function<at::Tensor(std::int64_t first, std::int64_t count)> captions = {};
+    bool without_caption = false;  ///< whether the network has learned without them
   };
   /// `process` must outlive it.
   DiffusionSampler(std::shared_ptr<Denoiser> network, const DiffusionProcess& process,
@@ -71,10 +74,14 @@ class DiffusionSampler final : public Sampler,
   at::Tensor images_of(const at::Tensor& latents, const at::Tensor& labels) override;
   std::int64_t steps() const override { return options_.steps; }
   at::Tensor estimates(std::int64_t first, const at::Tensor& labels, std::int64_t columns) override;
-  bool takes_guidance() const override { return setting_.without_label || setting_.without_source; }
+  bool takes_guidance() const override {
+    return setting_.without_label || setting_.without_source || setting_.without_caption;
+  }
   at::Tensor images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) override;
   void guide_by(std::shared_ptr<NoisyClassifier> classifier, double scale) override;
-  bool has_likelihood() const override { return process_.chain_length() > 0 && !setting_.has_sources; }
+  bool has_likelihood() const override {
+    return process_.chain_length() > 0 && !setting_.has_sources && !setting_.captions;
+  }
   /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
   /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
   at::Tensor bits_per_dimension(std::int64_t first, const at::Tensor& images,
@@ -84,7 +91,7 @@ class DiffusionSampler final : public Sampler,
   using StepNoise = std::function<at::Tensor(std::string_view stream, std::uint64_t step)>;
   /// How one batch is drawn.
   struct Way {
-    at::Tensor labels, sources;  ///< on the device; no sources where there are none
+    at::Tensor labels, sources, captions;  ///< on the device; no sources or captions where there are none
     double guidance;
     StepNoise noise;  ///< of the steps
     double pull = 0;  ///< weight of the classifier
@@ -100,6 +107,10 @@ class DiffusionSampler final : public Sampler,
   at::Tensor noise(std::string_view stream, std::uint64_t step, std::int64_t first, std::int64_t count) const;
   /// Throws Error(options) where there should be some, and are none.
   at::Tensor sources(std::int64_t first, std::int64_t count) const;
+  /// On the device; undefined where the network is told none.
+  at::Tensor captions(std::int64_t first, std::int64_t count) const;
+  /// The captions of `count` images, and where `also_without` the same of as many that go without.
+  TextCondition told_text(const at::Tensor& captions, std::int64_t count, bool also_without) const;
   Denoised denoise(const at::Tensor& x, const PathPoint& point, const Way& way);
   /// Whether a process makes the same noise at the times of the path.
   bool makes_same_noise(const DiffusionProcess& process) const;

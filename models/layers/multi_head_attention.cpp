@@ -7,10 +7,10 @@
 namespace ganymede {
 namespace {
 
-/// Rows whose [L, L] maps a CPU keeps.
+/// Rows whose [L, T] maps a CPU keeps.
 constexpr std::int64_t most_kept = 1024;
 
-/// softmax(q k^T / sqrt(d)) v; all [N, heads, L, d].
+/// softmax(q k^T / sqrt(d)) v: q [N, heads, L, d], k and v [N, heads, T, d].
 at::Tensor attended(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const std::int64_t rows = q.size(2), width = q.size(3);
   const bool learns = at::GradMode::is_enabled() && q.requires_grad();
@@ -23,19 +23,25 @@ at::Tensor attended(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 
 }  // namespace
 
-MultiHeadAttention::MultiHeadAttention(std::int64_t width, std::int64_t heads) : heads_(heads) {
+MultiHeadAttention::MultiHeadAttention(std::int64_t width, std::int64_t heads,
+                                       const AttentionOptions& options)
+    : heads_(heads) {
   TORCH_CHECK(width % heads == 0, "MultiHeadAttention: ", heads, " heads of a width of ", width);
-  q_ = register_module("to_q", std::make_shared<Linear>(width, width, WeightOptions{}));
-  k_ = register_module("to_k", std::make_shared<Linear>(width, width, WeightOptions{}));
-  v_ = register_module("to_v", std::make_shared<Linear>(width, width, WeightOptions{}));
+  const std::int64_t context = options.context > 0 ? options.context : width;
+  const WeightOptions weights{.bias = options.bias};
+  q_ = register_module("to_q", std::make_shared<Linear>(width, width, weights));
+  k_ = register_module("to_k", std::make_shared<Linear>(context, width, weights));
+  v_ = register_module("to_v", std::make_shared<Linear>(context, width, weights));
   out_ = register_module("to_out", std::make_shared<ModuleList<Linear>>());
   out_->add(std::make_shared<Linear>(width, width, WeightOptions{}));
 }
 
-at::Tensor MultiHeadAttention::forward(const at::Tensor& x) {
+at::Tensor MultiHeadAttention::forward(const at::Tensor& x, const at::Tensor& context) {
+  // One token has all of the attention, whatever asks.
+  if (context.size(1) == 1) return (*out_)[0].forward(v_->forward(context)).expand({-1, x.size(1), -1});
   const auto heads = [&](const at::Tensor& y) { return y.unflatten(-1, {heads_, -1}).transpose(1, 2); };
-  const at::Tensor y =
-      attended(heads(q_->forward(x)), heads(k_->forward(x)), heads(v_->forward(x)));  // [N, heads, L, d]
+  const at::Tensor y = attended(heads(q_->forward(x)), heads(k_->forward(context)),
+                                heads(v_->forward(context)));  // [N, heads, L, d]
   return (*out_)[0].forward(y.transpose(1, 2).flatten(2));
 }
 

@@ -9,6 +9,7 @@
 #include "datasets/dataset_writer.h"
 #include "datasets/image_dataset.h"
 #include "datasets/loader.h"
+#include "datasets/vocabulary.h"
 
 // What the tests in Python run:
 //   hdf5_tool write FILE TYPE   a dataset of 11 images [3, 5, 5] whose bytes count up, modulo 251
@@ -16,6 +17,7 @@
 //   hdf5_tool load FILE CACHE   as JSON [label, bytes of image] of every sample that one epoch of training
 //   sees, with a
 //                               cache of so many bytes
+//   hdf5_tool words FILE        as JSON the words of a text, for tokens
 //   hdf5_tool epoch FILE        one epoch: the number of images, and the most anonymous memory in use on its
 //   way
 namespace ganymede {
@@ -103,6 +105,12 @@ void run_epoch(const std::string& path) {
   fmt::print("{} {}\n", images, most);
 }
 
+void words(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  fmt::print("{}\n", nlohmann::json(words_of(text)).dump());
+}
+
 }  // namespace
 }  // namespace ganymede
 
@@ -113,6 +121,7 @@ int main(int count, char** words) {
     if (arguments.at(0) == "read") ganymede::read({arguments.begin() + 1, arguments.end()});
     if (arguments.at(0) == "load") ganymede::load(arguments.at(1), std::stoll(arguments.at(2)));
     if (arguments.at(0) == "epoch") ganymede::run_epoch(arguments.at(1));
+    if (arguments.at(0) == "words") ganymede::words(arguments.at(1));
   } catch (const ganymede::Error& error) {
     fmt::print(stderr, "{}\n", error.what());
     return static_cast<int>(error.code());

@@ -61,6 +61,27 @@ TEST(ParameterCounts, OfFirstStages) {
 TEST(ParameterCounts, OfLatentDiffusion) {
   EXPECT_EQ(count_of("ldm4-celebahq"), 274'056'163);
   EXPECT_EQ(count_of("ldm8-churches"), 294'966'916);
+  // Beside the networks the table of 1,000 classes and none, 512 numbers each.
+  EXPECT_EQ(count_of("ldm4-imagenet"), 400'920'579 + 512'512);
+  const Settings ldm8{{"unet.resolution", {"32", "test"}},
+                      {"unet.image_channels", {"4", "test"}},
+                      {"unet.channels", {"256,512,1024", "test"}}};
+  EXPECT_EQ(count_of("ldm4-imagenet", ldm8), 394'984'196 + 512'512);
+}
+
+// The network of Stable Diffusion 1, without its text encoder.
+TEST(ParameterCounts, OfAWidelyUsedNetworkThatFollowsText) {
+  const Settings changes{{"diffusion.text", {"embeddings", "test"}},
+                         {"text.embedding", {"768", "test"}},
+                         {"text.places", {"77", "test"}},
+                         {"text.dropout", {"0", "test"}},
+                         {"unet.channels", {"320,640,1280,1280", "test"}},
+                         {"unet.attention", {"32,16,8", "test"}},
+                         {"unet.resolution", {"32", "test"}},
+                         {"unet.heads", {"8", "test"}},
+                         {"unet.scale_shift", {"false", "test"}},
+                         {"unet.residual_resampling", {"false", "test"}}};
+  EXPECT_EQ(count_of("ldm8-churches", changes), 859'520'964);
 }
 
 }  // namespace

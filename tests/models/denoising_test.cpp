@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/power_profile.h"
+#include "models/denoising_path.h"
 #include "models/latent_images.h"
 #include "tests/distributed/world.h"
 #include "tests/models/denoiser_suite.h"
@@ -174,6 +175,99 @@ TEST(DenoisingRankInvariance, OfLatents) {
   expect_same_run({.batch = 5, .options = of_latents});
 }
 
+const Options of_captions{{"diffusion.text", "tokens"}, {"text.vocabulary", "300"}, {"text.length", "5"},
+                          {"text.width", "12"},         {"text.depth", "2"},        {"text.heads", "3"},
+                          {"text.dropout", "0.3"}};
+const Options of_embeddings{
+    {"diffusion.text", "embeddings"}, {"text.embedding", "7"}, {"text.places", "3"}, {"text.dropout", "0.3"}};
+TEST(DenoisingRankInvariance, OfCaptions) {
+  expect_same_run({.batch = 7, .options = of_captions});
+}
+TEST(DenoisingRankInvariance, OfEmbeddingsOfCaptionsWithAccumulation) {
+  expect_same_run({.batch = 6, .accumulate = 2, .options = of_embeddings});
+}
+TEST(DenoisingRankInvariance, OfASingleEmbedding) {
+  Options options = of_embeddings;
+  options["text.places"] = "1";
+  expect_same_run({.batch = 5, .options = options});
+}
+TEST(DenoisingRankInvariance, OfLabelsThatMapsAttendTo) {
+  expect_same_run({.batch = 5, .options = {{"unet.class_context", "6"}}});
+}
+
+/// What a sampler is told of captions, of images 100 on: those of `shift` further ones.
+SampleOptions following(const MethodRecipe& recipe, std::int64_t shift = 0) {
+  SampleOptions options{.ema = false, .seed = 3};
+  const auto captions = [spec = recipe.images(), shift](std::int64_t first, std::int64_t count) {
+    return SmallDenoiser::captions(spec, first + 100 + shift, count);
+  };
+  if (recipe.images().tokens > 0)
+    options.tokens = captions;
+  else
+    options.embeddings = captions;
+  return options;
+}
+
+TEST(DenoisingOfCaptions, SamplesFollowThem) {
+  const auto alone = make_single_communicator();
+  const at::Tensor labels = at::tensor({0, 1, 2, 0}, at::kLong);
+  for (const auto& captions : {of_captions, of_embeddings}) {
+    Options options = captions;
+    options["sampler.guidance"] = "2";
+    const auto recipe = test::small_denoiser_recipe(options);
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(10);
+    const auto sampler = run.method().sampler(following(*recipe));
+    const at::Tensor together = sampler->images(0, labels), part = sampler->images(2, labels.narrow(0, 2, 2));
+    EXPECT_LE((together.narrow(0, 2, 2) - part).abs().max().item<double>(), 1e-6);
+    const at::Tensor other = run.method().sampler(following(*recipe, 7))->images(0, labels);
+    EXPECT_GT((together - other).abs().max().item<double>(), 1e-6);
+    EXPECT_TRUE(dynamic_cast<DenoisingPath&>(*sampler).takes_guidance());
+    // Without a caption and without a label nothing of either is left.
+    Options unguided = options;
+    unguided["sampler.guidance"] = "0";
+    SmallDenoiser same({.options = unguided}, *alone);
+    same.train(10);
+    const at::Tensor none = same.method().sampler(following(*recipe))->images(0, labels);
+    EXPECT_TRUE(
+        at::equal(none, same.method().sampler(following(*recipe, 7))->images(0, at::zeros_like(labels))));
+    EXPECT_THROW(run.method().sampler({}), Error);
+  }
+}
+
+// One draw decides, so that no image goes without its label and yet with its caption: guidance needs images without both.
+TEST(DenoisingOfCaptions, GoBeforeLabels) {
+  const auto alone = make_single_communicator();
+  Options options = of_captions;
+  options["text.dropout"] = "0.6";
+  SmallDenoiser run({.batch = 60, .options = options}, *alone);
+  at::Tensor without_text, labels;
+  run.method().observe = [&](std::string_view name, const at::Tensor& tensor) {
+    if (name == "denoiser.without_text") without_text = tensor.clone();
+    if (name == "denoiser.labels") labels = tensor.clone();
+  };
+  run.train(1);
+  const at::Tensor without_label = labels == SmallDenoiser::classes;
+  EXPECT_NEAR(without_text.to(at::kDouble).mean().item<double>(), 0.6, 0.2);
+  EXPECT_NEAR(without_label.to(at::kDouble).mean().item<double>(), 0.3, 0.2);
+  EXPECT_TRUE(at::equal(without_label.logical_and(without_text), without_label));
+}
+
+TEST(DenoisingOfCaptions, LeavesThemOutWithTheirProbability) {
+  const auto alone = make_single_communicator();
+  for (const char* probability : {"0", "1"}) {
+    Options options = of_captions;
+    options["text.dropout"] = probability;
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(3);
+    double encoder = 0;
+    for (const auto& [name, gradient] : run.player().gradients())
+      if (name.find("text.encoder.layers") != std::string::npos)
+        encoder += gradient.abs().sum().item<double>();
+    EXPECT_EQ(encoder > 0, probability[0] == '0') << probability;
+  }
+}
+
 TEST(DenoisingOfLatents, DrawsThemAnewAndMirrored) {
   const auto alone = make_single_communicator();
   const auto seen = [&](const Options& changes) {
@@ -226,6 +320,9 @@ TEST(Denoising, RepeatsAndResumesBitForBit) {
 TEST(DenoisingWithSources, RepeatsAndResumesBitForBit) {
   expect_repeats_and_resumes(with_sources);
 }
+TEST(DenoisingOfCaptions, RepeatsAndResumesBitForBit) {
+  expect_repeats_and_resumes(of_captions);
+}
 
 TEST(Denoising, LearnsAFewImagesByHeart) {
   expect_learns_by_heart({{"denoiser.lr", "5e-3"}, {"unet.dropout", "0"}, {"ddpm.prediction", "x0"}});
@@ -235,6 +332,12 @@ TEST(DenoisingWithSources, LearnsAFewImagesByHeart) {
                           {"unet.dropout", "0"},
                           {"ddpm.prediction", "x0"},
                           {"diffusion.source_channels", "1"}});
+}
+
+TEST(DenoisingOfCaptions, LearnsAFewImagesByHeart) {
+  Options options = of_captions;
+  options.insert({{"denoiser.lr", "5e-3"}, {"unet.dropout", "0"}, {"ddpm.prediction", "x0"}});
+  expect_learns_by_heart(options);
 }
 
 TEST(DenoisingSampler, AnImageDependsOnItsIndexAndLabelAlone) {
@@ -306,6 +409,14 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"diffusion.network", "dit"}, {"dit.patch", "3"}}, "dit.patch = 3");
   expect_refused({{"diffusion.network", "dit"}, {"dit.heads", "3"}}, "dit.heads = 3");
   expect_refused({{"unet.classes", "1"}}, "diffusion.label_dropout = 0.3");
+  expect_refused({{"diffusion.text", "nonesuch"}}, "give one of none, tokens, embeddings");
+  expect_refused({{"diffusion.text", "tokens"}, {"text.heads", "7"}}, "text.heads = 7");
+  expect_refused({{"diffusion.text", "tokens"}, {"text.vocabulary", "100"}}, "text.vocabulary");
+  expect_refused({{"diffusion.text", "tokens"}, {"diffusion.network", "dit"}},
+                 "set diffusion.network = unet");
+  expect_refused({{"diffusion.text", "tokens"}, {"unet.class_context", "8"}}, "without unet.class_context");
+  expect_refused({{"unet.class_context", "8"}, {"unet.classes", "1"}, {"diffusion.label_dropout", "0"}},
+                 "unet.class_context = 8");
   expect_refused({{"diffusion.label_dropout", "0"}, {"sampler.guidance", "2"}}, "sampler.guidance = 2");
   expect_refused({{"sampler.steps", "1001"}}, "sampler.steps = 1001");
   expect_refused({{"sampler.guidance_least", "2"}, {"sampler.guidance_most", "1"}},

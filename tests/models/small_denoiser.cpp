@@ -81,6 +81,16 @@ SmallDenoiser::SmallDenoiser(const SmallDenoiserOptions& options, Communicator& 
   method_->initialise();
 }
 
+at::Tensor SmallDenoiser::captions(const ImageSpec& spec, std::int64_t first, std::int64_t count) {
+  const RandomStream stream({.seed = 6, .phase = "data", .stream = "caption"});
+  if (spec.tokens > 0)
+    return stream.integers(first * spec.tokens, count * spec.tokens, spec.vocabulary)
+        .view({count, spec.tokens});
+  if (spec.embedding == 0) return {};
+  const std::int64_t rows = std::max<std::int64_t>(1, spec.embedding_rows);
+  return stream.normal(first, count, rows * spec.embedding, at::kFloat).view({count, rows, spec.embedding});
+}
+
 Batch SmallDenoiser::next() {
   const Share share = share_of(micro_batch_, rank_, size_);
   const std::int64_t first = (options_.few_images ? position_ % options_.batch : position_) + share.first;
@@ -93,8 +103,11 @@ Batch SmallDenoiser::next() {
                   .contiguous(at::MemoryFormat::ChannelsLast)
                   .to(options_.dtype),
               labels.integers(first, share.count, classes), position_, share};
-  if (recipe_->images().sources == SourceImages::paired)
-    batch.sources = sources(first, share.count).to(options_.dtype);
+  const ImageSpec spec = recipe_->images();
+  if (spec.sources == SourceImages::paired) batch.sources = sources(first, share.count).to(options_.dtype);
+  batch.tokens = captions(spec, first, share.count);
+  batch.embeddings =
+      captions({.embedding = spec.embedding, .embedding_rows = spec.embedding_rows}, first, share.count);
   position_ += micro_batch_;
   return batch;
 }

@@ -27,6 +27,8 @@ class SmallDenoiser {
   Player& player() { return *method_->players()[0]; }
   /// The next steps; collective. Returns each step's loss, this rank's part.
   std::vector<double> train(std::int64_t steps);
+  /// Those of synthetic images first, first + 1, ..., as Batch has them; undefined where none are asked for.
+  static at::Tensor captions(const ImageSpec& spec, std::int64_t first, std::int64_t count);
   /// A copy of every tensor of the player and the method. Collective if it is sharded.
   NamedTensors state();
   /// [count, channels, H, W] float64: what goes with images first, ... where these have sources.

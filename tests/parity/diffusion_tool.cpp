@@ -9,7 +9,8 @@
 //
 // KEY=VALUE are options of a recipe with train.method = denoising, or autoencoder.
 //
-// `network`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "condition", "labels", "g".
+// `network`: IN holds "weight.<name>" for each parameter, all of one type, and "x", "condition", "labels", "g"; where
+// captions are told (diffusion.text), "captions" and which of them are left out, "without".
 // Writes "out", and the gradients of sum(out g): "gradient.<name>" and "gradient.x".
 //
 // `solve`: goes from IN's "x" to an image by the recipe's solver where the network's output is sin(x + t / 1000) of
@@ -65,6 +66,8 @@ Parts parts_of(Words words) {
       network = value;
     else if (key == "diffusion.process")
       process = value;
+    else if (key == "diffusion.text")
+      parts.shape.text.source = text_source_named(value);
     else if (key == "without_label")
       parts.shape.without_label = true;
     else if (key == "learned_variance")
@@ -81,6 +84,7 @@ Parts parts_of(Words words) {
   parts.network->describe(schema);
   parts.process->describe(schema);
   parts.draw.describe(schema);
+  parts.shape.text.describe(schema);
   if (parts.first_stage) parts.first_stage->describe(schema);
   schema.apply(settings);
   return parts;
@@ -116,8 +120,11 @@ void network(Words words) {
   const Parts parts = parts_of(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
   const at::Tensor x = in.read("x").requires_grad_();
-  const auto network = network_of(parts, in, x.scalar_type(), 4);
-  const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), {});
+  const bool told = parts.shape.text.is_told();
+  const auto network = network_of(parts, in, x.scalar_type(), told ? 6 : 4);
+  DenoiserContext context;
+  if (told) context.text = {in.read("captions"), in.read("without").to(at::kBool)};
+  const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), context);
   (out * in.read("g")).sum().backward();
   NamedTensors record{{"out", out.detach()}, {"gradient.x", x.grad()}};
   add_gradients(record, *network);

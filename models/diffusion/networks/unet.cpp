@@ -37,37 +37,55 @@ class Unet::Level final : public torch::nn::Module {
       attentions = register_module("attentions", std::make_shared<ModuleList<AttentionBlock>>());
     attentions->add(block);
   }
+  void add_attention(const std::shared_ptr<SpatialTransformer>& block) {
+    if (!transformers)
+      transformers = register_module("attentions", std::make_shared<ModuleList<SpatialTransformer>>());
+    transformers->add(block);
+  }
   template <class M>
   void add_resampling(std::shared_ptr<ModuleList<M>>& list, const char* name,
                       const std::shared_ptr<M>& block) {
     list = register_module(name, std::make_shared<ModuleList<M>>());
     list->add(block);
   }
-  at::Tensor block(std::size_t i, const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
-    const at::Tensor h = (*resnets)[i].forward(x, emb, draws);
+  /// What all blocks are told.
+  struct Told {
+    at::Tensor emb, context;
+    const LayerDraws* draws;
+  };
+  at::Tensor block(std::size_t i, const at::Tensor& x, const Told& told) {
+    const at::Tensor h = (*resnets)[i].forward(x, told.emb, told.draws);
+    if (transformers && i < transformers->size()) return (*transformers)[i].forward(h, told.context);
     return attentions && i < attentions->size() ? (*attentions)[i].forward(h) : h;
   }
   bool resamples() const { return downsampler || upsampler || residual_resampler; }
-  at::Tensor resample(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
+  at::Tensor resample(const at::Tensor& x, const Told& told) {
     if (downsampler) return (*downsampler)[0].forward(x);
     if (upsampler) return (*upsampler)[0].forward(x);
-    return (*residual_resampler)[0].forward(x, emb, draws);
+    return (*residual_resampler)[0].forward(x, told.emb, told.draws);
   }
 
   std::shared_ptr<ModuleList<ResidualBlock>> resnets, residual_resampler;
   std::shared_ptr<ModuleList<AttentionBlock>> attentions;
+  std::shared_ptr<ModuleList<SpatialTransformer>> transformers;
   std::shared_ptr<ModuleList<Downsampling>> downsampler;
   std::shared_ptr<ModuleList<Upsampling>> upsampler;
 };
 
-std::shared_ptr<AttentionBlock> Unet::attention_of(std::int64_t channels) const {
+void Unet::add_attention(Level& level, std::int64_t channels) const {
   const std::int64_t heads = options_.heads > 0           ? options_.heads
                              : options_.head_channels > 0 ? channels / options_.head_channels
                                                           : 1;
-  return std::make_shared<AttentionBlock>(channels, heads, block_options(options_));
+  if (context_width_ > 0)
+    level.add_attention(
+        std::make_shared<SpatialTransformer>(channels, heads, context_width_, block_options(options_)));
+  else
+    level.add_attention(std::make_shared<AttentionBlock>(channels, heads, block_options(options_)));
 }
 
-Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(options) {
+Unet::Unet(const UnetOptions& options, const DenoiserShape& shape)
+    : options_(options),
+      context_width_(shape.text.is_told() ? shape.text.context_width() : options.class_context) {
   const BlockOptions blocks = block_options(options);
   const std::size_t levels = options.channels.size();
   const std::int64_t base = options.channels.front(),
@@ -79,7 +97,10 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
       "time_embedding", std::make_shared<TimeEmbedding>(options.sinusoid_width(), blocks.embedding));
   if (options.classes > 1)
     class_embedding_ = register_module(
-        "class_embedding", std::make_shared<Embedding>(labels, blocks.embedding, WeightOptions{}));
+        "class_embedding",
+        std::make_shared<Embedding>(
+            labels, options.class_context > 0 ? options.class_context : blocks.embedding, WeightOptions{}));
+  if (shape.text.is_told()) text_ = register_module("text", std::make_shared<TextContext>(shape.text));
 
   std::vector<std::int64_t> kept{base};  // channels of the maps that the way up will see
   std::int64_t in = base;
@@ -89,7 +110,7 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
     const std::int64_t out = options.channels[i];
     for (std::int64_t j = 0; j < options.blocks; ++j, in = out) {
       level.resnets->add(std::make_shared<ResidualBlock>(in, out, blocks, fmt::format("down{}.{}", i, j)));
-      if (has_attention(options, size_of(options, i))) level.add_attention(attention_of(out));
+      if (has_attention(options, size_of(options, i))) add_attention(level, out);
       kept.push_back(out);
     }
     if (i + 1 == levels) break;
@@ -105,7 +126,7 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
 
   mid_ = register_module("mid_block", std::make_shared<Level>());
   mid_->resnets->add(std::make_shared<ResidualBlock>(in, in, blocks, "mid.0"));
-  mid_->add_attention(attention_of(in));
+  add_attention(*mid_, in);
   mid_->resnets->add(std::make_shared<ResidualBlock>(in, in, blocks, "mid.1"));
 
   up_ = register_module("up_blocks", std::make_shared<ModuleList<Level>>());
@@ -117,7 +138,7 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
       level.resnets->add(
           std::make_shared<ResidualBlock>(in + kept.back(), out, blocks, fmt::format("up{}.{}", i, j)));
       kept.pop_back();
-      if (has_attention(options, size_of(options, at_level))) level.add_attention(attention_of(out));
+      if (has_attention(options, size_of(options, at_level))) add_attention(level, out);
     }
     if (i + 1 == levels) break;
     if (options.residual_resampling)
@@ -134,42 +155,50 @@ Unet::Unet(const UnetOptions& options, const DenoiserShape& shape) : options_(op
                                            WeightOptions{}));
 }
 
+at::Tensor Unet::context_of(const at::Tensor& labels, const DenoiserContext& context,
+                            at::ScalarType maps) const {
+  if (text_) return text_->forward(context.text, maps);
+  return options_.class_context > 0 ? class_embedding_->forward(labels).to(maps).unsqueeze(1) : at::Tensor();
+}
+
 at::Tensor Unet::forward(const at::Tensor& x, const at::Tensor& condition, const at::Tensor& labels,
                          const DenoiserContext& context) {
   const at::ScalarType type = conv_in_->weight().scalar_type();
-  const LayerDraws* draws = context.layer_draws();
+  const at::ScalarType maps = context.activations.value_or(type);
   at::Tensor emb = time_embedding_->forward(
       sinusoids(condition, {options_.sinusoid_width(), options_.cosine_first, options_.frequency_shift})
           .to(type));
-  if (class_embedding_) emb = emb + class_embedding_->forward(labels);
-  emb = at::silu(emb);  // [N, embedding]: each block sees it through this
+  if (class_embedding_ && options_.class_context == 0) emb = emb + class_embedding_->forward(labels);
+  // [N, embedding]: each block sees it through its SiLU.
+  const Level::Told told{at::silu(emb), context_of(labels, context, maps), context.layer_draws()};
 
-  at::Tensor h = conv_in_->forward(
-      x.to(context.activations.value_or(type), false, false, at::MemoryFormat::ChannelsLast));
+  at::Tensor h = conv_in_->forward(x.to(maps, false, false, at::MemoryFormat::ChannelsLast));
   std::vector<at::Tensor> kept{h};
   for (const auto& level : *down_) {
-    for (std::size_t j = 0; j < level->resnets->size(); ++j)
-      kept.push_back(h = level->block(j, h, emb, draws));
-    if (level->resamples()) kept.push_back(h = level->resample(h, emb, draws));
+    for (std::size_t j = 0; j < level->resnets->size(); ++j) kept.push_back(h = level->block(j, h, told));
+    if (level->resamples()) kept.push_back(h = level->resample(h, told));
   }
-  h = mid_->block(0, h, emb, draws);
-  h = mid_->block(1, h, emb, draws);
+  h = mid_->block(0, h, told);
+  h = mid_->block(1, h, told);
   for (const auto& level : *up_) {
     for (std::size_t j = 0; j < level->resnets->size(); ++j) {
-      h = level->block(j, at::cat({h, kept.back()}, 1), emb, draws);
+      h = level->block(j, at::cat({h, kept.back()}, 1), told);
       kept.pop_back();
     }
-    if (level->resamples()) h = level->resample(h, emb, draws);
+    if (level->resamples()) h = level->resample(h, told);
   }
   return conv_out_->forward(norm_out_->forward_silu(h)).to(type);
 }
 
 void Unet::initialise(std::uint64_t seed) {
   ganymede::initialise(*this, "xavier", seed);
+  if (text_) text_->initialise(seed);
   const at::NoGradGuard no_grad;
+  // What a transformer adds to its map comes out of proj_out alone.
+  const char* attention = context_width_ > 0 ? "proj_out.weight" : "to_out.0.weight";
   for (const auto& item : named_parameters()) {
     const std::string& name = item.key();
-    if (name.ends_with("conv2.weight") || name.ends_with("to_out.0.weight") || name == "conv_out.weight")
+    if (name.ends_with("conv2.weight") || name.ends_with(attention) || name == "conv_out.weight")
       at::Tensor(item.value()).zero_();
   }
 }
@@ -198,6 +227,8 @@ void UnetOptions::describe(OptionSchema& schema) {
   schema.add("unet.cosine_first", cosine_first, "cosines before sines in the time's embedding");
   schema.add("unet.frequency_shift", frequency_shift, "", {0, 1},
              "the time's frequencies are 10000^(-k / (width / 2 - this))");
+  schema.add("unet.class_context", class_context, "", {0, 65536},
+             "width of the label's embedding that maps attend to, 0: it is added to the time's");
 }
 
 namespace {
@@ -224,6 +255,9 @@ class UnetNetwork final : public DenoiserNetwork {
         fail(ExitCode::options, "unet.channels = {} is not a multiple of {} = {}", channels,
              o.heads > 0 ? "unet.heads" : "unet.head_channels", heads);
     }
+    if (o.class_context > 0 && o.classes == 1)
+      fail(ExitCode::options,
+           "unet.class_context = {}: there is one class, so there is no label to attend to", o.class_context);
     for (const std::int64_t size : o.attention) {
       bool known = false;
       for (std::size_t i = 0; i < o.channels.size(); ++i) known = known || size == size_of(o, i);
@@ -235,6 +269,7 @@ class UnetNetwork final : public DenoiserNetwork {
   std::shared_ptr<Denoiser> build(const DenoiserShape& shape) const override {
     return std::make_shared<Unet>(options_, shape);
   }
+  bool takes_text() const override { return options_.class_context == 0; }
   ImageSpec images() const override {
     return {options_.image_channels, options_.resolution, options_.resolution, options_.classes};
   }

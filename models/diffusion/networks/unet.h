@@ -2,6 +2,7 @@
 
 #include "models/diffusion/denoiser.h"
 #include "models/diffusion/residual_block.h"
+#include "models/diffusion/spatial_transformer.h"
 #include "models/layers/sinusoids.h"
 #include "models/layers/time_embedding.h"
 
@@ -27,13 +28,16 @@ struct UnetOptions {
   bool symmetric_padding = true;
   bool cosine_first = false;
   double frequency_shift = 1;
+  /// Width of the label's embedding as a context of one token that maps attend to; 0: it is added to the time's.
+  std::int64_t class_context = 0;
 
   void describe(OptionSchema& schema);
   std::int64_t sinusoid_width() const { return time_channels > 0 ? time_channels : channels.front(); }
 };
 
 /// The time's sinusoids pass through two linear maps to an embedding of four times their width, to which the
-/// label's is added.
+/// label's is added. Where captions are told, or labels as a context, attention is that of a SpatialTransformer, as latent
+/// diffusion has it (Rombach et al., arXiv 2112.10752, section 3.3).
 class Unet final : public Denoiser {
  public:
   Unet(const UnetOptions& options, const DenoiserShape& shape);
@@ -45,12 +49,16 @@ class Unet final : public Denoiser {
 
  private:
   class Level;
-  std::shared_ptr<AttentionBlock> attention_of(std::int64_t channels) const;
+  void add_attention(Level& level, std::int64_t channels) const;
+  /// [N, T, width], what maps attend to beside themselves; undefined where that is nothing.
+  at::Tensor context_of(const at::Tensor& labels, const DenoiserContext& context, at::ScalarType maps) const;
 
   UnetOptions options_;
+  std::int64_t context_width_;  // 0 without one
   std::shared_ptr<Conv2d> conv_in_, conv_out_;
   std::shared_ptr<TimeEmbedding> time_embedding_;
   std::shared_ptr<Embedding> class_embedding_;  // null where nothing is told apart
+  std::shared_ptr<TextContext> text_;           // null where no captions are told
   std::shared_ptr<ModuleList<Level>> down_, up_;
   std::shared_ptr<Level> mid_;
   std::shared_ptr<GroupNorm> norm_out_;

@@ -85,6 +85,12 @@ Way way_of(const ConfigReader& config, const std::string& key, const std::string
 json unet_2d_config(const Settings& run) {
   const auto o = options_in<UnetOptions>(run);
   const DenoiserShape shape = shape_of_run(run);
+  if (const auto text = run.find("diffusion.text");
+      o.class_context > 0 || (text != run.end() && text->second.value != "none"))
+    fail(ExitCode::options,
+         "UNet2DModel attends to nothing but its own maps, and this network to captions or labels: export it "
+         "as "
+         "--format safetensors");
   if (o.sinusoid_width() != o.channels.front())
     fail(ExitCode::options,
          "UNet2DModel has sinusoids of the time as wide as the first level ({}), and unet.time_channels = {}",
