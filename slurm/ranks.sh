@@ -24,10 +24,23 @@ forward() { [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null; }
 
 say() { echo "$name: $*"; }
 
-# requeue WHY
+# requeue WHY: Slurm's controller may be about to start again, so it is asked for some minutes.
 requeue() {
-  say "$1, back into the queue"
-  scontrol requeue "$SLURM_JOB_ID"
+  local told_to_end=no
+  # A request that was taken comes back as SIGTERM to all of the job's processes: that is for after the line that tells so.
+  trap 'told_to_end=yes' TERM
+  for _ in {1..12}; do
+    # shellcheck disable=SC2016
+    if timeout -s KILL 30 sh -c 'trap "" TERM; exec scontrol requeue "$1"' requeue "$SLURM_JOB_ID"; then
+      say "$1, back into the queue"
+      return
+    fi
+    sleep 10
+    # Somebody has ended the job: that stands.
+    [ $told_to_end = no ] || break
+  done
+  echo "$name: $1, and not taken back into the queue: give 'scontrol requeue $SLURM_JOB_ID', or the same sbatch command" \
+    "again" >&2
 }
 
 case $launcher in

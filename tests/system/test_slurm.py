@@ -1,10 +1,8 @@
 """The batch scripts under a real Slurm: who is requeued, and that what is requeued ends as if nothing had happened."""
 
 import json
-import os
 import pathlib
 import re
-import subprocess
 
 import pytest
 from ganymede_runs import DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, succeed, training
@@ -114,21 +112,6 @@ def test_a_drill_puts_its_own_job_back_into_the_queue(slurm, tmp_path):
         assert words in line and "equal bit by bit" in line and line in first, log
     assert re.search(r"(?m)^ok +requeue +this job went back into the queue, and this is its start 2$", second), log
     assert not re.search(r"(?m)^\S+ +requeue", first), log
-
-
-def test_signal_before_the_ranks_is_requeued_too(tmp_path):
-    """The script without Slurm, signalled by itself at its first echo; in the place of Slurm's commands, two that tell of
-    their call."""
-    for command in ("srun", "scontrol"):
-        (tmp_path / command).write_text(f'#!/bin/sh\necho "{command} $1"\n')
-        (tmp_path / command).chmod(0o755)
-    (tmp_path / "before").write_text('echo() { builtin echo "$@"; unset -f echo; kill -USR1 $$; }')
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BASH_ENV": str(tmp_path / "before"),
-                                "DATA": "data.h5", "OUT": "run", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2",
-                                "SLURM_NODELIST": "here", "SLURM_SUBMIT_DIR": str(tmp_path)}
-    done = subprocess.run(["bash", SCRIPT], env=environment, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 75, done
-    assert "scontrol requeue" in done.stdout and "srun" not in done.stdout, done.stdout
 
 
 def give_time(slurm, job):

@@ -1,0 +1,94 @@
+"""The batch scripts without Slurm: commands that tell of their call stand for Slurm's, so that these can fail."""
+
+import os
+import subprocess
+
+import pytest
+from ganymede_runs import ROOT
+
+SCRIPT = ROOT / "slurm/train.sbatch"
+
+
+class Batch:
+    """A job in a folder of its own, whose commands are shell that the test gives."""
+
+    def __init__(self, folder):
+        self.folder, self.submitted = folder, folder / "submitted"
+        self.submitted.mkdir()
+        self.command("srun", "exit 0")
+        self.command("scontrol", '[ "$1" = show ] || echo "scontrol $*"')
+        self.command("sleep", ":")  # nothing here depends on the clock
+
+    def command(self, name, shell):
+        file = self.folder / name
+        file.write_text(f"#!/bin/sh\n{shell}\n")
+        file.chmod(0o755)
+
+    def run(self, launcher=(), **environment):
+        """What the script prints and how it ends; the launcher comes before it, and its current folder is `submitted`."""
+        environment = os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}", "DATA": "data.h5", "OUT": "run",
+                                    "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NODELIST": "here",
+                                    "SLURM_SUBMIT_DIR": str(self.submitted)} | environment
+        done = subprocess.run([*launcher, "bash", SCRIPT], env=environment, cwd=self.submitted, capture_output=True,
+                              text=True, timeout=60)
+        print(done.returncode, done.stdout, done.stderr, sep="\n")
+        return done
+
+
+@pytest.fixture
+def batch(tmp_path):
+    return Batch(tmp_path)
+
+
+def test_signal_before_the_ranks_is_requeued_too(batch):
+    """The script is signalled by itself at its first echo."""
+    before = batch.folder / "before"
+    before.write_text('echo() { builtin echo "$@"; unset -f echo; kill -USR1 $$; }')
+    batch.command("srun", "echo srun")
+    done = batch.run(BASH_ENV=str(before))
+    assert done.returncode == 75 and "scontrol requeue 7" in done.stdout and "srun" not in done.stdout
+
+
+def test_a_controller_that_starts_again_is_asked_until_it_takes_the_job(batch):
+    batch.command("srun", "exit 75")
+    batch.command("scontrol", f'[ "$1" = requeue ] || exit 0; echo x >>{batch.folder}/asked\n'
+                  f'[ $(wc -l <{batch.folder}/asked) = 3 ] && echo taken')
+    done = batch.run()
+    assert done.returncode == 75 and done.stdout.endswith("taken\nganymede: stopped after saving, back into the queue\n")
+
+
+def test_a_job_that_no_one_takes_back_says_what_to_do(batch):
+    batch.command("srun", "exit 75")
+    batch.command("scontrol", f'[ "$1" = requeue ] || exit 0; echo x >>{batch.folder}/asked; exit 1')
+    done = batch.run()
+    assert done.returncode == 75 and "back into the queue" not in done.stdout
+    [line] = done.stderr.splitlines()
+    assert "not taken back into the queue: give 'scontrol requeue 7', or the same sbatch command again" in line
+    assert (batch.folder / "asked").read_text() == 12 * "x\n"
+
+
+def test_a_job_that_somebody_ends_is_asked_for_no_more(batch):
+    """Slurm's SIGTERM goes to all processes of the job."""
+    batch.command("srun", "exit 75")
+    batch.command("scontrol", f'[ "$1" = requeue ] || exit 0; echo x >>{batch.folder}/asked; kill -TERM $BATCH $$; exit 1')
+    (batch.folder / "before").write_text("export BATCH=${BATCH:-$$}")
+    done = batch.run(BASH_ENV=str(batch.folder / "before"))
+    assert done.returncode == 75 and (batch.folder / "asked").read_text() == "x\n"
+    assert "not taken back" in done.stderr
+
+
+def test_a_job_that_somebody_ends_between_two_requests_is_asked_for_no_more(batch):
+    batch.command("srun", "exit 75")
+    batch.command("scontrol", f'[ "$1" = requeue ] || exit 0; echo x >>{batch.folder}/asked; exit 1')
+    batch.command("sleep", "kill -TERM $BATCH $$")
+    (batch.folder / "before").write_text("export BATCH=${BATCH:-$$}")
+    done = batch.run(BASH_ENV=str(batch.folder / "before"))
+    assert done.returncode == 75 and (batch.folder / "asked").read_text() == "x\n"
+
+
+def test_a_job_is_said_to_be_back_in_the_queue_before_slurm_ends_it(batch):
+    batch.command("srun", "exit 75")
+    batch.command("scontrol", '[ "$1" = requeue ] || exit 0; kill -TERM $BATCH $PPID $$; echo taken')
+    (batch.folder / "before").write_text("export BATCH=${BATCH:-$$}")
+    done = batch.run(BASH_ENV=str(batch.folder / "before"))
+    assert "taken\nganymede: stopped after saving, back into the queue\n" in done.stdout
