@@ -24,10 +24,20 @@ forward() { [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null; }
 
 say() { echo "$name: $*"; }
 
+# count_failure: sets `count` to the failures in a row, with this one; fails where they cannot be counted. The file is
+# whole or as it was: one cut short would count from the beginning, and the job be requeued for ever.
+count_failure() {
+  count=0
+  [ ! -e "$failures" ] || count=$(cat "$failures") || return
+  [[ $count =~ ^[0-9]+$ ]] || return
+  count=$((count + 1))
+  echo "$count" >"$failures.new" && mv -f "$failures.new" "$failures"
+}
+
 # requeue WHY: Slurm's controller may be about to start again, so it is asked for some minutes.
 requeue() {
   local told_to_end=no
-  # A request that was taken comes back as SIGTERM to all of the job's processes: that is for after the line that tells so.
+  # A request that was taken brings SIGTERM to all of the job's processes: not before the line that tells so.
   trap 'told_to_end=yes' TERM
   for _ in {1..12}; do
     # shellcheck disable=SC2016
@@ -39,8 +49,8 @@ requeue() {
     # Somebody has ended the job: that stands.
     [ $told_to_end = no ] || break
   done
-  echo "$name: $1, and not taken back into the queue: give 'scontrol requeue $SLURM_JOB_ID', or the same sbatch command" \
-    "again" >&2
+  echo "$name: $1, and not taken back into the queue: give 'scontrol requeue $SLURM_JOB_ID', or the same sbatch" \
+    "command again" >&2
 }
 
 case $launcher in
@@ -117,9 +127,12 @@ run_ranks() {
     requeue "stopped while starting"
   elif [ "$status" = 6 ] || [ "$status" = 75 ] || [ "$status" = 86 ] ||
     { [ "$status" -gt 128 ] && [ "$status" != 130 ] && [ "$status" != 143 ]; }; then
-    local count=$(($(cat "$failures" 2>/dev/null || echo 0) + 1))
-    if [ $count -le "$retries" ]; then
-      echo $count >"$failures"
+    local count
+    if ! count_failure; then
+      rm -f "$failures.new"
+      echo "$name: ended with $status, and not requeued, for retries cannot be counted in $failures: make room there, and" \
+        "give 'scontrol requeue $SLURM_JOB_ID', or the same sbatch command again" >&2
+    elif [ "$count" -le "$retries" ]; then
       requeue "ended with $status, retry $count of $retries"
     else
       rm -f "$failures"

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from ganymede_runs import ROOT
+from ganymede_runs import OWN_MOUNTS, ROOT
 
 SCRIPT = ROOT / "slurm/train.sbatch"
 
@@ -25,7 +25,7 @@ class Batch:
         file.chmod(0o755)
 
     def run(self, launcher=(), **environment):
-        """What the script prints and how it ends; the launcher comes before it, and its current folder is `submitted`."""
+        """What the script prints and how it ends; the launcher comes before it, its current folder is `submitted`."""
         environment = os.environ | {"PATH": f"{self.folder}:{os.environ['PATH']}", "DATA": "data.h5", "OUT": "run",
                                     "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NODELIST": "here",
                                     "SLURM_SUBMIT_DIR": str(self.submitted)} | environment
@@ -92,3 +92,30 @@ def test_a_job_is_said_to_be_back_in_the_queue_before_slurm_ends_it(batch):
     (batch.folder / "before").write_text("export BATCH=${BATCH:-$$}")
     done = batch.run(BASH_ENV=str(batch.folder / "before"))
     assert "taken\nganymede: stopped after saving, back into the queue\n" in done.stdout
+
+
+@pytest.mark.parametrize("options", ["ro", "size=4k"], ids=["read-only", "full"])
+def test_where_failures_cannot_be_counted_nothing_is_requeued(batch, options):
+    batch.command("srun", "exit 86")
+    place = (f"mount -t tmpfs -o {options} none . && cd {batch.submitted} && {{ head -c 4096 /dev/zero >full; true; }} "
+             "2>/dev/null")
+    done = batch.run([*OWN_MOUNTS, "sh", "-c", f'{place} && exec "$@"', "sh"])
+    assert done.returncode == 86 and "requeue 7" not in done.stdout
+    line = done.stderr.splitlines()[-1]
+    assert "not requeued, for retries cannot be counted in" in line and "give 'scontrol requeue 7'" in line
+
+
+@pytest.mark.parametrize("counted", ["", "many"])
+def test_a_count_that_is_none_is_not_taken_for_the_first(batch, counted):
+    batch.command("srun", "exit 86")
+    (batch.submitted / ".ganymede-7.failures").write_text(counted)
+    done = batch.run()
+    assert done.returncode == 86 and "requeue 7" not in done.stdout and "cannot be counted" in done.stderr
+
+
+def test_failures_in_a_row_are_counted(batch):
+    batch.command("srun", "exit 86")
+    for retry in (1, 2):
+        assert f"ended with 86, retry {retry} of 2, back into the queue" in batch.run(RETRIES="2").stdout
+    done = batch.run(RETRIES="2")
+    assert done.returncode == 86 and "requeue 7" not in done.stdout and not list(batch.submitted.iterdir())
