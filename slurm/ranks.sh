@@ -72,21 +72,31 @@ case $launcher in
 esac
 
 # stage FOLDER FILE...: copies the files to the folder of every machine, each whole or not at all, and sets `staged` to
-# the copies. What is there in the same size and age is not copied again.
+# the copies, whose names tell files of one name in several folders apart. What is there in the same size and age is not
+# copied again. A copy that a killed job has left half done goes, where it is the user's own and its process is gone.
 stage() {
-  local folder=$1 file
+  local folder=$1 file pairs=()
   shift
   staged=()
-  for file in "$@"; do staged+=("$folder/${file##*/}"); done
+  for file in "$@"; do
+    staged+=("$folder/$(realpath -ms "$file" | sha256sum | cut -c-12)-${file##*/}")
+    pairs+=("$file" "${staged[-1]}")
+  done
   say "copying $* to $folder of each machine"
+  # shellcheck disable=SC2016
   "${start_on_each_node[@]}" bash -c '
-    folder=$1; shift
-    mkdir -p "$folder" || exit
-    for file; do
-      copy=$folder/${file##*/}
-      [ "$(stat -c "%s %Y" "$file")" = "$(stat -c "%s %Y" "$copy" 2>/dev/null)" ] && continue
-      cp -p "$file" "$copy.$$" && mv "$copy.$$" "$copy" || { rm -f "$copy.$$"; exit 1; }
-    done' stage "$folder" "$@" && return
+    mkdir -p "$1" || exit
+    for partial in "$1"/*.partial."$HOSTNAME".*; do
+      [ ! -O "$partial" ] || kill -0 "${partial##*.}" 2>/dev/null || rm -f "$partial"
+    done
+    shift
+    for ((; $#; )); do
+      file=$1 copy=$2 partial=$2.partial.$HOSTNAME.$$
+      shift 2
+      kind=$(stat -Lc "%s %Y" "$file") || exit
+      [ "$kind" = "$(stat -c "%s %Y" "$copy" 2>/dev/null)" ] && continue
+      cp -p "$file" "$partial" && mv "$partial" "$copy" || { rm -f "$partial"; exit 1; }
+    done' stage "$folder" "${pairs[@]}" && return
   echo "$name: $* could not be copied to $folder of every machine: leave STAGE out, or make room there" >&2
   exit 5
 }

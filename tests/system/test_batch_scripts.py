@@ -1,6 +1,9 @@
 """The batch scripts without Slurm: commands that tell of their call stand for Slurm's, so that these can fail."""
 
 import os
+import pathlib
+import re
+import socket
 import subprocess
 
 import pytest
@@ -119,3 +122,71 @@ def test_failures_in_a_row_are_counted(batch):
         assert f"ended with 86, retry {retry} of 2, back into the queue" in batch.run(RETRIES="2").stdout
     done = batch.run(RETRIES="2")
     assert done.returncode == 86 and "requeue 7" not in done.stdout and not list(batch.submitted.iterdir())
+
+
+@pytest.fixture
+def staging(batch):
+    """The batch, whose launcher runs what comes after its own options."""
+    batch.command("srun", 'while [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"')
+    batch.command("program", 'echo "asked for: $*"')
+    batch.told = {"STAGE": str(batch.folder / "disk"), "PROGRAM": str(batch.folder / "program")}
+    return batch
+
+
+def staged(batch, *files):
+    """The copies of these files that the program reads, in their order."""
+    done = batch.run(**batch.told | {"DATA": " ".join(map(str, files))})
+    assert done.returncode == 0
+    return [pathlib.Path(word) for word in re.search("--data (.*) --out run", done.stdout)[1].split()]
+
+
+def dataset(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (10**9, 10**9))
+    return path
+
+
+def test_files_of_one_name_are_staged_apart(staging):
+    """Of one size and age too, so that one is not taken for the other."""
+    files = [dataset(staging.folder / name / "part.h5", name.encode()) for name in "ab"]
+    copies = staged(staging, *files)
+    assert [copy.read_bytes() for copy in copies] == [b"a", b"b"]
+    assert all(copy.parent == staging.folder / "disk" and copy.name.endswith("-part.h5") for copy in copies)
+    # A name from the current folder is that of the file there.
+    assert staged(staging, "../a/part.h5") == copies[:1]
+
+
+def test_what_is_staged_is_copied_again_only_when_it_has_changed(staging):
+    file = dataset(staging.folder / "data.h5", b"old")
+    link = staging.folder / "link.h5"
+    link.symlink_to(file)
+    copies = staged(staging, file, link)
+    inodes = [copy.stat().st_ino for copy in copies]
+    assert staged(staging, file, link) == copies and [copy.stat().st_ino for copy in copies] == inodes
+    dataset(file, b"newer")
+    assert staged(staging, file, link) == copies and [copy.read_bytes() for copy in copies] == [b"newer", b"newer"]
+
+
+def test_what_a_killed_job_has_half_copied_goes_and_what_is_being_copied_stays(staging):
+    file = dataset(staging.folder / "data.h5", b"images")
+    [copy] = staged(staging, file)
+    # cp that is killed with the shell that started it.
+    staging.command("cp", 'shift; cat "$1" >"$2"; kill -KILL $PPID')
+    os.utime(file, (10**9 + 1, 10**9 + 1))
+    assert staging.run(**staging.told | {"DATA": str(file)}).returncode == 5
+    [partial] = [path for path in copy.parent.iterdir() if path != copy]
+    (staging.folder / "cp").unlink()
+    prefix = partial.name.rpartition(".")[0]
+    ours = copy.parent / f"{prefix}.{os.getpid()}"
+    elsewhere = copy.parent / partial.name.replace(socket.gethostname(), "elsewhere")
+    assert elsewhere != partial
+    for path in (ours, elsewhere):
+        path.write_bytes(b"ima")
+    assert staged(staging, file) == [copy]
+    assert set(copy.parent.iterdir()) == {copy, ours, elsewhere} and copy.read_bytes() == b"images"
+
+
+def test_a_file_that_is_not_there_is_not_staged(staging):
+    done = staging.run(**staging.told | {"DATA": "nowhere.h5"})
+    assert done.returncode == 5 and "asked for" not in done.stdout and "nowhere.h5" in done.stderr.splitlines()[0]
