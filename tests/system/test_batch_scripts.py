@@ -190,3 +190,10 @@ def test_what_a_killed_job_has_half_copied_goes_and_what_is_being_copied_stays(s
 def test_a_file_that_is_not_there_is_not_staged(staging):
     done = staging.run(**staging.told | {"DATA": "nowhere.h5"})
     assert done.returncode == 5 and "asked for" not in done.stdout and "nowhere.h5" in done.stderr.splitlines()[0]
+
+
+def test_a_drill_is_told_to_start_ranks_as_the_batch_scripts_do():
+    flags = re.search(r"start=\(srun --mpi=pmix (--kill-on-bad-exit=\d --wait=\d+) ", (ROOT / "slurm/ranks.sh").read_text())[1]
+    readme = (ROOT / "slurm/README.md").read_text()
+    assert f'drill --out /scratch/me/drill --launcher "srun --mpi=pmix {flags}"' in readme
+    assert f"give srun {flags}, as slurm/ranks.sh does" in (ROOT / "launch/drill/rehearsal.cpp").read_text()
