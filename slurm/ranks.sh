@@ -1,9 +1,8 @@
 # Sourced by the batch scripts beside it: starts the ranks of one command and puts the job back into the queue where that
-# helps. The script that sources it has set LAUNCHER, PROGRAM and the like from the environment, and these traps, for the
-# signal may come before anything else:
+# helps. The script that sources it has LAUNCHER, PROGRAM and the like from the environment, and has begun with
 #
-#   asked=no step=
-#   trap 'asked=yes interrupted=yes; forward' USR1
+#   asked=no
+#   trap asked=yes USR1
 #
 # A job is requeued after 75 (stopped on request, after saving), and up to RETRIES times in a row after what another start
 # may mend: 75 of what saves nothing on its way, 6 (a peer or the network lost), 86 (a hang, ended by the watchdog) and
@@ -20,7 +19,9 @@ name=${SLURM_JOB_NAME:-ganymede}
 # The failures in a row are counted beside the log.
 failures=$PWD/.$name-$SLURM_JOB_ID.failures
 
+step=
 forward() { [ -z "$step" ] || kill -USR1 "$step" 2>/dev/null; }
+trap 'asked=yes interrupted=yes; forward' USR1
 
 say() { echo "$name: $*"; }
 
@@ -111,14 +112,14 @@ stage_data() {
 # run_ranks COMMAND ARGUMENT...: runs the program on all ranks, and ends this script with its exit code.
 run_ranks() {
   say "job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), $SLURM_NTASKS ranks on $SLURM_NODELIST"
-  if [ $asked = yes ]; then
+  if [ "$asked" = yes ]; then
     requeue "asked to stop before the start"
     exit 75
   fi
   "${start[@]}" "$program" "$@" &
   step=$!
   # Again, for a signal that came between the two lines above.
-  [ $asked = no ] || forward
+  [ "$asked" = no ] || forward
 
   # The signal ends `wait`, not the step: wait again until what it returns is the step's own status.
   local status
@@ -132,7 +133,7 @@ run_ranks() {
   if [ "$status" = 75 ] && [ "$1" = train ]; then
     rm -f "$failures"
     requeue "stopped after saving"
-  elif [ "$status" = 138 ] && [ $asked = yes ] && [ "$1" = train ]; then
+  elif [ "$status" = 138 ] && [ "$asked" = yes ] && [ "$1" = train ]; then
     # 128 + SIGUSR1: the signal came before the ranks were ready for it.
     requeue "stopped while starting"
   elif [ "$status" = 6 ] || [ "$status" = 75 ] || [ "$status" = 86 ] ||

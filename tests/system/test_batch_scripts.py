@@ -52,6 +52,24 @@ def test_signal_before_the_ranks_is_requeued_too(batch):
     assert done.returncode == 75 and "scontrol requeue 7" in done.stdout and "srun" not in done.stdout
 
 
+def test_signal_before_the_ranks_are_known_of_is_requeued_too(batch):
+    """It comes while the script looks for what lies beside it."""
+    (batch.folder / "before").write_text("export BATCH=${BATCH:-$$}")
+    batch.command("srun", "echo srun")
+    batch.command("scontrol", 'case $1 in show) kill -USR1 $BATCH ;; requeue) echo taken ;; esac')
+    done = batch.run(BASH_ENV=str(batch.folder / "before"))
+    assert done.returncode == 75 and "taken" in done.stdout and "srun" not in done.stdout
+
+
+def test_signal_reaches_ranks_that_have_begun(batch):
+    """And again: each is passed on, and the step's own exit code is waited for."""
+    (batch.folder / "before").write_text("export BATCH=${BATCH:-$$}")
+    batch.command("srun", "count=0\ntrap 'count=$((count + 1)); [ $count = 2 ] && exit 75; kill -USR1 $BATCH' USR1\n"
+                  "kill -USR1 $BATCH\nwhile :; do :; done")
+    done = batch.run(BASH_ENV=str(batch.folder / "before"))
+    assert done.returncode == 75 and "stopped after saving, back into the queue" in done.stdout
+
+
 def test_a_controller_that_starts_again_is_asked_until_it_takes_the_job(batch):
     batch.command("srun", "exit 75")
     batch.command("scontrol", f'[ "$1" = requeue ] || exit 0; echo x >>{batch.folder}/asked\n'
