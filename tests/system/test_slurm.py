@@ -1,12 +1,16 @@
 """The batch scripts under a real Slurm: who is requeued, and that what is requeued ends as if nothing had happened."""
 
 import json
+import os
 import pathlib
 import re
+import signal
 
 import pytest
-from ganymede_runs import DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, succeed, training
+from ganymede_runs import (DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, logged_steps, succeed,
+                           training)
 from one_node_slurm import OneNodeSlurm, wait_for
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SCRIPT = ROOT / "slurm/train.sbatch"
 
@@ -169,15 +173,70 @@ class Training:
 
     def check(self, fields):
         """It went on where it was stopped, and ended as one that never was."""
-        log, end = self.log(), self.stops[-1] + 20
-        assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
-        for step in self.stops:
+        self.check_end(fields, self.stops, self.stops[-1] + 20)
+
+    def check_end(self, fields, resumed, end):
+        log = self.log()
+        assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", str(len(resumed))), log
+        for step in resumed:
             assert f"resuming at step {step} " in log, log
-        steps = [json.loads(line)["step"] for line in read(self.folder / "log.jsonl").splitlines()]
+        steps = logged_steps(self.folder)
         assert steps == sorted(set(steps)) and steps[-1] == end
         reference = self.folder.with_suffix(".reference")
         succeed(2, "train", "--recipe", self.recipe, "--data", DIGITS, "--out", reference, *self.options)
         assert_bit_equal(final_tensors(self.folder, end), final_tensors(reference, end))
+
+
+class Killed(Training):
+    """A job whose ranks are killed after steps that no checkpoint holds."""
+
+    OPTIONS = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "10", "--log.every", "1",
+               "--biggan.generator_channels", "2", "--biggan.discriminator_channels", "2", "--train.batch", "8"]
+    reported = None
+
+    def signal(self, ranks, number):
+        for pid in ranks:
+            os.kill(pid, number)
+
+    def ranks(self):
+        """Process numbers of both ranks; none while there are fewer."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                ours = f"SLURM_JOB_ID={self.job}\0".encode() in (entry / "environ").read_bytes()
+                if ours and (entry / "exe").resolve() == pathlib.Path(PROGRAM).resolve():
+                    found.append(int(entry.name))
+            except OSError:  # it has ended
+                pass
+        return found if len(found) == 2 else []
+
+    def is_killed(self):
+        """A condition. The ranks stand still while what they have written is looked at."""
+        if self.reported:
+            return True
+        if not checkpoints(self.folder) or not (ranks := self.ranks()):
+            return False
+        self.signal(ranks, signal.SIGSTOP)
+        self.saved, reported = int(checkpoints(self.folder)[-1].name[5:]), logged_steps(self.folder)[-1]
+        if reported <= self.saved:
+            self.signal(ranks, signal.SIGCONT)
+            return False
+        self.reported = reported
+        self.write_recipe(reported + 10)
+        self.signal(ranks, signal.SIGKILL)
+        return True
+
+    def check(self, fields):
+        """What came after the checkpoint is in the logs once."""
+        end = self.reported + 10
+        assert "ended with 137, retry 1 of 3, back into the queue" in self.log(), self.log()
+        self.check_end(fields, [self.saved], end)
+        assert logged_steps(self.folder) == list(range(1, end + 1))
+        starts = sorted(self.folder.glob("events.out.tfevents.*"))
+        first, whole = (EventAccumulator(str(place), size_guidance={"scalars": 0}).Reload() for place in (starts[0], self.folder))
+        assert len(starts) == 2 and first.Scalars("train/loss_d")[-1].step > self.saved
+        assert [event.step for event in whole.Scalars("train/loss_d")] == list(range(1, end + 1))
+        print(f"killed at step {self.reported}, gone on from {self.saved}, ended at {end}")
 
 
 class Evaluation:
@@ -256,3 +315,10 @@ def test_jobs_preempted_twice_end_as_if_uninterrupted(slurm, tmp_path):
         assert slurm.wait(urgent, 90)["JobState"] == "COMPLETED"
     for job in jobs:
         job.check(slurm.wait(job.job, 120))
+
+
+def test_ranks_killed_between_two_saves_end_as_if_uninterrupted(slurm, tmp_path):
+    job = Killed(tmp_path, "biggan-digits")
+    job.submit(slurm, "--time=10")
+    slurm.wait_while_alive(job.job, "a step after a save", job.is_killed, 90)
+    job.check(slurm.wait(job.job, 120))
