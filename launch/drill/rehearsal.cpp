@@ -84,7 +84,8 @@ Verdict judge(const Fault& fault, const Outcome& outcome, const fs::path& log) {
     return failure(
         ExitCode::hang,
         fmt::format("the job was still there after {:.0f} s, and was ended: its ranks do not end together; "
-                    "give srun --kill-on-bad-exit=1, or mpirun; what it said is in {}",
+                    "give srun --kill-on-bad-exit=0 --wait=60, as slurm/ranks.sh does, or mpirun; "
+                    "what it said is in {}",
                     outcome.seconds, log.string()));
   if (!outcome.left.empty())
     return failure(

@@ -4,11 +4,13 @@ import json
 import os
 import pathlib
 import re
-import subprocess
+import signal
 
 import pytest
-from ganymede_runs import DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, succeed, training
+from ganymede_runs import (DIGITS, PROGRAM, ROOT, assert_bit_equal, checkpoints, final_tensors, logged_steps, succeed,
+                           training)
 from one_node_slurm import OneNodeSlurm, wait_for
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SCRIPT = ROOT / "slurm/train.sbatch"
 
@@ -84,11 +86,11 @@ def test_job_of_an_array_trains_its_recipe_and_seed_on_staged_data(slurm, tmp_pa
                                                  ("two.cfg", "two-seed5", 5), ("two.cfg", "two-seed6", 6)]):
         slurm.wait(f"{job}_{index}", 90)
         log = (tmp_path / f"{index}.log").read_text()
-        assert (f"asked for: train --recipe {recipe} --data {tmp_path}/disk/data.h5 --out run/{run} --train.seed {seed} "
-                "--steps 9\n") in log, log
+        [copy] = (tmp_path / "disk").glob("*-data.h5")
+        assert copy.read_bytes() == b"images"
+        assert (f"asked for: train --recipe {recipe} --data {copy} --out run/{run} --train.seed {seed} --steps 9\n") in log, log
     assert slurm.wait(f"{job}_4", 90)["ExitCode"] == "2:0"
     assert "--array=0-3 would do" in (tmp_path / "4.log").read_text()
-    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["data.h5"]
 
 
 def test_evaluation_is_a_job_too(slurm, tmp_path):
@@ -114,21 +116,6 @@ def test_a_drill_puts_its_own_job_back_into_the_queue(slurm, tmp_path):
         assert words in line and "equal bit by bit" in line and line in first, log
     assert re.search(r"(?m)^ok +requeue +this job went back into the queue, and this is its start 2$", second), log
     assert not re.search(r"(?m)^\S+ +requeue", first), log
-
-
-def test_signal_before_the_ranks_is_requeued_too(tmp_path):
-    """The script without Slurm, signalled by itself at its first echo; in the place of Slurm's commands, two that tell of
-    their call."""
-    for command in ("srun", "scontrol"):
-        (tmp_path / command).write_text(f'#!/bin/sh\necho "{command} $1"\n')
-        (tmp_path / command).chmod(0o755)
-    (tmp_path / "before").write_text('echo() { builtin echo "$@"; unset -f echo; kill -USR1 $$; }')
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "BASH_ENV": str(tmp_path / "before"),
-                                "DATA": "data.h5", "OUT": "run", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2",
-                                "SLURM_NODELIST": "here", "SLURM_SUBMIT_DIR": str(tmp_path)}
-    done = subprocess.run(["bash", SCRIPT], env=environment, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 75, done
-    assert "scontrol requeue" in done.stdout and "srun" not in done.stdout, done.stdout
 
 
 def give_time(slurm, job):
@@ -186,15 +173,70 @@ class Training:
 
     def check(self, fields):
         """It went on where it was stopped, and ended as one that never was."""
-        log, end = self.log(), self.stops[-1] + 20
-        assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", "2"), log
-        for step in self.stops:
+        self.check_end(fields, self.stops, self.stops[-1] + 20)
+
+    def check_end(self, fields, resumed, end):
+        log = self.log()
+        assert (fields["JobState"], fields["ExitCode"], fields["Restarts"]) == ("COMPLETED", "0:0", str(len(resumed))), log
+        for step in resumed:
             assert f"resuming at step {step} " in log, log
-        steps = [json.loads(line)["step"] for line in read(self.folder / "log.jsonl").splitlines()]
+        steps = logged_steps(self.folder)
         assert steps == sorted(set(steps)) and steps[-1] == end
         reference = self.folder.with_suffix(".reference")
         succeed(2, "train", "--recipe", self.recipe, "--data", DIGITS, "--out", reference, *self.options)
         assert_bit_equal(final_tensors(self.folder, end), final_tensors(reference, end))
+
+
+class Killed(Training):
+    """A job whose ranks are killed after steps that no checkpoint holds."""
+
+    OPTIONS = ["--train.threads", "1", "--sample.every", "0", "--checkpoint.every", "10", "--log.every", "1",
+               "--biggan.generator_channels", "2", "--biggan.discriminator_channels", "2", "--train.batch", "8"]
+    reported = None
+
+    def signal(self, ranks, number):
+        for pid in ranks:
+            os.kill(pid, number)
+
+    def ranks(self):
+        """Process numbers of both ranks; none while there are fewer."""
+        found = []
+        for entry in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                ours = f"SLURM_JOB_ID={self.job}\0".encode() in (entry / "environ").read_bytes()
+                if ours and (entry / "exe").resolve() == pathlib.Path(PROGRAM).resolve():
+                    found.append(int(entry.name))
+            except OSError:  # it has ended
+                pass
+        return found if len(found) == 2 else []
+
+    def is_killed(self):
+        """A condition. The ranks stand still while what they have written is looked at."""
+        if self.reported:
+            return True
+        if not checkpoints(self.folder) or not (ranks := self.ranks()):
+            return False
+        self.signal(ranks, signal.SIGSTOP)
+        self.saved, reported = int(checkpoints(self.folder)[-1].name[5:]), logged_steps(self.folder)[-1]
+        if reported <= self.saved:
+            self.signal(ranks, signal.SIGCONT)
+            return False
+        self.reported = reported
+        self.write_recipe(reported + 10)
+        self.signal(ranks, signal.SIGKILL)
+        return True
+
+    def check(self, fields):
+        """What came after the checkpoint is in the logs once."""
+        end = self.reported + 10
+        assert "ended with 137, retry 1 of 3, back into the queue" in self.log(), self.log()
+        self.check_end(fields, [self.saved], end)
+        assert logged_steps(self.folder) == list(range(1, end + 1))
+        starts = sorted(self.folder.glob("events.out.tfevents.*"))
+        first, whole = (EventAccumulator(str(place), size_guidance={"scalars": 0}).Reload() for place in (starts[0], self.folder))
+        assert len(starts) == 2 and first.Scalars("train/loss_d")[-1].step > self.saved
+        assert [event.step for event in whole.Scalars("train/loss_d")] == list(range(1, end + 1))
+        print(f"killed at step {self.reported}, gone on from {self.saved}, ended at {end}")
 
 
 class Evaluation:
@@ -273,3 +315,10 @@ def test_jobs_preempted_twice_end_as_if_uninterrupted(slurm, tmp_path):
         assert slurm.wait(urgent, 90)["JobState"] == "COMPLETED"
     for job in jobs:
         job.check(slurm.wait(job.job, 120))
+
+
+def test_ranks_killed_between_two_saves_end_as_if_uninterrupted(slurm, tmp_path):
+    job = Killed(tmp_path, "biggan-digits")
+    job.submit(slurm, "--time=10")
+    slurm.wait_while_alive(job.job, "a step after a save", job.is_killed, 90)
+    job.check(slurm.wait(job.job, 120))
