@@ -188,8 +188,8 @@ std::string under_way(const std::vector<RankState>& states, std::span<const BoxC
 }  // namespace
 
 std::string damages_text(const BoxesOfRun& boxes) {
-  return fmt::format("{}: see whether these ranks' hosts share the run's folder and its disk has space and is sound; of "
-                     "their end the launcher's output and the hosts' own logs tell",
+  return fmt::format("{}: see whether these ranks' hosts share the run's folder and its disk has space and is sound; "
+                     "of their end the launcher's output and the hosts' own logs tell",
                      fmt::join(boxes.damages, "; "));
 }
 

@@ -78,7 +78,8 @@ ExitCode flip_and_train(Process& process, const std::filesystem::path& data, con
     }
   }
   if (process.is_root())
-    std::printf("%d of %d found (%d in the average), %d at the next check, %d with the tensor, %d with the rank named\n",
+    std::printf("%d of %d found (%d in the average), %d at the next check, %d with the tensor, %d with the rank "
+                "named\n",
                 found, times, in_average, at_once, told, named);
   if (last) throw *last;
   return ExitCode::done;
