@@ -67,6 +67,10 @@ std::string retain_quietly(const CheckpointStore& store, std::int64_t step) {
   }
 }
 
+void warn(const std::string& text) {
+  if (!text.empty()) print_error("warning: " + text);
+}
+
 }  // namespace
 
 CheckpointSaver::CheckpointSaver(Process& process, std::filesystem::path folder, const SaverOptions& options)
@@ -155,7 +159,7 @@ void CheckpointSaver::end_publishing() {
   saved_step_ = step_;
   process_.saved(step_);
   failures_ = 0;
-  if (process_.is_root() && !outcome.text.empty()) print_error("warning: " + outcome.text);
+  if (process_.is_root()) warn(outcome.text);
 }
 
 void CheckpointSaver::fail_save(int rank, ExitCode code, const std::string& host, const std::string& cause) {
@@ -213,7 +217,7 @@ void CheckpointSaver::keep_best(std::int64_t step) {
   protect(step);
   if (saved_step_ != step || is_saving()) return;
   process_.together([&] {
-    if (process_.is_root()) store_.retain(step);
+    if (process_.is_root()) warn(retain_quietly(store_, step));
   });
 }
 

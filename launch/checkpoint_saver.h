@@ -79,8 +79,8 @@ class CheckpointSaver {
   /// Waits until then.
   void wait_for_retry();
 
-  /// Keeps this step's checkpoint beyond the newest ones, in the place of the best before: from now on if it is
-  /// saved, else from when it is.
+  /// Keeps this step's checkpoint beyond the newest ones, in the place of the best before (a warning where that one
+  /// cannot be removed): from now on if it is saved, else from when it is.
   void keep_best(std::int64_t step);
   /// And the newest at or before this one: what a run that collapses goes back to.
   void fall_back_to(std::optional<std::int64_t> step) { store_.fall_back_to(step); }

@@ -196,6 +196,12 @@ bool was_asked_to_end(const BoxesOfRun& boxes) {
   return boxes.damages.empty() && !boxes.ranks.empty() && std::ranges::all_of(boxes.ranks, was_asked);
 }
 
+std::string damages_text(const BoxesOfRun& boxes) {
+  return fmt::format("{}: see whether these ranks' hosts share the run's folder and its disk has space and is sound; "
+                     "of their end the launcher's output and the hosts' own logs tell",
+                     fmt::join(boxes.damages, "; "));
+}
+
 BoxesOfRun read_black_boxes(const fs::path& folder) {
   BoxesOfRun found;
   std::vector<fs::path> paths;
@@ -213,7 +219,7 @@ BoxesOfRun read_black_boxes(const fs::path& folder) {
     } catch (const Error& caught) {
       found.damages.emplace_back(caught.what());
     }
-  if (found.ranks.empty()) fail(ExitCode::checkpoint, "{}", fmt::join(found.damages, "; "));
+  if (found.ranks.empty()) fail(ExitCode::checkpoint, "{}", damages_text(found));
   std::set<std::string> names;
   for (const fs::path& path : paths) names.insert(path.filename().string());
   for (int rank = 0; rank < found.ranks.front().size; ++rank)

@@ -22,6 +22,9 @@ BoxesOfRun read_black_boxes(const std::filesystem::path& folder);
 /// nothing else. Where a rank fails mpirun ends the others so, but not that one.
 bool was_asked_to_end(const BoxesOfRun& boxes);
 
+/// The damages, of which there are some, and what to look at.
+std::string damages_text(const BoxesOfRun& boxes);
+
 /// Where a rank was at last, and what became of it:
 ///
 ///     rank 0 on nodeA (pid 76): at step 41 waiting in all_reduce gradients (#1234, 1.2 MiB) since +12.346 s; ended

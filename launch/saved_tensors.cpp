@@ -36,8 +36,15 @@ std::vector<std::filesystem::path> checkpoints_of(const std::filesystem::path& p
   return found;
 }
 
+std::string none_sound_text(const std::filesystem::path& run, std::int64_t count) {
+  return fmt::format(
+      "none of the {} checkpoints in {} is sound: restore one from a copy, or start anew in another folder",
+      count, run.string());
+}
+
 SavedTensors read_saved(const std::filesystem::path& path) {
-  for (const std::filesystem::path& checkpoint : checkpoints_of(path)) try {
+  const std::vector<std::filesystem::path> checkpoints = checkpoints_of(path);
+  for (const std::filesystem::path& checkpoint : checkpoints) try {
       SavedTensors saved{checkpoint, read_manifest(checkpoint), {}};
       for (auto& [name, tensor] : read_tensors(checkpoint, saved.manifest))
         saved.tensors.emplace(name, tensor);
@@ -46,7 +53,7 @@ SavedTensors read_saved(const std::filesystem::path& path) {
       if (error.code() != ExitCode::checkpoint || checkpoint == path) throw;
       print_error(fmt::format("warning: passed over {}: {}", checkpoint.string(), error.what()));
     }
-  fail(ExitCode::checkpoint, "none of the checkpoints in {} is sound", path.string());
+  fail(ExitCode::checkpoint, "{}", none_sound_text(path, std::ssize(checkpoints)));
 }
 
 std::vector<std::string> option_differences(const SavedTensors& a, const SavedTensors& b) {

@@ -15,6 +15,9 @@ namespace ganymede {
 /// is none.
 std::vector<std::filesystem::path> checkpoints_of(const std::filesystem::path& path);
 
+/// What to say of a run of whose `count` checkpoints none is sound, with the remedy.
+std::string none_sound_text(const std::filesystem::path& run, std::int64_t count);
+
 /// A checkpoint in memory.
 struct SavedTensors {
   std::filesystem::path path;

@@ -5,6 +5,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "launch/saved_tensors.h"
+
 namespace ganymede {
 
 NamedTensors state_of(Method& method) {
@@ -81,12 +83,7 @@ std::optional<SoundCheckpoint> newest_checkpoint(Process& process, const std::fi
     }
   }
   if (passed_over == 0) return std::nullopt;
-  throw AgreedError(
-      ExitCode::checkpoint,
-      fmt::format("none of the {} checkpoints in {} is sound: restore one from a copy, or start anew in "
-                  "another folder",
-                  passed_over, run.string()),
-      process.is_root());
+  throw AgreedError(ExitCode::checkpoint, none_sound_text(run, passed_over), process.is_root());
 }
 
 SoundCheckpoint find_checkpoint(Process& process, const std::filesystem::path& run_or_checkpoint) {

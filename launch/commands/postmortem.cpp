@@ -61,7 +61,7 @@ int postmortem_command(std::span<const std::string> arguments) {
       fmt::print("  {}\n", event_line(rank.events[i], rank, ranks));
   }
   fmt::print("last checkpoint: {}\n{}\n", last_checkpoint(run), verdict(ranks));
-  if (!boxes.damages.empty()) fail(ExitCode::checkpoint, "{}", fmt::join(boxes.damages, "; "));
+  if (!boxes.damages.empty()) fail(ExitCode::checkpoint, "{}", damages_text(boxes));
   return 0;
 }
 

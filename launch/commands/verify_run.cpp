@@ -73,7 +73,9 @@ int verify_run_command(std::span<const std::string> arguments) {
   const fs::path a = line.positional[0], b = line.positional[1];
   const ChainComparison found = compare_chains(a, b);
   if (found.compared == 0)
-    fail(ExitCode::checkpoint, "the chains of {} and {} have no step in common", a.string(), b.string());
+    fail(ExitCode::checkpoint, "the chains of {} and {} have no step in common: train both with the same --chain.every from "
+         "their first step on",
+         a.string(), b.string());
   if (found.differs_at < 0) {
     fmt::print("the same in all {} steps that both have, up to step {}\n", with_thousands(found.compared),
                with_thousands(found.same_until));

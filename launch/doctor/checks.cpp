@@ -12,7 +12,7 @@ constexpr Check table[] = {
     {"devices", "what each rank computes on; two ranks on one GPU", examine_devices},
     {"speed", "products of matrices on all ranks at once; a slow rank", examine_speed},
     {"all-reduce", "bytes summed a second, by size: medians", examine_all_reduce},
-    {"links", "messages between neighbours in the ring of ranks; a slow link", examine_links},
+    {"links", "messages between pairs of hosts, and of ranks of a host; a slow link", examine_links},
     {"dataset", "--data is sound and the same on all ranks; a few images of it read by each",
      examine_dataset},
     {"run folder", "--out takes, flushes and renames files of all ranks, which see the same; free space",

@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "distributed/mpi_diagnostics.h"
 #include "launch/device.h"
 #include "launch/doctor/examined_job.h"
 
@@ -39,9 +40,28 @@ std::vector<std::vector<int>> sharing_ranks(std::span<const RankGpu> gpus);
 // launch/doctor/network.cpp
 Verdict examine_all_reduce(ExaminedJob& job);
 Verdict examine_links(ExaminedJob& job);
-/// Of a ring of ranks, the pairs that exchange messages in one round: no rank is in two of them. Each is (r, its
-/// neighbour); two or, where the number of ranks is odd, three rounds have all pairs of neighbours.
-std::vector<std::vector<std::pair<int, int>>> ring_rounds(int ranks);
+/// The pairs that exchange messages at once: nobody is in two of them. In each the first is the lower.
+using LinkRound = std::vector<std::pair<int, int>>;
+/// Rounds of a round-robin tournament: all n - 1 (n, where n is odd) have every pair of n players once, and of fewer
+/// each player meets another one in each.
+std::vector<LinkRound> tournament_rounds(int players, int most_rounds);
+/// The pairs of ranks that are measured: those of each host's ranks, in 7 rounds at most (all pairs of 8 ranks), all
+/// hosts at once, and then those of the hosts' first ranks, in 31 rounds at most (all pairs of 32 hosts).
+struct LinkPlan {
+  std::vector<LinkRound> rounds;
+  std::int64_t pairs_within_hosts = 0, pairs_of_hosts = 0;  ///< that there are, measured or not
+};
+/// `hosts` are those of all ranks, in their order.
+LinkPlan plan_links(std::span<const std::string> hosts);
+/// What was measured of a pair of ranks.
+struct LinkFigure {
+  int from, to;
+  LinkTime time;
+};
+/// The slowest pair and the median, within hosts and between them; a warning that names pairs slower than a third of
+/// their median. At least one figure.
+Verdict judge_links(std::vector<LinkFigure> figures, const LinkPlan& plan,
+                    std::span<const std::string> hosts);
 
 // launch/doctor/speed.cpp
 Verdict examine_speed(ExaminedJob& job);

@@ -1,6 +1,5 @@
 #include "launch/drill/requeue.h"
 
-#include <chrono>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -15,7 +14,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* record_name = "drill.json";
 constexpr std::int64_t longest_record = 1 << 20;
-constexpr std::chrono::seconds patience{120};
 
 std::int64_t restarts() {
   const char* count = std::getenv("SLURM_RESTART_COUNT");
@@ -52,7 +50,7 @@ std::string no_requeue_because(bool asked_for) {
   return "";
 }
 
-Verdict requeue(const fs::path& folder, DrillRecord record) {
+Verdict requeue(const fs::path& folder, DrillRecord record, std::chrono::seconds patience) {
   record.restarts = restarts();
   write_file_durably(folder / record_name, json_text({{"lines", record.lines},
                                                       {"code", static_cast<int>(record.code)},
@@ -65,7 +63,10 @@ Verdict requeue(const fs::path& folder, DrillRecord record) {
                    "scontrol requeue was refused: submit the job with --requeue, as a batch script (sbatch)");
   return failure(
       ExitCode::hang,
-      fmt::format("scontrol requeue was taken, but this job was not ended within {} s", patience.count()));
+      fmt::format(
+          "scontrol requeue was taken, but this job was not ended within {} s: see what scontrol show job {} "
+          "says, and that KillWait in slurm.conf is shorter; then scancel the job and submit it anew",
+          patience.count(), std::getenv("SLURM_JOB_ID")));
 }
 
 Verdict after_requeue(const DrillRecord& record) {
@@ -76,7 +77,8 @@ Verdict after_requeue(const DrillRecord& record) {
       ExitCode::peer,
       fmt::format(
           "Slurm counts {} restarts, as before: the job did not come back, or another one goes on with "
-          "its folder",
+          "its folder: submit the drill with --requeue, as a batch script (sbatch), and with an --out of its "
+          "own",
           restarts()));
 }
 

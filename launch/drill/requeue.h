@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,8 +27,9 @@ void forget_record(const std::filesystem::path& folder);
 std::string no_requeue_because(bool asked_for);
 
 /// Writes the record, calls `scontrol requeue` and waits for the end that it brings: returns only where that does not
-/// come.
-Verdict requeue(const std::filesystem::path& folder, DrillRecord record);
+/// come in time.
+Verdict requeue(const std::filesystem::path& folder, DrillRecord record,
+                std::chrono::seconds patience = std::chrono::seconds(120));
 
 /// At the next start: whether Slurm counts one more.
 Verdict after_requeue(const DrillRecord& record);

@@ -40,22 +40,79 @@ TEST(Doctor, ASlowRankIsFarAboveTheMedian) {
   EXPECT_EQ(far_above_median({1}, 1), Ranks{});
 }
 
-TEST(Doctor, RoundsOfARingHaveEveryPairOnceAndNoRankTwice) {
-  EXPECT_TRUE(ring_rounds(1).empty());
-  for (int ranks = 2; ranks <= 9; ++ranks) {
-    std::set<std::pair<int, int>> pairs;
-    const auto rounds = ring_rounds(ranks);
-    EXPECT_LE(rounds.size(), 3u);
-    for (const auto& round : rounds) {
-      std::set<int> busy;
-      for (const auto& [from, to] : round) {
-        EXPECT_TRUE(busy.insert(from).second && busy.insert(to).second) << ranks;
-        EXPECT_EQ(to, (from + 1) % ranks);
-        EXPECT_TRUE(pairs.emplace(from, to).second);
-      }
+/// How many different pairs the rounds have; each player at most once in a round, and no pair twice.
+std::int64_t pairs_in(const std::vector<LinkRound>& rounds) {
+  std::set<std::pair<int, int>> pairs;
+  for (const LinkRound& round : rounds) {
+    std::set<int> busy;
+    for (const auto& [from, to] : round) {
+      EXPECT_LT(from, to);
+      EXPECT_TRUE(busy.insert(from).second && busy.insert(to).second) << from << " " << to;
+      EXPECT_TRUE(pairs.emplace(from, to).second) << from << " " << to;
     }
-    EXPECT_EQ(std::ssize(pairs), ranks == 2 ? 1 : ranks);
   }
+  return std::ssize(pairs);
+}
+
+TEST(Doctor, ATournamentHasEveryPairOnceAndNobodyTwiceInARound) {
+  EXPECT_TRUE(tournament_rounds(1, 100).empty());
+  for (int players = 2; players <= 33; ++players) {
+    const auto rounds = tournament_rounds(players, 100);
+    EXPECT_EQ(std::ssize(rounds), players - 1 + players % 2);
+    EXPECT_EQ(pairs_in(rounds), players * (players - 1) / 2) << players;
+  }
+  // Of too many rounds the first: everyone meets another one in each.
+  EXPECT_EQ(tournament_rounds(1000, 31).size(), 31u);
+  EXPECT_EQ(pairs_in(tournament_rounds(1000, 31)), 31 * 500);
+}
+
+TEST(Doctor, PairsOfRanksOfAHostAndOfHostsAreMeasured) {
+  const LinkPlan four = plan_links(Texts(4, "a"));
+  EXPECT_EQ(pairs_in(four.rounds), 6);
+  EXPECT_EQ(four.rounds.size(), 3u);
+  EXPECT_EQ(four.pairs_within_hosts, 6);
+  EXPECT_EQ(four.pairs_of_hosts, 0);
+
+  // Ranks 0 and 1 of a, 2 and 4 of b, 3 of c: first within hosts, all at once, then between their first ranks.
+  const LinkPlan mixed = plan_links(Texts{"a", "a", "b", "c", "b"});
+  ASSERT_EQ(mixed.rounds.size(), 4u);
+  EXPECT_EQ(mixed.rounds.front(), (LinkRound{{0, 1}, {2, 4}}));
+  EXPECT_EQ(pairs_in(mixed.rounds), 5);
+  EXPECT_EQ(mixed.pairs_within_hosts, 2);
+  EXPECT_EQ(mixed.pairs_of_hosts, 3);
+
+  Texts many;
+  for (int rank = 0; rank < 6400; ++rank) many.push_back(std::to_string(rank / 64));
+  const LinkPlan large = plan_links(many);
+  EXPECT_EQ(large.rounds.size(), 7u + 31u);
+  EXPECT_EQ(pairs_in(large.rounds), 100 * 7 * 32 + 31 * 50);
+  EXPECT_EQ(large.pairs_within_hosts, 100 * 64 * 63 / 2);
+  EXPECT_EQ(large.pairs_of_hosts, 100 * 99 / 2);
+}
+
+/// Of all pairs of four hosts, of which one link is slower than the others.
+Verdict judged_with(std::pair<int, int> slow, double rate) {
+  const Texts four{"a", "b", "c", "d"};
+  const LinkPlan plan = plan_links(four);
+  std::vector<LinkFigure> figures;
+  for (const LinkRound& round : plan.rounds)
+    for (const auto& pair : round) figures.push_back({pair.first, pair.second, {1e-5, pair == slow ? rate : 9e9}});
+  return judge_links(figures, plan, four);
+}
+
+TEST(Doctor, ASlowPairIsNamedWhoeverItIs) {
+  for (const auto& slow : {std::pair{0, 2}, {1, 3}, {0, 1}}) {
+    const Verdict verdict = judged_with(slow, 1e9);
+    EXPECT_EQ(verdict.state, Verdict::State::warning);
+    const std::string pair = fmt::format("{} to {}", places_text(Ranks{slow.first}, Texts{"a", "b", "c", "d"}),
+                                         places_text(Ranks{slow.second}, Texts{"a", "b", "c", "d"}));
+    EXPECT_NE(verdict.text.find(fmt::format("between hosts: 6 of 6 pairs, slowest 1 GB/s ({}), median 9 GB/s, 10 us; "
+                                            "slower than a third of the median: {}: 1 GB/s: look at the cable",
+                                            pair, pair)),
+              std::string::npos)
+        << verdict.text;
+  }
+  EXPECT_EQ(judged_with({0, 2}, 4e9).state, Verdict::State::ok);
 }
 
 TEST(Doctor, RanksThatShareTooFewCoresAreTold) {

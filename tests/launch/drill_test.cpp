@@ -74,6 +74,43 @@ TEST(Drill, ReadsTheNewestWholeLineOfALog) {
   EXPECT_EQ(logged_step(folder.path()), 3);
 }
 
+/// An environment variable while this lives.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    ::setenv(name, value.c_str(), 1);
+  }
+  ~Variable() { before_ ? ::setenv(name_, before_->c_str(), 1) : ::unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+TEST(Drill, ARequeueThatDoesNotComeIsToldWithWhatToDo) {
+  const TemporaryFolder folder;
+  write_file_durably(folder.path() / "scontrol", "#!/bin/sh\n");
+  std::filesystem::permissions(folder.path() / "scontrol", std::filesystem::perms{0755});
+  const Variable path("PATH", folder.path().string() + ":" + std::getenv("PATH")), job("SLURM_JOB_ID", "17");
+  const Verdict verdict = requeue(folder.path(), {}, std::chrono::seconds(0));
+  EXPECT_EQ(verdict.state, Verdict::State::failed);
+  EXPECT_EQ(verdict.code, ExitCode::hang);
+  EXPECT_NE(verdict.text.find("not ended within 0 s: see what scontrol show job 17 says"), std::string::npos)
+      << verdict.text;
+  EXPECT_FALSE(read_record(folder.path()));
+}
+
+TEST(Drill, AStartThatSlurmDoesNotCountIsToldWithWhatToDo) {
+  const Variable count("SLURM_RESTART_COUNT", "2");
+  EXPECT_EQ(after_requeue({.lines = {}, .code = ExitCode::done, .restarts = 1}).state, Verdict::State::ok);
+  const Verdict verdict = after_requeue({.lines = {}, .code = ExitCode::done, .restarts = 2});
+  EXPECT_EQ(verdict.state, Verdict::State::failed);
+  EXPECT_NE(verdict.text.find("submit the drill with --requeue"), std::string::npos) << verdict.text;
+}
+
 TEST(Drill, ADamagedRecordIsRefused) {
   const TemporaryFolder folder;
   EXPECT_FALSE(read_record(folder.path()));

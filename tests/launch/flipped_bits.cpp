@@ -1,6 +1,6 @@
-// flipped_bits DATASET OUT TIMES: under mpirun, trains so many times, and each time one bit of one rank's weights or
-// average flips at some step. Prints how many of these were found, and by whom the error was laid at the right rank's
-// door; then lets the last one end the program as it ends a run.
+// flipped_bits DATASET OUT TIMES: under mpirun, trains so many times, and each time one bit of one rank's weights (the
+// first time and every other one) or average flips at some step. Prints how many of these were found, with the right
+// tensor and the right rank named; then lets the last one end the program as it ends a run.
 
 #include <cstdio>
 #include <random>
@@ -26,6 +26,14 @@ RunOptions options_of() {
   return RunOptions(std::vector<Settings>{all});
 }
 
+/// Of the tensors that each rank holds a copy of, those of one kind: "weight" or "ema".
+NamedTensors tensors_of(const Player& player, const std::string& kind) {
+  NamedTensors found;
+  for (const auto& [name, tensor] : player.state())
+    if (name.find("/" + kind + "/") != name.npos) found.emplace_back(name, tensor);
+  return found;
+}
+
 void flip(const at::Tensor& tensor, std::int64_t bit) {
   at::Tensor bytes = tensor.flatten().view(at::kByte);
   bytes[bit / 8].bitwise_xor_(1 << bit % 8);
@@ -36,17 +44,22 @@ ExitCode flip_and_train(Process& process, const std::filesystem::path& data, con
   const RunOptions options = options_of();
   const auto dataset = ImageDataset::attach(ImageDataset::inspect({data}));
   std::mt19937 draw(11);  // the same numbers on all ranks
-  int found = 0, at_once = 0, named = 0;
+  int found = 0, in_average = 0, at_once = 0, told = 0, named = 0;
   std::optional<ReplicasDiffer> last;
   for (int i = 0; i < times; ++i) {
     const int victim = static_cast<int>(draw() % static_cast<unsigned>(process.size()));
-    const auto bit = static_cast<std::int64_t>(draw() % 96);
+    const bool of_average = i % 2 == 1;
+    OptimizerOptions with_average;
+    with_average.ema = 0.9;
+    OneWeight method(process.world(), /*scale_loss=*/false, with_average, /*tensors=*/3);
+    const NamedTensors tensors = tensors_of(*method.players().front(), of_average ? "ema" : "weight");
+    const auto& [name, tensor] = tensors[draw() % tensors.size()];
+    const auto bit = static_cast<std::int64_t>(draw() % static_cast<unsigned>(32 * tensor.numel()));
     auto step = static_cast<std::int64_t>(1 + draw() % 20);
-    // The rounding of later updates may undo what the last bits of a weight make of it.
-    if (bit % 32 < 4) step = next_check(step);
-    OneWeight method(process.world(), /*scale_loss=*/false);
+    // The rounding of later updates may undo what the last bits make of a number, most of all of an average that grows.
+    if (bit % 32 < (of_average ? 8 : 4)) step = next_check(step);
     method.after = [&](std::int64_t now) {
-      if (now == step && process.rank() == victim) flip(method.players().front()->weights(false).front().second, bit);
+      if (now == step && process.rank() == victim) flip(tensor, bit);
     };
     std::optional<RunFolder> folder;
     const auto run = out / std::to_string(i);
@@ -58,12 +71,16 @@ ExitCode flip_and_train(Process& process, const std::filesystem::path& data, con
       last = error;
       const std::string text = error.what();
       ++found;
+      in_average += of_average;
+      told += text.find(", " + name) != text.npos;
       at_once += text.starts_with(fmt::format("at step {} ", next_check(step)));
       named += text.find(fmt::format(" rank {} is not as", victim)) != text.npos;
     }
   }
   if (process.is_root())
-    std::printf("%d of %d found, %d at the next check, %d with the rank named\n", found, times, at_once, named);
+    std::printf("%d of %d found (%d in the average), %d at the next check, %d with the tensor, %d with the rank "
+                "named\n",
+                found, times, in_average, at_once, told, named);
   if (last) throw *last;
   return ExitCode::done;
 }

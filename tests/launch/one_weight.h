@@ -13,16 +13,20 @@ namespace ganymede {
 
 class OneWeightNet final : public torch::nn::Module {
  public:
-  OneWeightNet() { weight = register_parameter("weight", at::zeros({3})); }
+  explicit OneWeightNet(int tensors) {
+    weight = register_parameter("weight", at::zeros({3}));
+    for (int i = 1; i < tensors; ++i) register_parameter(fmt::format("weight{}", i), at::zeros({3 + i}));
+  }
   at::Tensor weight;
 };
 
-/// One number to learn; its gradient is what the test says.
+/// One number to learn; its gradient is what the test says. More `tensors` than one, and an average, where they are
+/// asked for.
 class OneWeight final : public Method {
  public:
-  OneWeight(Communicator& gradients, bool scale_loss)
-      : net_(std::make_shared<OneWeightNet>()),
-        player_("net", net_, {}, at::kFloat, at::kCPU, gradients, 1 << 20, scale_loss) {}
+  OneWeight(Communicator& gradients, bool scale_loss, const OptimizerOptions& options = {}, int tensors = 1)
+      : net_(std::make_shared<OneWeightNet>(tensors)),
+        player_("net", net_, options, at::kFloat, at::kCPU, gradients, 1 << 20, scale_loss) {}
 
   std::vector<Player*> players() override { return {&player_}; }
   std::int64_t batches_per_step() const override { return 1; }
@@ -34,7 +38,10 @@ class OneWeight final : public Method {
     player_.zero_gradients();
     player_.reducer().arm();
     const double value = step == bad_step ? NAN : 1.0;
-    player_.backward(net_->weight.sum() * value);
+    at::Tensor sum = net_->weight.sum();
+    for (const at::Tensor& tensor : net_->parameters())
+      if (!tensor.is_same(net_->weight)) sum = sum + tensor.sum();
+    player_.backward(sum * value);
     player_.finish_gradients();
     player_.update();
     if (after) after(step);

@@ -64,11 +64,17 @@ def test_files_that_are_missing_or_damaged(tmp_path):
     box = out / "blackbox/rank-0001.ring"
     whole = box.read_bytes()
     box.write_bytes(whole[:5000])
-    assert "rank-0001.ring: 1017 of its records are damaged" in refusal(4, 0, "postmortem", out)
+    advice = ": see whether these ranks' hosts share the run's folder"
+    assert f"rank-0001.ring: 1017 of its records are damaged{advice}" in refusal(4, 0, "postmortem", out)
     box.write_bytes(whole[:100])
     assert "rank-0001.ring is no black box" in refusal(4, 0, "postmortem", out)
+    first = out / "blackbox/rank-0000.ring"
+    kept = first.read_bytes()
+    first.write_bytes(b"")
+    assert "rank-0000.ring" in (error := refusal(4, 0, "postmortem", out)) and advice in error, error
+    first.write_bytes(kept)
     box.unlink()
-    assert "rank-0001.ring is missing" in refusal(4, 0, "postmortem", out)
+    assert f"rank-0001.ring is missing{advice}" in refusal(4, 0, "postmortem", out)
     assert "All is well" in run(0, "postmortem", out).out, "what is left is told"
 
 

@@ -46,6 +46,14 @@ def test_trains_resumes_and_scores_as_on_one_host(tmp_path, one_host):
     assert ours and ours == theirs
 
 
+def test_the_doctor_measures_the_link_between_hosts():
+    with TwoHosts() as hosts:
+        table = across(hosts, "doctor").out
+    line = next(line for line in table.splitlines() if " links " in line)
+    print(line)
+    assert "disjoint pairs at once: between hosts: 1 of 1 pairs, " in line, table
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_link_that_goes_down_ends_every_rank(tmp_path, host):
     deadline, out = 4, tmp_path / "run"

@@ -106,6 +106,14 @@ def test_a_line_that_was_changed_is_named(run, tmp_path):
     assert "chain.jsonl, line 5, after step 2" in error, error
 
 
+def test_chains_without_a_common_step_tell_what_to_do(run, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "chain.jsonl").touch()
+    error = refusal(4, 0, "verify-run", run, out)
+    assert "have no step in common: train both with the same --chain.every" in error, error
+
+
 def test_none_is_kept_where_none_is_asked_for(data, tmp_path):
     out = tmp_path / "run"
     succeed(0, *training(out, "--chain.every", 0, data=[data], steps=2))
