@@ -47,26 +47,33 @@ double seconds(const BoxEvent& event, const BoxContent& rank, std::span<const Bo
   return seconds(1e-9 * static_cast<double>(event.time), rank, ranks);
 }
 
-/// When the watchdog first called it a hang; nothing if it never did.
-std::optional<double> hang_time(std::span<const BoxContent> ranks) {
+bool ended_by_hang(const BoxContent& rank) {
+  return rank.ending && rank.ending->code == hang_code;
+}
+
+/// From when on what a rank does comes after the hang, in seconds since the rank's own start; nothing without a hang.
+std::optional<double> end_of_hang(const BoxContent& rank, std::span<const BoxContent> ranks) {
+  if (ended_by_hang(rank)) return rank.ending->time;
   std::optional<double> first;
-  for (const BoxContent& rank : ranks)
-    if (rank.ending && rank.ending->code == hang_code) {
-      const double time = seconds(rank.ending->time, rank, ranks);
+  for (const BoxContent& other : ranks)
+    if (ended_by_hang(other)) {
+      // For the whole deadline nobody had come further: from its middle, hosts' clocks may differ by half of it.
+      const double time = seconds(other.ending->time - 0.5e-3 * static_cast<double>(other.deadline), other, ranks) -
+                          seconds(0, rank, ranks);
       first = first ? std::min(*first, time) : time;
     }
   return first;
 }
 
 RankState state_of(const BoxContent& rank, std::span<const BoxContent> ranks) {
-  const std::optional<double> hang = hang_time(ranks);
+  const std::optional<double> end = end_of_hang(rank, ranks);
   RankState state{&rank, {}, {}, {}, {}};
   for (const BoxEvent& event : rank.events) {
     // What comes after an end in order says nothing of the run; a hang may come there too.
     if (event.kind == Kind::ended && event.value != hang_code) break;
     if (event.kind == Kind::signal && event.value != SIGUSR1) state.signal = event;
     // A launcher lets a stopped rank go on for a moment before it ends it.
-    if (hang && seconds(event, rank, ranks) > *hang) continue;
+    if (end && 1e-9 * static_cast<double>(event.time) > *end) continue;
     if (event.kind == Kind::enter || event.kind == Kind::leave) state.wait = event;
     if (event.kind == Kind::note) state.activity = event;
     if (event.kind != Kind::signal && event.kind != Kind::ended && event.kind != Kind::saved) state.last = event;

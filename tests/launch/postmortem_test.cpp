@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "tests/core/temporary_folder.h"
 
@@ -29,14 +31,15 @@ void wait_at(BlackBox& box, std::int64_t step) {
 class Postmortem : public testing::Test {
  protected:
   using Act = std::function<void(int rank, BlackBox&)>;
-  /// All of `live`, then all of `end`.
+  /// All of `live`, then a deadline without anything, then all of `end`.
   void run(const Act& live, const Act& end = [](int, BlackBox&) {}) {
     std::vector<std::unique_ptr<BlackBox>> boxes;
     for (int rank = 0; rank < size; ++rank)
       boxes.push_back(std::make_unique<BlackBox>(
           folder_ / BlackBox::file_name(rank),
-          BlackBox::Owner{.rank = rank, .size = size, .deadline = std::chrono::seconds(10)}));
+          BlackBox::Owner{.rank = rank, .size = size, .deadline = deadline}));
     for (int rank = 0; rank < size; ++rank) live(rank, *boxes[static_cast<std::size_t>(rank)]);
+    std::this_thread::sleep_for(deadline);
     for (int rank = 0; rank < size; ++rank) end(rank, *boxes[static_cast<std::size_t>(rank)]);
   }
   BoxesOfRun read() const { return read_black_boxes(folder_.path()); }
@@ -47,6 +50,7 @@ class Postmortem : public testing::Test {
   }
 
   static constexpr int size = 3;
+  static constexpr std::chrono::milliseconds deadline{200};
   TemporaryFolder folder_;
 };
 
@@ -70,7 +74,7 @@ TEST_F(Postmortem, LateIsWhoNeverEnteredWhatTheOthersWaitIn) {
   run([](int rank, BlackBox& box) { rank == 1 ? train_until(box, 7) : wait_at(box, 7); },
       [](int rank, BlackBox& box) { rank == 1 ? box.signalled(SIGTERM) : box.ended(86, "no progress"); });
   const std::string text = told();
-  EXPECT_EQ(text.find("A hang, ended by the watchdog after 10 s: late is rank 1 on "), 0u) << text;
+  EXPECT_EQ(text.find("A hang, ended by the watchdog after 0.2 s: late is rank 1 on "), 0u) << text;
   EXPECT_NE(text.find("at step 7 working on \"training\""), text.npos) << text;
   EXPECT_NE(text.find("never entered all_reduce gradients (#7, 2 KiB), in which 2 ranks waited"), text.npos) << text;
   const auto ranks = read().ranks;
