@@ -291,7 +291,7 @@ def test_starts_that_somebody_ended_say_nothing_against_a_checkpoint(tmp_path):
     out = tmp_path / "run"
     succeed(2, *training(out, "--checkpoint.every", 3, "--checkpoint.keep", 3, steps=6))
     for _ in range(4):
-        with Job(2, *training(out, "--checkpoint.every", 0, steps=10**6)) as job:
+        with Job(2, *training(out, "--checkpoint.every", 0, steps=2000)) as job:
             job.wait_for_step(out, 8)
             kill(job.process.pid, signal.SIGTERM)
             result = job.wait()
