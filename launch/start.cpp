@@ -178,7 +178,7 @@ Beginning take_over(const std::vector<Player*>& players, const SoundCheckpoint& 
   std::vector<std::string> skipped;
   for (const Player* player : players)
     for (const auto& [name, tensor] : player->state()) {
-      if (name.find("/adam_") != std::string::npos || name.find("/loss_scale/") != std::string::npos)
+      if (name.find("/adam_") != std::string::npos || name.find("/guard/") != std::string::npos)
         continue;
       const at::Tensor* source = source_of(name, saved);
       if (source && source->sizes() == tensor.sizes()) {

@@ -4,6 +4,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/ranges.h>
 
+#include <bit>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -68,11 +69,9 @@ void Trainer::send(const StepReport& report) {
     pending.names.push_back(name);
     values.push_back(value);
   }
-  // A gradient that is not finite has spoilt the weights, though no figure shows it before the next step.
   for (const Player* player : setting_.method.players()) {
     values.push_back(player->last_gradient_norm().to(at::kDouble));
-    values.push_back(player->loss_scale() ? player->loss_scale()->skipped()
-                                          : at::zeros({}, values.back().options()));
+    values.push_back(player->guard().skipped());
   }
   at::Tensor joined = at::stack(values);
   if (has_link(progress_.step)) {
@@ -131,7 +130,7 @@ Trainer::Agreed Trainer::agree(bool now) {
 void Trainer::take(const Pending& pending, const double* totals) {
   figures_.clear();
   bool sound = true;
-  double skipped = 0;
+  std::vector<double> skipped;
   const std::size_t digests = pending.tensors.empty() ? 0 : StepDigests::count(pending.tensors.size());
   const double* const end = totals + pending.values.numel() - digests;
   if (chain_ && digests > 0) {
@@ -141,10 +140,10 @@ void Trainer::take(const Pending& pending, const double* totals) {
   }
   for (const double* player = totals + pending.names.size(); player < end; player += 2) {
     sound = sound && std::isfinite(player[0]);
-    skipped += player[1];
+    skipped.push_back(player[1] / setting_.process.size());
   }
   // What a skipped update computed may have overflowed: it is left out.
-  const bool skips = skipped != std::exchange(skipped_, skipped);
+  const bool skips = tell_skipped(pending.step, std::move(skipped));
   for (std::size_t i = 0; i < pending.names.size(); ++i)
     if (std::isfinite(totals[i]))
       figures_.emplace_back(pending.names[i], totals[i]);
@@ -161,6 +160,22 @@ void Trainer::take(const Pending& pending, const double* totals) {
       setting_.process.is_root());
 }
 
+bool Trainer::tell_skipped(std::int64_t step, std::vector<double> skipped) {
+  const std::vector<Player*> players = setting_.method.players();
+  const std::vector<double> before = std::exchange(skipped_, std::move(skipped));
+  for (std::size_t i = 0; i < players.size(); ++i) {
+    const auto count = static_cast<std::uint64_t>(skipped_[i]);
+    // Looking for its scale, float16 skips now and then; and nobody reads a thousand such lines.
+    if (skipped_[i] == before[i] || players[i]->guard().scales() || !std::has_single_bit(count)) continue;
+    line_.finish();
+    if (setting_.process.is_root())
+      print_error(fmt::format("warning: step {} leaves out an update of the {}, {} of this run: a loss or gradient is not "
+                              "finite. After {} in a row one more ends it as diverged",
+                              step, players[i]->name(), count, UpdateGuard::patience));
+  }
+  return skipped_ != before;
+}
+
 ExitCode Trainer::run(const RunProgress& start) {
   try {
     return train(start);
@@ -174,9 +189,9 @@ ExitCode Trainer::run(const RunProgress& start) {
 ExitCode Trainer::train(const RunProgress& start) {
   progress_ = start;
   saved_at_ = std::chrono::steady_clock::now();
+  skipped_.clear();
   for (const Player* player : setting_.method.players())
-    if (const LossScale* scale = player->loss_scale())
-      skipped_ += scale->skipped().item<double>() * setting_.process.size();
+    skipped_.push_back(player->guard().skipped().item<double>());
   const TrainOptions& options = setting_.options.train;
   Process& process = setting_.process;
   Method& method = setting_.method;
@@ -363,10 +378,8 @@ nlohmann::json Trainer::log_entry(double images_per_second) {
   for (const Player* player : setting_.method.players()) {
     entry[player->name() + "_lr"] = player->learning_rate();
     entry[player->name() + "_gradient_norm"] = player->gradient_norm();
-    if (const LossScale* scale = player->loss_scale()) {
-      entry[player->name() + "_loss_scale"] = scale->scale().item<double>();
-      entry[player->name() + "_skipped_updates"] = scale->skipped().item<double>();
-    }
+    entry[player->name() + "_skipped_updates"] = player->guard().skipped().item<double>();
+    if (player->guard().scales()) entry[player->name() + "_loss_scale"] = player->guard().scale().item<double>();
     const GradientReducer::Traffic traffic = player->traffic();
     sum.collectives += traffic.collectives;
     sum.bytes += traffic.bytes;

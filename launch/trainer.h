@@ -68,6 +68,9 @@ class Trainer {
   /// the last one, so that the host goes on while the GPU works, or of all if `now`. Collective.
   Agreed agree(bool now);
   void take(const Pending& pending, const double* totals);
+  /// Takes note of how many updates each player has `skipped` by then, warning of those that do not belong to float16.
+  /// Whether there are more than at the step before.
+  bool tell_skipped(std::int64_t step, std::vector<double> skipped);
   /// The chain goes on, or begins with what training begins with. Collective.
   void open_chain();
   bool has_link(std::int64_t step) const { return chain_period_ > 0 && step % chain_period_ == 0; }
@@ -116,8 +119,8 @@ class Trainer {
   std::optional<ImageDataset> level_;  ///< what the feed reads, where that is not the dataset itself
   std::unique_ptr<Feed> feed_;
   std::deque<Pending> pending_;
-  Figures figures_;     ///< of the newest step that has been agreed on
-  double skipped_ = 0;  ///< updates by then, of all players, over all ranks
+  Figures figures_;  ///< of the newest step that has been agreed on
+  std::vector<double> skipped_;  ///< updates by then, of each player
   ProgressLine line_{stdout};
   std::optional<RunLog> log_;  ///< rank 0's
   std::int64_t chain_period_ = 0;

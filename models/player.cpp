@@ -127,12 +127,12 @@ Player::Player(std::string name, std::shared_ptr<torch::nn::Module> network, con
       schedule_{options.warmup, options.decay, options.decay_from, options.decay_until, options.final_factor},
       weight_layout_(parameters_of(*network_), dtype, shard ? gradients.size() : 1),
       buffer_layout_(buffers_of(*network_), dtype),
+      guard_(device, scale_loss),
       communicator_(gradients) {
   const NamedTensors parameters = parameters_of(*network_);
   weight_ = adopt(parameters, weight_layout_, device);
   buffer_ = adopt(buffers_of(*network_), buffer_layout_, device);
   gradient_ = weight_layout_.allocate(device);
-  if (scale_loss) scale_.emplace(device);
   gradient_norm_ = at::zeros({}, gradient_.options());  // of one that does not learn from the first step on
   for (const auto& [parameter_name, parameter] : parameters) {
     parameters_.push_back(parameter);
@@ -174,27 +174,28 @@ double Player::learning_rate() const {
   return options_.lr * schedule_.factor(std::max<std::int64_t>(updates_, 1));
 }
 
-at::Tensor Player::scaled(const at::Tensor& loss) const {
-  return scale_ ? loss * scale_->scale().to(loss.scalar_type()) : loss;
+at::Tensor Player::prepared(const at::Tensor& loss) {
+  if (gradient_.numel() > 0) gradient_.narrow(0, 0, 1).add_((loss.detach() * 0).to(gradient_.scalar_type()));
+  return guard_.scales() ? loss * guard_.scale().to(loss.scalar_type()) : loss;
 }
 
 void Player::backward(const at::Tensor& loss) {
-  scaled(loss).backward();
+  prepared(loss).backward();
 }
 
 void Player::backward_alone(const at::Tensor& loss) {
-  scaled(loss).backward({}, /*retain_graph=*/true, /*create_graph=*/false, parameters_);
+  prepared(loss).backward({}, /*retain_graph=*/true, /*create_graph=*/false, parameters_);
 }
 
 void Player::finish_gradients() {
   reducer_->finalize();
   // An infinite gradient stays infinite, on every rank.
-  if (!scale_) return;
-  for (const Slice& slice : slices_) slice.gradient.mul_(scale_->scale().reciprocal());
+  if (!guard_.scales()) return;
+  for (const Slice& slice : slices_) slice.gradient.mul_(guard_.scale().reciprocal());
 }
 
 void Player::keep_buffers() {
-  if (scale_) kept_buffer_ = buffer_.clone();
+  kept_buffer_ = buffer_.clone();
 }
 
 void Player::restore_buffers(const Player& updated) {
@@ -202,7 +203,7 @@ void Player::restore_buffers(const Player& updated) {
 }
 
 void Player::undo_if_skipped(const at::Tensor& state, const at::Tensor& before) const {
-  if (scale_) state.copy_(at::where(scale_->is_skipped(), before, state));
+  state.copy_(at::where(guard_.is_skipped(), before, state));
 }
 
 at::Tensor Player::gradient_norm_of_all() const {
@@ -216,12 +217,8 @@ at::Tensor Player::gradient_norm_of_all() const {
 at::Tensor Player::judge_gradients(bool follow) {
   const at::Tensor norm = gradient_norm_of_all();
   const at::Tensor before = gradient_norm_.defined() ? gradient_norm_ : at::zeros_like(norm);
-  at::Tensor told = norm;
-  if (scale_) {
-    const at::Tensor finite = norm.isfinite(), hopeless = scale_->scale().le(LossScale::least);
-    told = at::where(finite.logical_or(hopeless), norm, before);
-    scale_->follow(finite);
-  }
+  const at::Tensor finite = norm.isfinite(), hope = guard_.follow(finite);
+  const at::Tensor told = at::where(finite.logical_not().logical_and(hope), before, norm);
   // Of a regulariser's own update nothing is told but that it failed.
   gradient_norm_ = follow ? told : at::where(told.isfinite(), before, told);
   return told;
@@ -243,18 +240,13 @@ void Player::update(bool follow) {
   }
   const bool averaged = has_average() && follow;
   const double decay = averaged ? options_.average_decay(updates_) : 0;
-  if (averaged) {
-    if (scale_)
-      ema_buffer_.copy_(at::where(scale_->is_skipped(), ema_buffer_, ema_buffer_.lerp(buffer_, 1 - decay)));
-    else
-      ema_buffer_.lerp_(buffer_, 1 - decay);
-  }
-  const at::Tensor gate = scale_ ? scale_->gate() : at::Tensor();
+  if (averaged)
+    ema_buffer_.copy_(at::where(guard_.is_skipped(), ema_buffer_, ema_buffer_.lerp(buffer_, 1 - decay)));
   for (std::size_t i = 0; i < slices_.size(); ++i) {
     const Slice& slice = slices_[i];
     std::vector<EmaTarget> averages;
     if (averaged) averages.push_back({slice.ema, decay});
-    adam_step(step, slice.weight, slice.gradient, slice.m, slice.v, averages, gate);
+    adam_step(step, slice.weight, slice.gradient, slice.m, slice.v, averages, guard_.gate());
     if (shards_) shards_->begin_gather(weight_, i);
   }
   if (shards_) shards_->finish_gather();
@@ -262,15 +254,13 @@ void Player::update(bool follow) {
 
 void Player::clamp_weights(double bound) {
   const at::NoGradGuard no_grad;
-  const at::Tensor before = scale_ ? weight_.clone() : at::Tensor();
-  weight_.clamp_(-bound, bound);
-  undo_if_skipped(weight_, before);
+  weight_.copy_(at::where(guard_.is_skipped(), weight_, weight_.clamp(-bound, bound)));
 }
 
 void Player::broadcast(Communicator& communicator, int root) {
   for (const Kind& kind : kinds())
     if (!kind.is_sharded && kind.arena.numel() > 0) communicator.broadcast(kind.arena, root)->wait();
-  if (scale_) communicator.broadcast(scale_->figures(), root)->wait();
+  communicator.broadcast(guard_.figures(), root)->wait();
 }
 
 void Player::take_over(const Player& before) {
@@ -281,13 +271,13 @@ void Player::take_over(const Player& before) {
     const NamedTensors from = before.tensors_of(*same, before.whole(*same));
     change_kind(kind, [&](const NamedTensors& to) { copy_common(from, to); });
   }
-  copy_common(before.scale_state(), scale_state());
+  copy_common(before.guard_state(), guard_state());
   gradient_norm_ = before.gradient_norm_;
   count_from_zero();
 }
 
 void Player::count_from_zero() {
-  updates_ = scale_ ? scale_->skipped().item<std::int64_t>() : 0;
+  updates_ = guard_.skipped().item<std::int64_t>();
 }
 
 void Player::reset_optimizer() {
@@ -321,11 +311,10 @@ NamedTensors Player::tensors_of(const Kind& kind, const at::Tensor& arena) const
   return tensors;
 }
 
-NamedTensors Player::scale_state() const {
+NamedTensors Player::guard_state() const {
   NamedTensors state;
-  if (scale_)
-    for (const auto& [figure, view] : scale_->state())
-      state.emplace_back(fmt::format("{}/loss_scale/{}", name_, figure), view);
+  for (const auto& [figure, view] : guard_.state())
+    state.emplace_back(fmt::format("{}/guard/{}", name_, figure), view);
   return state;
 }
 
@@ -334,7 +323,7 @@ NamedTensors Player::state() const {
   for (const Kind& kind : kinds())
     for (auto& item : tensors_of(kind, kind.is_sharded ? at::empty_like(weight_, at::kMeta) : kind.arena))
       state.push_back(std::move(item));
-  for (auto& item : scale_state()) state.push_back(std::move(item));
+  for (auto& item : guard_state()) state.push_back(std::move(item));
   return state;
 }
 
@@ -344,7 +333,7 @@ at::Tensor Player::whole(const Kind& kind) const {
 
 void Player::visit_state(const Visitor& see) const {
   for (const Kind& kind : kinds()) see(tensors_of(kind, whole(kind)));
-  see(scale_state());
+  see(guard_state());
 }
 
 void Player::fill_state(Communicator& communicator, int root, const Visitor& fill) {
@@ -355,9 +344,8 @@ void Player::fill_state(Communicator& communicator, int root, const Visitor& fil
     if (arena.numel() > 0) communicator.broadcast(arena, root)->wait();
     if (kind.is_sharded) shards_->take(arena, kind.arena);
   }
-  if (!scale_) return;
-  if (communicator.rank() == root) fill(scale_state());
-  communicator.broadcast(scale_->figures(), root)->wait();
+  if (communicator.rank() == root) fill(guard_state());
+  communicator.broadcast(guard_.figures(), root)->wait();
 }
 
 void Player::change_kind(const Kind& kind, const Visitor& change) {
@@ -369,7 +357,7 @@ void Player::change_kind(const Kind& kind, const Visitor& change) {
 
 void Player::change_state(const Visitor& change) {
   for (const Kind& kind : kinds()) change_kind(kind, change);
-  change(scale_state());
+  change(guard_state());
 }
 
 NamedTensors Player::weights(bool average) const {

@@ -10,7 +10,7 @@
 #include "core/schedule.h"
 #include "distributed/arena_shards.h"
 #include "distributed/gradient_reducer.h"
-#include "models/loss_scale.h"
+#include "models/update_guard.h"
 
 namespace ganymede {
 
@@ -63,7 +63,7 @@ struct OptimizerOptions {
 class Player {
  public:
   /// Takes over the network's parameters and buffers (converted to `dtype`, on `device`). Collectives on
-  /// `gradients`. With `scale_loss` the loss is scaled dynamically, for float16 maps (models/loss_scale.h).
+  /// `gradients`. With `scale_loss` the loss is scaled dynamically, for float16 maps (models/update_guard.h).
   Player(std::string name, std::shared_ptr<torch::nn::Module> network, const OptimizerOptions& options,
          at::ScalarType dtype, at::Device device, Communicator& gradients, std::int64_t bucket_bytes,
          bool scale_loss = false, bool shard = false);
@@ -74,7 +74,7 @@ class Player {
   void zero_gradients();
   GradientReducer& reducer() { return *reducer_; }
   const GradientReducer& reducer() const { return *reducer_; }
-  /// Adds the gradients of `loss`, a scalar: times the loss scale, if there is one.
+  /// Adds the gradients of `loss`, a scalar, times the loss scale; of one that is not finite, something not finite.
   void backward(const at::Tensor& loss);
   /// The same of this player's own weights, whatever else the loss depends on, whose graph stays: for a loss of several
   /// players, each of whom has another of the same networks' outputs.
@@ -82,17 +82,16 @@ class Player {
   /// After the last backward, for which the reducer was armed: the gradients become the sums over ranks,
   /// without the loss scale; those of a sharded player in this rank's part. Collective.
   void finish_gradients();
-  /// Clipping, Adam or RMSProp, averages of weights and buffers. With a loss scale, nothing of these where
-  /// a gradient is not finite, on all ranks alike: the scale is halved. Averages stay where they do not `follow`:
-  /// after updates of a regulariser's own, which are not counted in their decay. Collective if sharded.
+  /// Clipping, Adam or RMSProp, averages of weights and buffers. Nothing of these where a loss or gradient is not
+  /// finite, on all ranks alike. Averages stay where they do not `follow`: after updates of a regulariser's own,
+  /// which are not counted in their decay. Collective if sharded.
   void update(bool follow = true);
   /// After an update, every weight into [-bound, bound]. Averages stay.
   void clamp_weights(double bound);
 
-  /// None in full precision.
-  const LossScale* loss_scale() const { return scale_ ? &*scale_ : nullptr; }
-  /// With a loss scale, around every update that computes with this player's network: the buffers as they are
-  /// now, and back to them where `updated`, the player that learned, skipped its update. Nothing without.
+  const UpdateGuard& guard() const { return guard_; }
+  /// Around every update that computes with this player's network: the buffers as they are now, and back to them
+  /// where `updated`, the player that learned, skipped its update.
   void keep_buffers();
   void restore_buffers(const Player& updated);
   /// `state`, which an update has changed, becomes `before` again where the update was skipped; the host does
@@ -111,7 +110,7 @@ class Player {
   void reset_average();
 
   /// All tensors that a checkpoint holds, named "<player>/<kind>/<tensor>"; kinds: weight, buffer, adam_m,
-  /// adam_v, and, with an average, ema, ema_buffer; with a loss scale, loss_scale. Views: copying into them
+  /// adam_v, guard, and, with an average, ema, ema_buffer. Views: copying into them
   /// restores the player. Of a sharded player adam_m, adam_v and ema are on the meta device, for their names, shapes
   /// and types: no rank holds these tensors whole.
   NamedTensors state() const;
@@ -125,7 +124,7 @@ class Player {
   /// The same on each rank for itself, without a collective: each element's new value depends on that element, its
   /// name and what is the same on all ranks alone. Of sharded kinds elements of other ranks are zeros here.
   void change_state(const Visitor& change);
-  /// Updates so far, those that a loss scale skipped among them.
+  /// Updates so far, those that were skipped among them.
   std::int64_t updates() const { return updates_; }
   void set_updates(std::int64_t updates) { updates_ = updates; }
 
@@ -145,8 +144,7 @@ class Player {
   const at::Tensor& gradient_arena() const { return gradient_; }
   double learning_rate() const;
   /// Norm of the last update's gradient, before clipping: a scalar on the device. Skipped updates leave that
-  /// of the update before, but for one that overflowed at the least loss scale: it is not finite, and no
-  /// other scale will help.
+  /// of the update before, but for a hopeless one: it is not finite.
   const at::Tensor& last_gradient_norm() const { return gradient_norm_; }
   /// The same on the host: waits for the device.
   double gradient_norm() const { return gradient_norm_.defined() ? gradient_norm_.item<double>() : 0; }
@@ -168,16 +166,17 @@ class Player {
   /// The kind's arena with all values. Collective if it is sharded.
   at::Tensor whole(const Kind& kind) const;
   void change_kind(const Kind& kind, const Visitor& change);
-  /// The loss scale's figures by name.
-  NamedTensors scale_state() const;
+  /// The guard's figures by name.
+  NamedTensors guard_state() const;
   /// Of all ranks' sums: a scalar on the device, the same on all. Collective if sharded.
   at::Tensor gradient_norm_of_all() const;
 
-  /// Times the loss scale, if there is one.
-  at::Tensor scaled(const at::Tensor& loss) const;
-  /// The next update is the first: those that the loss scale has skipped are no part of Adam's t.
+  /// Before the loss's backward: what to go back from. A loss that is not finite may have gradients that are (a hinge
+  /// has): it leaves its mark in the arena.
+  at::Tensor prepared(const at::Tensor& loss);
+  /// The next update is the first: those that were skipped are no part of Adam's t.
   void count_from_zero();
-  /// The gradient's norm, and what the loss scale makes of it. Returns what to clip by.
+  /// The gradient's norm, and what the guard makes of it. Returns what to clip by.
   at::Tensor judge_gradients(bool follow);
 
   std::string name_;
@@ -187,7 +186,7 @@ class Player {
   ArenaLayout weight_layout_, buffer_layout_;
   std::vector<at::Tensor> parameters_;
   at::Tensor weight_, gradient_, m_, v_, ema_, buffer_, ema_buffer_, kept_buffer_;
-  std::optional<LossScale> scale_;
+  UpdateGuard guard_;
   Communicator& communicator_;
   std::unique_ptr<GradientReducer> reducer_;
   std::unique_ptr<ArenaShards> shards_;  // null where every rank holds all

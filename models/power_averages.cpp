@@ -31,12 +31,10 @@ PowerAverages::PowerAverages(const Player& player, const std::vector<double>& wi
 void PowerAverages::follow() {
   const at::NoGradGuard no_grad;
   for (const Average& average : averages_) {
-    const double rest = 1 - power_decay(average.exponent, player_.updates());
+    const at::Tensor rest = player_.guard().kept() * (1 - power_decay(average.exponent, player_.updates()));
     for (std::size_t i = 0; i < weights_.size(); ++i) {
-      at::Tensor tensor = average.tensors[i].second;
-      const at::Tensor before = player_.loss_scale() ? tensor.clone() : at::Tensor();
-      tensor.lerp_(weights_[i].second, rest);
-      player_.undo_if_skipped(tensor, before);
+      const at::Tensor& tensor = average.tensors[i].second;
+      tensor.lerp_(weights_[i].second, rest.to(tensor.scalar_type()));
     }
   }
 }

@@ -238,7 +238,7 @@ void AutoencoderMethod::look_after_codes(std::int64_t step, const std::vector<Se
   at::Tensor counts = at::zeros({codes}, at::TensorOptions(at::kDouble).device(context_.device));
   for (const Pass& pass : passes) counts.add_(at::bincount(pass.indices.flatten(), {}, codes));
   context_.batch_norm.all_reduce(counts)->wait();
-  usage_->add(counts);
+  usage_->add(counts * player_.guard().kept());
   const auto ranks = static_cast<double>(context_.batch_norm.size());  // each tells its part of what all know
   sums.add("codes", (counts > 0).sum().to(at::kDouble) / ranks);
   sums.add("unused_codes", usage_->unused().to(at::kDouble) / ranks);

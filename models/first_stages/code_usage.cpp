@@ -19,7 +19,7 @@ at::Tensor CodeUsage::unused() const {
 
 void CodeUsage::restart(Player& player, const std::string& weight, const at::Tensor& places) {
   const at::NoGradGuard no_grad;
-  const at::Tensor unused = (counts_ == 0).unsqueeze(1);
+  const at::Tensor kept = player.guard().kept(), unused = (counts_ == 0).logical_and(kept).unsqueeze(1);
   player.change_state([&](const NamedTensors& kind) {
     for (const auto& [name, tensor] : kind) {
       if (!name.ends_with("/" + weight)) continue;
@@ -28,7 +28,7 @@ void CodeUsage::restart(Player& player, const std::string& weight, const at::Ten
           at::where(unused, moment ? at::zeros_like(tensor) : places.to(tensor.scalar_type()), tensor));
     }
   });
-  counts_.zero_();
+  counts_.mul_(1 - kept);
 }
 
 at::Tensor drawn_vectors(const RandomKey& key, std::int64_t codes, std::int64_t batch,

@@ -14,7 +14,8 @@ class CodeUsage {
   /// Adds what the global batch used, [codes] float64, the same on every rank.
   void add(const at::Tensor& counts);
   /// Codes that nothing was nearest to since the last call become `places` [codes, z], row by row, without moments and
-  /// with the average following at once. Counting begins anew.
+  /// with the average following at once. Counting begins anew. Nothing of this after a skipped update: then places may
+  /// not be finite.
   void restart(Player& player, const std::string& weight, const at::Tensor& places);
   /// Codes that nothing was nearest to yet: a scalar.
   at::Tensor unused() const;

@@ -26,8 +26,8 @@ at::Tensor AdversarialMethod::penalty_term(const JudgedImages& judged, const Ima
   const at::Tensor noise = penalty_noise(options_.penalty, judged.real, draws);
   if (noise.defined()) show("discriminator.penalty_noise", noise);
   // As small as the loss's own: a larger one would overflow where the scale has found its place.
-  const LossScale* scale = discriminator_player_.loss_scale();
-  const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
+  const UpdateGuard& guard = discriminator_player_.guard();
+  const at::Tensor inner = guard.scales() ? guard.scale() * share_of_batch : at::Tensor();
   JudgedImages at = judged;
   std::function<at::Tensor(const at::Tensor&)> shown;
   if (options_.ada.wanted() && options_.penalty.kind == "r1") {
@@ -79,8 +79,8 @@ void AdversarialMethod::shorten_paths(std::int64_t step, Losses& losses) {
   const std::int64_t images = context_.micro_batch() / options_.path_length.shrink;
   const double share_of_batch = 1.0 / static_cast<double>(images * context_.accumulate);
   const Share share = share_of(images, context_.gradients.rank(), context_.gradients.size());
-  const LossScale* scale = generator_player_.loss_scale();
-  const at::Tensor inner = scale ? scale->scale() * share_of_batch : at::Tensor();
+  const UpdateGuard& guard = generator_player_.guard();
+  const at::Tensor inner = guard.scales() ? guard.scale() * share_of_batch : at::Tensor();
   auto& generator = dynamic_cast<StyleGenerator&>(*generator_);
   at::Tensor mean = at::zeros({}, path_length_.mean().options());
   begin_own_update(generator_player_, generator);

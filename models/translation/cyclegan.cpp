@@ -207,8 +207,7 @@ void CycleGanMethod::update_discriminators(std::int64_t step, std::vector<Unpair
   const TraceRange range("discriminator");
   const double share_of_batch = 1.0 / static_cast<double>(context_.batch);
   NamedTensors before;
-  if (context_.scale_loss())
-    for (const auto& [name, tensor] : state()) before.emplace_back(name, tensor.clone());
+  for (const auto& [name, tensor] : state()) before.emplace_back(name, tensor.clone());
   draw_from_pools(step, seen);
   discriminators_->begin_phase(true);
   discriminator_player_.zero_gradients();

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <functional>
+#include <set>
 
 #include "models/method.h"
 #include "models/player.h"
@@ -37,7 +38,7 @@ class OneWeight final : public Method {
     if (during) during(step);
     player_.zero_gradients();
     player_.reducer().arm();
-    const double value = step == bad_step ? NAN : 1.0;
+    const double value = bad_steps.contains(step) ? NAN : 1.0;
     at::Tensor sum = net_->weight.sum();
     for (const at::Tensor& tensor : net_->parameters())
       if (!tensor.is_same(net_->weight)) sum = sum + tensor.sum();
@@ -45,11 +46,11 @@ class OneWeight final : public Method {
     player_.finish_gradients();
     player_.update();
     if (after) after(step);
-    return {{"loss", at::full({}, player_.loss_scale() ? value : 1.0, at::kDouble)}};
+    return {{"loss", at::full({}, value, at::kDouble)}};
   }
   std::unique_ptr<Sampler> sampler(const SampleOptions&) override { return std::make_unique<Grey>(grey); }
 
-  std::int64_t bad_step = 0;
+  std::set<std::int64_t> bad_steps;
   double grey = 0;  ///< of what is drawn
   std::function<void(std::int64_t step)> during, after;  ///< before and after an update
 

@@ -215,5 +215,16 @@ TEST(FirstStageRecipes, SayWhatStandsInForLpips) {
   EXPECT_EQ(recipe->images().sources, SourceImages::own);
 }
 
+TEST(AutoencoderMethod, ASkippedUpdateChangesNothing) {
+  for (Variant each : {variant("kl"), variant("vq", vq), variant("vq_restarting", restarting)})
+    for (const auto activations : {std::optional<at::ScalarType>{}, {at::kHalf}}) {
+      SCOPED_TRACE(each.name);
+      each.options.dtype = at::kFloat;
+      each.options.activations = activations;
+      each.options.options["reconstruction.adversarial_from"] = "1";
+      test::expect_skipping_changes_nothing(SmallTranslation(each.options, world(), world()));
+    }
+}
+
 }  // namespace
 }  // namespace ganymede

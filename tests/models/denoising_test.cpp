@@ -11,6 +11,7 @@
 #include "models/latent_images.h"
 #include "tests/distributed/world.h"
 #include "tests/models/denoiser_suite.h"
+#include "tests/models/states.h"
 
 namespace ganymede {
 namespace {
@@ -438,6 +439,15 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   refused_of_latents("diffusion.source_channels", "3", "diffusion.source_channels = 3");
   refused_of_latents("first_stage.latent_channels", "3", "latents are 3 x 8 x 8");
   refused_of_latents("first_stage.groups", "3", "first_stage.groups = 3");
+}
+
+TEST(Denoising, ASkippedUpdateChangesNothing) {
+  for (const auto activations : {std::optional<at::ScalarType>{}, {at::kHalf}}) {
+    Options options;
+    if (activations) options["denoiser.ema_power"] = "0.1";  // would keep the weight that is not a number
+    test::expect_skipping_changes_nothing(
+        SmallDenoiser({.options = options, .dtype = at::kFloat, .activations = activations}, test::world()));
+  }
 }
 
 }  // namespace

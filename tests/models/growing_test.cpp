@@ -162,13 +162,13 @@ TEST(Growing, OutlivesSkippedUpdates) {
   SmallGan run(options, world(), world());
   for (Player* player : run.method().players())
     for (const auto& [name, tensor] : player->state())
-      if (name.ends_with("/loss_scale/scale"))
+      if (name.ends_with("/guard/scale"))
         at::Tensor(tensor).fill_(1 << 22);  // gradients overflow at first
   run.train(2);
-  const double skipped = run.discriminator().loss_scale()->skipped().item<double>();
+  const double skipped = run.discriminator().guard().skipped().item<double>();
   EXPECT_GT(skipped, 0);
   run.train(whole_run - 2);
-  EXPECT_LT(run.discriminator().loss_scale()->skipped().item<double>(), static_cast<double>(whole_run));
+  EXPECT_LT(run.discriminator().guard().skipped().item<double>(), static_cast<double>(whole_run));
   for (const auto& [name, tensor] : run.state())
     EXPECT_TRUE(test::everywhere(tensor.isfinite().all().item<bool>())) << name;
 }

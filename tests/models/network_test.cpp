@@ -164,7 +164,7 @@ TEST(Networks, TrainCriticsWithNormsInHalfPrecision) {
         test::SmallGan run(options, test::world(), test::world());
         for (const Player* player : run.method().players())
           for (const auto& [name, tensor] : player->state())
-            if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
+            if (name.ends_with("/guard/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
         for (const auto& [name, figure] : run.train(1))
           if (name == "penalty") return figure;
         return 0.0;
@@ -213,10 +213,10 @@ TEST(Networks, StyleGansTrainInFloat16) {
                        test::world(), test::world());
     for (const Player* player : run.method().players())
       for (const auto& [name, tensor] : player->state())
-        if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
+        if (name.ends_with("/guard/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
     run.train(1);
     for (const Player* player : run.method().players())
-      EXPECT_EQ(player->loss_scale()->skipped().item<double>(), 0) << network << ": " << player->name();
+      EXPECT_EQ(player->guard().skipped().item<double>(), 0) << network << ": " << player->name();
   }
 }
 
@@ -238,12 +238,10 @@ TEST(Networks, StyleGan2sRegularisersTrainInHalfPrecision) {
     test::SmallGan run(options, test::world(), test::world());
     for (const Player* player : run.method().players())
       for (const auto& [name, tensor] : player->state())
-        if (name.ends_with("/loss_scale/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
+        if (name.ends_with("/guard/scale")) at::Tensor(tensor).fill_(256);  // nothing overflows
     const Figures figures = run.train(1);
     for (const Player* player : run.method().players())
-      if (player->loss_scale()) {
-        EXPECT_EQ(player->loss_scale()->skipped().item<double>(), 0) << player->name();
-      }
+      EXPECT_EQ(player->guard().skipped().item<double>(), 0) << player->name();
     for (const auto& [name, tensor] : run.state())
       EXPECT_TRUE(at::isfinite(tensor).all().item<bool>()) << name;
     return std::map<std::string, double>(figures.begin(), figures.end());

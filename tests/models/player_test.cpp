@@ -80,10 +80,16 @@ TEST(Player, StateNamesEveryTensorOnce) {
   const std::vector<std::string> without_average = {
       "net/weight/vector", "net/weight/kernel", "net/buffer/statistic", "net/adam_m/vector",
       "net/adam_m/kernel", "net/adam_v/vector", "net/adam_v/kernel"};
-  EXPECT_EQ(names(Fixture({}).player), without_average);
-  std::vector<std::string> with_average = without_average;
-  with_average.insert(with_average.end(), {"net/ema/vector", "net/ema/kernel", "net/ema_buffer/statistic"});
-  EXPECT_EQ(names(Fixture({.ema = 0.9}).player), with_average);
+  const std::vector<std::string> average = {"net/ema/vector", "net/ema/kernel", "net/ema_buffer/statistic"};
+  const std::vector<std::string> guard = {"net/guard/skipped", "net/guard/streak"};
+  const auto joined = [](std::vector<std::string> first, const std::vector<std::string>& second) {
+    first.insert(first.end(), second.begin(), second.end());
+    return first;
+  };
+  EXPECT_EQ(names(Fixture({}).player), joined(without_average, guard));
+  EXPECT_EQ(names(Fixture({.ema = 0.9}).player), joined(joined(without_average, average), guard));
+  EXPECT_EQ(names(Fixture({}, /*scale_loss=*/true).player),
+            joined(joined(without_average, guard), {"net/guard/scale"}));
 }
 
 TEST(Player, CopyingTheStateContinuesTheRun) {
@@ -155,18 +161,20 @@ TEST(Player, ALossScaleLeavesTheUpdateAsItIs) {
     EXPECT_EQ(setup.player.gradient_norm(), plain.player.gradient_norm());
   }
   const auto expected = plain.copies(), found = setup.copies();
-  EXPECT_EQ(found.size(), expected.size() + 3);
+  EXPECT_EQ(found.size(), expected.size() + 1);
   for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
 }
 
 // The update is skipped as if it had never been: Adam's t, moments, averages and buffers know nothing of it.
-TEST(Player, AnOverflowOnOneRankSkipsTheUpdateOnAll) {
-  Fixture plain(scaled), setup(scaled, true);
+void expect_to_skip_on_all(bool scale_loss, double overflow) {
+  Fixture plain(scaled), setup(scaled, scale_loss);
   const auto expect_same = [&] {
-    const auto expected = plain.copies(), found = setup.copies();
-    for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+    const NamedTensors expected = plain.player.state(), found = setup.player.state();
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      if (expected[i].first.find("/guard/") == std::string::npos) {
+        EXPECT_TRUE(at::equal(found[i].second, expected[i].second)) << expected[i].first;
+      }
   };
-  const double overflow = world().rank() == world().size() - 1 ? INFINITY : 1;
   setup.update_by(overflow);
   expect_same();
   EXPECT_EQ(setup.player.gradient_norm(), 0);
@@ -178,18 +186,47 @@ TEST(Player, AnOverflowOnOneRankSkipsTheUpdateOnAll) {
   expect_same();
   EXPECT_EQ(setup.player.gradient_norm(), norm);
   EXPECT_EQ(setup.player.updates(), 3);
-  EXPECT_EQ(setup.tensor("net/loss_scale/skipped").item<double>(), 2);
-  EXPECT_EQ(setup.tensor("net/loss_scale/scale").item<double>(), LossScale::first / 4);
+  EXPECT_EQ(setup.tensor("net/guard/skipped").item<double>(), 2);
+  if (scale_loss) {
+    EXPECT_EQ(setup.tensor("net/guard/scale").item<double>(), UpdateGuard::first / 4);
+  }
   for (const at::Tensor& tensor : setup.copies()) EXPECT_TRUE(test::equal_on_all_ranks(tensor));
 }
 
-TEST(Player, AnOverflowAtTheLeastScaleShows) {
-  Fixture setup(scaled, true);
-  at::Tensor(setup.tensor("net/loss_scale/scale")).fill_(LossScale::least);
+TEST(Player, AGradientOfOneRankThatIsNotFiniteSkipsTheUpdateOnAll) {
+  for (const bool scale_loss : {false, true})
+    for (const double bad : {double{INFINITY}, double{NAN}})
+      expect_to_skip_on_all(scale_loss, world().rank() == world().size() - 1 ? bad : 1);
+}
+
+// As a hinge's loss of a logit that is not a number.
+TEST(Player, ALossThatIsNotFiniteSkipsTheUpdateThoughItsGradientIs) {
+  Fixture setup(scaled);
   const at::Tensor before = setup.net->kernel.detach().clone();
-  setup.update_by(INFINITY);
-  EXPECT_FALSE(std::isfinite(setup.player.gradient_norm()));
-  EXPECT_TRUE(at::equal(setup.net->kernel, before));
+  for (const bool is_bad : {true, false}) {
+    setup.player.zero_gradients();
+    setup.player.reducer().arm();
+    const bool is_bad_here = is_bad && world().rank() == 0;
+    setup.player.backward(setup.net->vector.sum() + setup.net->kernel.sum() + (is_bad_here ? NAN : 0.0));
+    setup.player.finish_gradients();
+    setup.player.update();
+    EXPECT_EQ(at::equal(setup.net->kernel, before), is_bad);
+  }
+  EXPECT_EQ(setup.tensor("net/guard/skipped").item<double>(), 1);
+}
+
+TEST(Player, AHopelessUpdateShows) {
+  for (const bool scale_loss : {false, true}) {
+    Fixture setup(scaled, scale_loss);
+    if (scale_loss) at::Tensor(setup.tensor("net/guard/scale")).fill_(UpdateGuard::least);
+    const at::Tensor before = setup.net->kernel.detach().clone();
+    for (std::int64_t i = 0; i <= UpdateGuard::patience; ++i) {
+      EXPECT_TRUE(std::isfinite(setup.player.gradient_norm())) << i;
+      setup.update_by(INFINITY);
+    }
+    EXPECT_FALSE(std::isfinite(setup.player.gradient_norm()));
+    EXPECT_TRUE(at::equal(setup.net->kernel, before));
+  }
 }
 
 TEST(Player, TheAverageStartsAsACopy) {

@@ -4,6 +4,7 @@
 
 #include "tests/distributed/world.h"
 #include "tests/models/small_translation.h"
+#include "tests/models/states.h"
 
 namespace ganymede {
 namespace {
@@ -199,6 +200,15 @@ TEST(TranslationRecipes, CountAsPublished) {
                                                                             {"to_sources", 11'378'179},
                                                                             {"of_images", 2'764'737},
                                                                             {"of_sources", 2'764'737}}));
+}
+
+TEST(Translation, ASkippedUpdateChangesNothing) {
+  for (const char* method : {"pix2pix", "cyclegan"})
+    for (const auto activations : {std::optional<at::ScalarType>{}, {at::kHalf}}) {
+      SCOPED_TRACE(method);
+      test::expect_skipping_changes_nothing(
+          SmallTranslation({.method = method, .dtype = at::kFloat, .activations = activations}, world(), world()));
+    }
 }
 
 }  // namespace

@@ -9,7 +9,7 @@ namespace {
 at::Tensor learned_updates(const Player& player) {
   const at::Tensor all = at::full({}, static_cast<double>(player.updates()),
                                   player.gradient_arena().options().dtype(at::kDouble));
-  return player.loss_scale() ? all - player.loss_scale()->skipped() : all;
+  return all - player.guard().skipped();
 }
 
 }  // namespace
@@ -31,8 +31,7 @@ void HistoricalAverage::add_gradient() {
 void HistoricalAverage::advance() {
   if (weight_ == 0) return;
   const at::NoGradGuard no_grad;
-  at::Tensor rate = learned_updates(player_).clamp_min(1).reciprocal();
-  if (const LossScale* scale = player_.loss_scale()) rate = rate.masked_fill(scale->is_skipped(), 0);
+  const at::Tensor rate = player_.guard().kept() / learned_updates(player_).clamp_min(1);
   const NamedTensors weights = player_.weights(false);
   for (std::size_t i = 0; i < means_.size(); ++i)
     means_[i].second.lerp_(weights[i].second, rate.to(means_[i].second.scalar_type()));
