@@ -30,7 +30,7 @@ struct EmaTarget {
 /// weights, gradient, m, v and averages: dense, float32 or float64 alike, of one size, on one device; at most
 /// four averages on a CUDA device.
 ///
-/// `gate`, float64 [2] beside the arenas, is for steps that only the device knows to be good (loss scaling):
+/// `gate`, float64 [2] beside the arenas, is for steps that only the device knows to be good:
 /// unless gate[0] is 0 nothing changes, and t counts gate[1] updates less, those that were left out.
 void adam_step(const AdamStep& step, const at::Tensor& weights, const at::Tensor& gradient,
                const at::Tensor& m, const at::Tensor& v, const std::vector<EmaTarget>& averages,

@@ -51,14 +51,14 @@ bool ended_by_hang(const BoxContent& rank) {
   return rank.ending && rank.ending->code == hang_code;
 }
 
-/// From when on what a rank does comes after the hang, in seconds since the rank's own start; nothing without a hang.
-std::optional<double> end_of_hang(const BoxContent& rank, std::span<const BoxContent> ranks) {
+/// The `share` of the deadline before the watchdog called it a hang, in seconds since the rank's own start; nothing
+/// without a hang.
+std::optional<double> before_hang(double share, const BoxContent& rank, std::span<const BoxContent> ranks) {
   if (ended_by_hang(rank)) return rank.ending->time;
   std::optional<double> first;
   for (const BoxContent& other : ranks)
     if (ended_by_hang(other)) {
-      // For the whole deadline nobody had come further: from its middle, hosts' clocks may differ by half of it.
-      const double time = seconds(other.ending->time - 0.5e-3 * static_cast<double>(other.deadline), other, ranks) -
+      const double time = seconds(other.ending->time - share * 1e-3 * static_cast<double>(other.deadline), other, ranks) -
                           seconds(0, rank, ranks);
       first = first ? std::min(*first, time) : time;
     }
@@ -66,16 +66,18 @@ std::optional<double> end_of_hang(const BoxContent& rank, std::span<const BoxCon
 }
 
 RankState state_of(const BoxContent& rank, std::span<const BoxContent> ranks) {
-  const std::optional<double> end = end_of_hang(rank, ranks);
+  // Who waited had come no further for the whole deadline: from its middle, hosts' clocks may differ by half of it.
+  const std::optional<double> middle = before_hang(0.5, rank, ranks), hang = before_hang(0, rank, ranks);
   RankState state{&rank, {}, {}, {}, {}};
   for (const BoxEvent& event : rank.events) {
     // What comes after an end in order says nothing of the run; a hang may come there too.
     if (event.kind == Kind::ended && event.value != hang_code) break;
     if (event.kind == Kind::signal && event.value != SIGUSR1) state.signal = event;
-    // A launcher lets a stopped rank go on for a moment before it ends it.
-    if (end && 1e-9 * static_cast<double>(event.time) > *end) continue;
+    // A launcher lets a stopped rank go on for a moment before it ends it. A late one may have worked all the time.
+    const double time = 1e-9 * static_cast<double>(event.time);
+    if (event.kind == Kind::note && !(hang && time > *hang)) state.activity = event;
+    if (middle && time > *middle) continue;
     if (event.kind == Kind::enter || event.kind == Kind::leave) state.wait = event;
-    if (event.kind == Kind::note) state.activity = event;
     if (event.kind != Kind::signal && event.kind != Kind::ended && event.kind != Kind::saved) state.last = event;
   }
   return state;
@@ -106,7 +108,8 @@ std::string place(const RankState& state, std::span<const BoxContent> ranks) {
   const std::string doing = state.is_waiting() ? "waiting in " + wait_text(state.wait)
                             : state.activity.number > 0 ? fmt::format("working on \"{}\"", state.activity.name())
                                                         : "working";
-  const BoxEvent& since = state.is_waiting() ? state.wait : state.last;
+  const BoxEvent& latest = state.activity.number > state.last.number ? state.activity : state.last;
+  const BoxEvent& since = state.is_waiting() ? state.wait : latest;
   return fmt::format("{} {} since +{:.3f} s", step, doing, seconds(since, *state.rank, ranks));
 }
 

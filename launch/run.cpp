@@ -152,6 +152,8 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
   if (checkpoint_) {
     process_.together([&] { check_same_run(options_, *dataset_, checkpoint_->manifest, request_.allowed); });
     restore(process_, *method, *checkpoint_, *gradients);
+    if (rollbacks_ > 0)
+      for (Player* player : method->players()) player->forgive();
     warn_of_threads(process_, checkpoint_->manifest);
     if (process_.is_root() && !request_.init_from.empty())
       fmt::print("--init-from is passed over: the run goes on with the weights of its checkpoint\n");

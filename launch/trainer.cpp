@@ -166,12 +166,14 @@ bool Trainer::tell_skipped(std::int64_t step, std::vector<double> skipped) {
   for (std::size_t i = 0; i < players.size(); ++i) {
     const auto count = static_cast<std::uint64_t>(skipped_[i]);
     // Looking for its scale, float16 skips now and then; and nobody reads a thousand such lines.
-    if (skipped_[i] == before[i] || players[i]->guard().scales() || !std::has_single_bit(count)) continue;
+    if (players[i]->guard().scales() || std::bit_width(count) == std::bit_width(static_cast<std::uint64_t>(before[i])))
+      continue;
     line_.finish();
     if (setting_.process.is_root())
-      print_error(fmt::format("warning: step {} leaves out an update of the {}, {} of this run: a loss or gradient is not "
-                              "finite. After {} in a row one more ends it as diverged",
-                              step, players[i]->name(), count, UpdateGuard::patience));
+      print_error(
+          fmt::format("warning: at step {} updates of the {} are left out, {} so far: a loss or gradient is not finite. "
+                      "After {} one more ends the run as diverged; {} good ones make up for one",
+                      step, players[i]->name(), count, UpdateGuard::patience, UpdateGuard::atonement));
   }
   return skipped_ != before;
 }

@@ -40,7 +40,8 @@ class Trainer {
   explicit Trainer(const Setting& setting);
 
   /// Goes on from `start` to the last step, then saves. Returns done, or stopped when a stop was requested
-  /// and the run saved. Collective. Throws AgreedError(diverged) when a figure is no longer finite, Collapsed as
+  /// and the run saved. Collective. Throws AgreedError(diverged) when a figure is no longer finite though no
+  /// update was skipped, or skipping is hopeless, Collapsed as
   /// collapse.action says.
   ExitCode run(const RunProgress& start);
   /// The newest checkpoint of this course: where it began, or saved since; -1 for none.

@@ -174,17 +174,22 @@ double Player::learning_rate() const {
   return options_.lr * schedule_.factor(std::max<std::int64_t>(updates_, 1));
 }
 
-at::Tensor Player::prepared(const at::Tensor& loss) {
+void Player::mark_if_not_finite(const at::Tensor& loss) {
   if (gradient_.numel() > 0) gradient_.narrow(0, 0, 1).add_((loss.detach() * 0).to(gradient_.scalar_type()));
+}
+
+at::Tensor Player::scaled(const at::Tensor& loss) const {
   return guard_.scales() ? loss * guard_.scale().to(loss.scalar_type()) : loss;
 }
 
 void Player::backward(const at::Tensor& loss) {
-  prepared(loss).backward();
+  mark_if_not_finite(loss);
+  scaled(loss).backward();
 }
 
 void Player::backward_alone(const at::Tensor& loss) {
-  prepared(loss).backward({}, /*retain_graph=*/true, /*create_graph=*/false, parameters_);
+  mark_if_not_finite(loss);
+  scaled(loss).backward({}, /*retain_graph=*/true, /*create_graph=*/false, parameters_);
 }
 
 void Player::finish_gradients() {

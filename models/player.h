@@ -90,6 +90,7 @@ class Player {
   void clamp_weights(double bound);
 
   const UpdateGuard& guard() const { return guard_; }
+  void forgive() { guard_.forgive(); }
   /// Around every update that computes with this player's network: the buffers as they are now, and back to them
   /// where `updated`, the player that learned, skipped its update.
   void keep_buffers();
@@ -110,9 +111,9 @@ class Player {
   void reset_average();
 
   /// All tensors that a checkpoint holds, named "<player>/<kind>/<tensor>"; kinds: weight, buffer, adam_m,
-  /// adam_v, guard, and, with an average, ema, ema_buffer. Views: copying into them
-  /// restores the player. Of a sharded player adam_m, adam_v and ema are on the meta device, for their names, shapes
-  /// and types: no rank holds these tensors whole.
+  /// adam_v, guard, and, with an average, ema, ema_buffer. Views: copying into them restores the player. Of a sharded
+  /// player adam_m, adam_v and ema are on the meta device, for their names, shapes and types: no rank holds these
+  /// tensors whole.
   NamedTensors state() const;
   using Visitor = std::function<void(const NamedTensors& kind)>;
   /// Shows the state kind after kind, in state()'s order, with all values. What is sharded is gathered, one kind at a
@@ -171,9 +172,11 @@ class Player {
   /// Of all ranks' sums: a scalar on the device, the same on all. Collective if sharded.
   at::Tensor gradient_norm_of_all() const;
 
-  /// Before the loss's backward: what to go back from. A loss that is not finite may have gradients that are (a hinge
-  /// has): it leaves its mark in the arena.
-  at::Tensor prepared(const at::Tensor& loss);
+  /// A loss that is not finite may have gradients that are (a hinge has): before its backward it leaves its mark in the
+  /// arena.
+  void mark_if_not_finite(const at::Tensor& loss);
+  /// Times the loss scale, if there is one.
+  at::Tensor scaled(const at::Tensor& loss) const;
   /// The next update is the first: those that were skipped are no part of Adam's t.
   void count_from_zero();
   /// The gradient's norm, and what the guard makes of it. Returns what to clip by.

@@ -16,7 +16,7 @@ class PowerAverages {
  public:
   /// The player must outlive this.
   PowerAverages(const Player& player, const std::vector<double>& widths);
-  /// After each of the player's updates; one that a loss scale has skipped changes nothing.
+  /// After each of the player's updates; one that was skipped changes nothing.
   void follow();
   /// "<player>/ema_power_<width>/<tensor>": views that copying into restores.
   NamedTensors state() const;

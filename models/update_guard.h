@@ -7,7 +7,7 @@
 namespace ganymede {
 
 /// Which updates are left out: those with a loss or gradient that is not finite, whatever the precision. After
-/// `patience` of them in a row one more is hopeless.
+/// `patience` of them one more is hopeless; `atonement` good ones make up for one.
 ///
 /// With `scales`, dynamic loss scaling (Micikevicius et al., arXiv 1710.03740, section 3.2): the loss is multiplied
 /// by a power of two before backward, so that small gradients of float16 maps do not vanish, and the weights'
@@ -23,7 +23,7 @@ class UpdateGuard {
  public:
   static constexpr double first = 65536, least = 1, largest = 1 << 24;
   static constexpr std::int64_t growth_interval = 2000;  ///< updates
-  static constexpr std::int64_t patience = 3;            ///< updates
+  static constexpr std::int64_t patience = 3, atonement = 128;  ///< updates
 
   UpdateGuard(at::Device device, bool scales);
 
@@ -43,14 +43,17 @@ class UpdateGuard {
   /// scalar: whether there is hope, no matter if this one is skipped.
   at::Tensor follow(const at::Tensor& finite);
 
-  /// What a checkpoint holds, as views: skipped, streak (of good updates, or minus that of skipped ones, since the
-  /// scale last changed by growing), and the scale where there is one.
+  /// Patience begins anew.
+  void forgive() { figures_[3].zero_(); }
+
+  /// What a checkpoint holds, as views: skipped, debt (updates that nothing has made up for), and where the loss is
+  /// scaled scale and good_updates (in a row, since the scale's last change).
   NamedTensors state() const;
   const at::Tensor& figures() const { return figures_; }
 
  private:
   bool scales_;
-  at::Tensor figures_;  // skip, skipped, scale, streak
+  at::Tensor figures_;  // skip, skipped, scale, debt, good updates
 };
 
 }  // namespace ganymede

@@ -31,7 +31,7 @@ struct EncodingNetworks {
 /// their update. Latents are standard normal. Images, latents and noise depend on (seed, phase, step, position in the
 /// global batch) alone.
 ///
-/// An update that a loss scale skips leaves its player's weights and buffers.
+/// An update that is skipped leaves its player's weights and buffers.
 class EncodingMethod : public Method {
  public:
   std::vector<Player*> players() override { return {&encoder_, &generator_, &discriminator_}; }

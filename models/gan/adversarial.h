@@ -18,7 +18,7 @@ struct GrowthState {
 /// Adversarial training: a step is d_steps updates of the discriminator, each on a fresh global batch and
 /// fresh fakes, then one update of the generator. Every network that takes part in an update iterates its
 /// spectral norm once there. Where G's loss compares with real images, its update takes a batch of its own.
-/// An update that a loss scale skips changes nothing but the scale: buffers stay, and so does what the loss
+/// An update that is skipped changes nothing but the guard: buffers stay, and so does what the loss
 /// and the regularisers remember.
 ///
 /// With DiffAugment all that D sees is augmented, and its penalties look at the augmented images. So it is with ADA, but

@@ -234,7 +234,7 @@ void CycleGanMethod::update_discriminators(std::int64_t step, std::vector<Unpair
   show_gradients(discriminator_player_);
   discriminator_player_.update();
   const NamedTensors after = state();
-  // Where G's update was skipped, its images were not finite: no pool may keep them.
+  // Where G's update was skipped, its images may not be finite: no pool may keep them.
   for (std::size_t i = 0; i < before.size(); ++i)
     for (const Player* player : {&generator_player_, &discriminator_player_})
       player->undo_if_skipped(after[i].second, before[i].second);

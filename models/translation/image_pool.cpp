@@ -45,7 +45,7 @@ at::Tensor ImagePool::exchange(const at::Tensor& images, const GroupLayout& layo
     at::Tensor seen_by_d = image;
     if (fills || exchanges) {
       const std::int64_t place = fills ? count : places[i].item<std::int64_t>();
-      // A place may be empty still, where a loss scale skipped the update that would have filled it.
+      // A place may be empty still, where the update was skipped that would have filled it.
       if (exchanges && mine) seen_by_d = at::where(filled_[place] > 0, images_[place], image);
       images_[place].copy_(image);
       filled_[place].fill_(1);

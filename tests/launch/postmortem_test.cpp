@@ -107,6 +107,34 @@ TEST_F(Postmortem, WhatAStoppedRankDoesAfterTheHangDoesNotCount) {
   EXPECT_NE(told().find("at step 6 waiting"), std::string::npos) << told();
 }
 
+TEST_F(Postmortem, HostsClocksMayDiffer) {
+  run([](int rank, BlackBox& box) { wait_at(box, rank == 2 ? 6 : 7); },
+      [](int rank, BlackBox& box) {
+        if (rank != 2) return box.ended(86, "no progress");
+        box.leave();
+        box.enter("all_reduce gradients", 2048);
+        box.signalled(SIGTERM);
+      });
+  for (const double share : {-0.4, 0.4}) {
+    std::vector<BoxContent> ranks = read().ranks;
+    ranks[2].wall_start += static_cast<std::int64_t>(share * 1e9 * std::chrono::duration<double>(deadline).count());
+    EXPECT_NE(verdict(ranks).find("late is rank 2 on "), std::string::npos) << verdict(ranks);
+    EXPECT_NE(verdict(ranks).find("at step 6 waiting"), std::string::npos) << verdict(ranks);
+  }
+}
+
+TEST_F(Postmortem, ALateRankMayHaveWorkedUntilTheHang) {
+  run([](int rank, BlackBox& box) { rank == 2 ? train_until(box, 7) : wait_at(box, 7); },
+      [](int rank, BlackBox& box) {
+        if (rank == 2) box.note("loading a batch");
+        if (rank != 2) box.ended(86, "no progress");
+      });
+  BoxesOfRun boxes = read();
+  for (int rank : {0, 1}) boxes.ranks[static_cast<std::size_t>(rank)].ending->time += 0.1;
+  EXPECT_NE(verdict(boxes.ranks).find("late is rank 2 on "), std::string::npos) << verdict(boxes.ranks);
+  EXPECT_NE(verdict(boxes.ranks).find("working on \"loading a batch\""), std::string::npos) << verdict(boxes.ranks);
+}
+
 TEST_F(Postmortem, AHangInWhichAllHaveComeAsFarIsNobodys) {
   run([](int, BlackBox& box) { wait_at(box, 7); }, [](int, BlackBox& box) { box.ended(86, "see the network"); });
   EXPECT_EQ(told(), "A hang in which all ranks have come as far: see the network");

@@ -61,13 +61,13 @@ TEST(Trainer, SavesTheLastStep) {
   EXPECT_FALSE(run.has("samples/step-000000001.png"));
 }
 
-TEST(Trainer, AFewGradientsInARowThatAreNotFiniteEndTheRunBeforeTheLastIsSaved) {
+TEST(Trainer, AFewGradientsThatAreNotFiniteEndTheRunBeforeTheLastIsSaved) {
   Training run({{"train.steps", "9"}, {"checkpoint.every", "1"}, {"checkpoint.keep", "9"}, {"sample.every", "0"}});
-  run.method.bad_steps = {2, 3, 5, 6, 7, 8};
+  run.method.bad_steps = {2, 4, 5, 7};
   const std::string message = expect_error(ExitCode::diverged, [&] { run.train(); });
-  EXPECT_NE(message.find("step 8"), message.npos) << message;
-  EXPECT_TRUE(run.has("checkpoints/step-000000007"));
-  EXPECT_FALSE(run.has("checkpoints/step-000000008"));
+  EXPECT_NE(message.find("step 7"), message.npos) << message;
+  EXPECT_TRUE(run.has("checkpoints/step-000000006"));
+  EXPECT_FALSE(run.has("checkpoints/step-000000007"));
 }
 
 void expect_to_go_on(bool scale_loss) {
@@ -76,7 +76,7 @@ void expect_to_go_on(bool scale_loss) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(run.train(), ExitCode::done);
   const std::string warnings = testing::internal::GetCapturedStderr();
-  EXPECT_EQ(warnings.find("step 3 leaves out an update of the net") == warnings.npos, scale_loss) << warnings;
+  EXPECT_EQ(warnings.find("at step 3 updates of the net are left out, 1 so far") == warnings.npos, scale_loss) << warnings;
   std::ifstream log(run.run_folder->path() / "log.jsonl");
   std::int64_t step = 0;
   for (std::string line; std::getline(log, line);) {

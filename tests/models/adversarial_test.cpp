@@ -169,6 +169,17 @@ TEST(AdversarialMethod, ASkippedUpdateChangesNothing) {
   balancing.network = "autoencoding";
   balancing.options = {{"gan.loss", "began"}};
   expect_that_skipping_changes_nothing(balancing);
+  SmallGanOptions apart = float16;
+  apart.network = "stylegan2";
+  apart.batch = 12;
+  apart.options = {{"stylegan2.resolution", "8"},
+                   {"gan.path_length", "2"},
+                   {"gan.path_length_every", "1"},
+                   {"gan.gradient_penalty", "1"},
+                   {"gan.gradient_penalty_kind", "r1"},
+                   {"gan.gradient_penalty_every", "1"},
+                   {"gan.gradient_penalty_apart", "true"}};
+  expect_that_skipping_changes_nothing(apart);
   for (SmallGanOptions options : {float16, remembering, balancing}) {
     options.activations.reset();
     options.options.erase("gan.historical_average");  // would keep the weight that is not a number

@@ -447,6 +447,8 @@ TEST(Denoising, ASkippedUpdateChangesNothing) {
     if (activations) options["denoiser.ema_power"] = "0.1";  // would keep the weight that is not a number
     test::expect_skipping_changes_nothing(
         SmallDenoiser({.options = options, .dtype = at::kFloat, .activations = activations}, test::world()));
+    test::expect_skipping_changes_nothing(SmallDenoiser(
+        {.options = {{"train.method", "noisy_classifier"}}, .dtype = at::kFloat, .activations = activations}, test::world()));
   }
 }
 

@@ -81,7 +81,7 @@ TEST(Player, StateNamesEveryTensorOnce) {
       "net/weight/vector", "net/weight/kernel", "net/buffer/statistic", "net/adam_m/vector",
       "net/adam_m/kernel", "net/adam_v/vector", "net/adam_v/kernel"};
   const std::vector<std::string> average = {"net/ema/vector", "net/ema/kernel", "net/ema_buffer/statistic"};
-  const std::vector<std::string> guard = {"net/guard/skipped", "net/guard/streak"};
+  const std::vector<std::string> guard = {"net/guard/skipped", "net/guard/debt"};
   const auto joined = [](std::vector<std::string> first, const std::vector<std::string>& second) {
     first.insert(first.end(), second.begin(), second.end());
     return first;
@@ -89,7 +89,7 @@ TEST(Player, StateNamesEveryTensorOnce) {
   EXPECT_EQ(names(Fixture({}).player), joined(without_average, guard));
   EXPECT_EQ(names(Fixture({.ema = 0.9}).player), joined(joined(without_average, average), guard));
   EXPECT_EQ(names(Fixture({}, /*scale_loss=*/true).player),
-            joined(joined(without_average, guard), {"net/guard/scale"}));
+            joined(joined(without_average, guard), {"net/guard/scale", "net/guard/good_updates"}));
 }
 
 TEST(Player, CopyingTheStateContinuesTheRun) {
@@ -161,7 +161,7 @@ TEST(Player, ALossScaleLeavesTheUpdateAsItIs) {
     EXPECT_EQ(setup.player.gradient_norm(), plain.player.gradient_norm());
   }
   const auto expected = plain.copies(), found = setup.copies();
-  EXPECT_EQ(found.size(), expected.size() + 1);
+  EXPECT_EQ(found.size(), expected.size() + 2);
   for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
 }
 
@@ -212,6 +212,22 @@ TEST(Player, ALossThatIsNotFiniteSkipsTheUpdateThoughItsGradientIs) {
     setup.player.update();
     EXPECT_EQ(at::equal(setup.net->kernel, before), is_bad);
   }
+  EXPECT_EQ(setup.tensor("net/guard/skipped").item<double>(), 1);
+}
+
+TEST(Player, AGradientThatIsNotFiniteSkipsTheUpdateThoughItsLossIs) {
+  Fixture setup(scaled);
+  const at::Tensor before = setup.net->kernel.detach().clone();
+  setup.player.zero_gradients();
+  setup.player.reducer().arm();
+  at::Tensor loss = setup.net->vector.sum() + setup.net->kernel.sum();
+  const at::Tensor zero = setup.net->kernel[3][2][1] - setup.net->kernel[3][2][1].detach();
+  if (world().rank() == world().size() - 1) loss = loss + zero.sqrt().sum();
+  EXPECT_TRUE(loss.isfinite().item<bool>());
+  setup.player.backward(loss);
+  setup.player.finish_gradients();
+  setup.player.update();
+  EXPECT_TRUE(at::equal(setup.net->kernel, before));
   EXPECT_EQ(setup.tensor("net/guard/skipped").item<double>(), 1);
 }
 

@@ -17,20 +17,23 @@ struct Followed {
   bool has_hope = true;
 };
 
-TEST(UpdateGuard, LosesHopeAfterAFewInARow) {
+TEST(UpdateGuard, LosesHopeAfterAFew) {
   for (const bool scales : {false, true}) {
     Followed run(scales);
     if (scales) at::Tensor(run.guard.scale()).fill_(UpdateGuard::least);
-    for (int i = 0; i < 2; ++i) {
-      run.take(false, UpdateGuard::patience);
-      EXPECT_TRUE(run.has_hope);
-      run.take(true);
-    }
-    run.take(false, UpdateGuard::patience + 1);
-    EXPECT_FALSE(run.has_hope);
-    EXPECT_EQ(run.skipped(), 3 * UpdateGuard::patience + 1);
-    run.take(true);
+    run.take(true, UpdateGuard::atonement);  // not in advance
+    run.take(false, UpdateGuard::patience);
     EXPECT_TRUE(run.has_hope);
+    run.take(true, UpdateGuard::atonement);  // for one
+    run.take(false);
+    EXPECT_TRUE(run.has_hope);
+    run.take(true, UpdateGuard::atonement - 1);
+    run.take(false);
+    EXPECT_FALSE(run.has_hope);
+    run.guard.forgive();
+    run.take(false, UpdateGuard::patience);
+    EXPECT_TRUE(run.has_hope);
+    EXPECT_EQ(run.skipped(), 2 * UpdateGuard::patience + 2);
   }
 }
 
@@ -38,6 +41,7 @@ TEST(UpdateGuard, KeepsHopeWhileTheScaleCanFall) {
   Followed run;
   run.take(false, 16);  // from 2^16
   EXPECT_EQ(run.value(), UpdateGuard::least);
+  run.take(false, UpdateGuard::patience);
   EXPECT_TRUE(run.has_hope);
   run.take(false);
   EXPECT_FALSE(run.has_hope);

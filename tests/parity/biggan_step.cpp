@@ -108,6 +108,7 @@ void perturb(Method& method, double scale, std::uint64_t seed) {
   const at::NoGradGuard no_grad;
   for (Player* player : method.players())
     for (auto& [name, tensor] : player->state()) {
+      if (name.find("/guard/") != name.npos) continue;
       const RandomStream random({.seed = seed, .phase = "perturb", .layer = name});
       tensor.add_(random.normal(0, 1, tensor.numel(), tensor.scalar_type()).view(tensor.sizes()), scale);
       if (is_square(name)) tensor.abs_();

@@ -9,7 +9,7 @@ namespace ganymede {
 ///     weight |theta - 1/t sum over i = 1 .. t of theta[i]|^2
 ///
 /// with theta[i] its weights after update i; their mean is a constant to the gradient. In the first update
-/// there is no history and no pull. Updates that a loss scale skips do not count.
+/// there is no history and no pull. Updates that are skipped do not count.
 class HistoricalAverage {
  public:
   /// The player must outlive it. With weight 0 it holds and does nothing.
