@@ -11,34 +11,12 @@ of score and step; OUT/<recipe>.png is a grid of the last weights' samples. Fini
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
-import time
-import zipfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from command import PROGRAM, ROOT, ganymede, pack_cifar
+
 RECIPES = "progressive-cifar-small,stylegan2-cifar-small,biggan-cifar-small,sngan-cifar-small"
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-
-
-def ganymede(*words, ranks=1, **keywords):
-    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", ranks] if ranks > 1 else []
-    subprocess.run([str(word) for word in [*launcher, arguments.program, *words]], check=True, env=ENVIRONMENT,
-                   **keywords)
-
-
-def pack(out):
-    """The two datasets, training images with smaller copies for what grows."""
-    if not (out / "images").exists():
-        with zipfile.ZipFile(arguments.images) as archive:
-            archive.extractall(out / "unpacking")
-        (out / "unpacking").rename(out / "images")
-    for split, extra in (("train", ["--pyramid"]), ("test", [])):
-        folder = next(path for path in (out / "images").rglob(split) if path.is_dir())
-        if not (out / f"{split}.h5").exists():
-            ganymede("dataset", "pack", folder, out / f"{split}.h5", *extra, stdout=subprocess.DEVNULL)
 
 
 def file_of(recipe):
@@ -72,13 +50,12 @@ def spearman(values):
 def train(recipe, out):
     run = out / recipe
     every = steps_of(recipe) // arguments.scores
-    start = time.monotonic()
     with open(out / f"{recipe}.log", "a") as log:
-        ganymede("train", "--recipe", file_of(recipe), "--data", out / "train.h5", "--out", run, "--train.threads", 1,
-                 "--log.every", 50, "--sample.every", every, "--evaluate.every", every, "--evaluate.count", 5000,
-                 "--evaluate.reference", out / "test.h5", ranks=arguments.ranks, stdout=log, stderr=log)
-    minutes = (time.monotonic() - start) / 60
-    ganymede("sample", "--from", run, "--count", 64, "--seed", 1, "--out", out / f"{recipe}.png",
+        minutes = ganymede(arguments.program, "train", "--recipe", file_of(recipe), "--data", out / "train.h5", "--out",
+                           run, "--train.threads", 1, "--log.every", 50, "--sample.every", every, "--evaluate.every",
+                           every, "--evaluate.count", 5000, "--evaluate.reference", out / "test.h5",
+                           ranks=arguments.ranks, stdout=log, stderr=log)
+    ganymede(arguments.program, "sample", "--from", run, "--count", 64, "--seed", 1, "--out", out / f"{recipe}.png",
              stdout=subprocess.DEVNULL)
     scores = {entry["step"]: entry["metrics"]["fid"]["value"]
               for entry in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())}
@@ -87,8 +64,7 @@ def train(recipe, out):
 
 def main():
     out = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
-    pack(out)
+    pack_cifar(arguments.program, arguments.images, out)
     print("| recipe | minutes | FID, first | last | ratio | Spearman | all |\n|---|---|---|---|---|---|---|", flush=True)
     for recipe in arguments.recipes.split(","):
         minutes, scores = train(recipe, out)
@@ -103,6 +79,6 @@ if __name__ == "__main__":
     parser.add_argument("--recipes", default=RECIPES)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--scores", type=int, default=10)
-    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/cpu/ganymede")
+    parser.add_argument("--program", type=pathlib.Path, default=PROGRAM)
     arguments = parser.parse_args()
     main()

@@ -15,18 +15,15 @@ repeated.
 import argparse
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import h5py
 import numpy as np
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+from command import PROGRAM, ganymede
+
 SIDE = 16
 COLOURS = {"red": (225, 40, 40), "green": (40, 190, 60), "blue": (60, 90, 235), "yellow": (240, 215, 50)}
 BACKGROUND = np.array((20, 20, 24))
@@ -109,11 +106,6 @@ def right(seen, kinds):
     return float(np.mean([found == expected for found, expected in zip(seen, kinds, strict=True)]))
 
 
-def ganymede(program, *words, ranks=1, **keywords):
-    launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", ranks] if ranks > 1 else []
-    subprocess.run([str(word) for word in [*launcher, program, *words]], check=True, env=ENVIRONMENT, **keywords)
-
-
 def tokenized(program, path, size=320):
     """Gives a dataset its tokens; returns the options of networks that follow them."""
     ganymede(program, "dataset", "tokenize", path, "--vocabulary", size, stdout=subprocess.DEVNULL)
@@ -129,7 +121,7 @@ def main():
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--each", type=int, default=4)
-    parser.add_argument("--program", default=str(ROOT / "build/cpu/ganymede"))
+    parser.add_argument("--program", default=PROGRAM)
     arguments, options = parser.parse_known_args()
     out, program = arguments.out, arguments.program
     out.mkdir(parents=True, exist_ok=True)
@@ -140,12 +132,11 @@ def main():
         (out / "new.h5").rename(data)
     with h5py.File(data) as file:
         text = ["--text.length", file["tokens"].shape[1], "--text.vocabulary", len(json.loads(file["vocabulary"][0]))]
-    start = time.monotonic()
     with open(out / "train.log", "a") as log:
-        ganymede(program, "train", "--recipe", "text-shapes", "--data", data, "--out", run, "--steps", arguments.steps,
-                 "--train.threads", 1, "--log.every", 100, "--sample.every", max(1, arguments.steps // 4),
-                 "--sample.count", 16, *text, *options, ranks=arguments.ranks, stdout=log, stderr=log)
-    minutes = (time.monotonic() - start) / 60
+        minutes = ganymede(program, "train", "--recipe", "text-shapes", "--data", data, "--out", run, "--steps",
+                           arguments.steps, "--train.threads", 1, "--log.every", 100, "--sample.every",
+                           max(1, arguments.steps // 4), "--sample.count", 16, *text, *options, ranks=arguments.ranks,
+                           stdout=log, stderr=log)
     captions, kinds = asked(arguments.each)
     ganymede(program, "sample", "--from", run, "--caption", *captions, "--count", len(kinds), "--out", samples,
              ranks=arguments.ranks)

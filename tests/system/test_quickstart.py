@@ -1,4 +1,5 @@
-"""The quickstart's training, with the recipe's own settings: does it draw the digits asked for, and not one of each?"""
+"""The quickstart's training, and that of latent diffusion, with the recipes' own settings: do they draw the digits asked
+for, and not one of each?"""
 
 import h5py
 import numpy as np
@@ -10,14 +11,29 @@ from ganymede_runs import DIGITS, Job, succeed
 PER_CLASS = 20
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """200 images and the classes asked for, from a run of quickstart.sh's command."""
-    folder = tmp_path_factory.mktemp("quickstart")
-    with Job(2, "train", "--recipe", "biggan-digits", "--data", DIGITS, "--out", folder / "run", "--log.every", 50) as job:
+def trained(out, recipe, data, *options):
+    with Job(2, "train", "--recipe", recipe, "--data", data, "--out", out, "--log.every", 50, *options) as job:
         result = job.wait(1700)
     assert result.code == 0 and not result.warnings, (result.code, result.err)
-    succeed(0, "sample", "--from", folder / "run", "--count", 10 * PER_CLASS, "--classes", "all", "--out", folder / "a.h5")
+    return out
+
+
+def gan(folder):
+    return trained(folder / "run", "biggan-digits", DIGITS)
+
+
+def latent_diffusion(folder):
+    stage = trained(folder / "stage", "kl-digits", DIGITS)
+    succeed(2, "dataset", "encode", DIGITS, folder / "latents.h5", "--first-stage", stage)
+    return trained(folder / "run", "ldm-digits", folder / "latents.h5", "--first-stage", stage)
+
+
+@pytest.fixture(scope="module", params=[gan, latent_diffusion], ids=lambda train: train.__name__)
+def drawn(request, tmp_path_factory):
+    """200 images and the classes asked for."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    succeed(2, "sample", "--from", request.param(folder), "--count", 10 * PER_CLASS, "--classes", "all", "--out",
+            folder / "a.h5")
     with h5py.File(folder / "a.h5") as file:
         return file["images"][:].reshape(10 * PER_CLASS, -1) / 255, file["labels"][:]
 
