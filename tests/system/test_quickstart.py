@@ -14,7 +14,8 @@ PER_CLASS = 20
 def trained(out, recipe, data, *options):
     with Job(2, "train", "--recipe", recipe, "--data", data, "--out", out, "--log.every", 50, *options) as job:
         result = job.wait(1700)
-    assert result.code == 0 and not result.warnings, (result.code, result.err)
+    warnings = [warning for warning in result.warnings if "reconstruction.lpips names no weights" not in warning]
+    assert result.code == 0 and not warnings, (result.code, result.err)
     return out
 
 
