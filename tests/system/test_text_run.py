@@ -79,7 +79,7 @@ def test_going_on_is_the_same_run(data, trained, tmp_path):
 
 
 def test_captions_are_followed_without_the_dataset(data, trained, tmp_path):
-    captions = ["a red square left of a blue circle", "a green triangle right of a red circle", ""]
+    captions = ["a red square left of a blue circle", "a green triangle left of a red circle", ""]
     hidden = pathlib.Path(f"{data[0]}.hidden")
     data[0].rename(hidden)
     try:
