@@ -25,7 +25,7 @@ from side_by_side import ROOT, launcher, run, run_peer, write_dataset
 # Recipe, what it is given beside, guidance.
 FAMILIES = {
     "ddpm": ("ddpm-cifar10", {}, 1),
-    "ldm": ("ldm-cifar-small", {}, 1.5),
+    "ldm": ("ldm-cifar-small", {"unet.channels": "128,256", "unet.attention": "8,4"}, 1.5),
     "dit": ("dit-s2", {"dit.patch": 4, "dit.image_channels": 3, "dit.classes": 10, "ddpm.learned_variance": "false"}, 1.5),
 }
 ROUNDS = 2  # batches a rank that are timed

@@ -46,7 +46,7 @@ FAMILIES = {
                                           "stylegan.most_channels": 128, "stylegan.deviation_group": 4}),
     "stylegan2": ("stylegan2-cifar10", {"stylegan2.most_channels": 128, "stylegan2.deviation_group": 4}),
     "ddpm": ("ddpm-cifar10", {}),
-    "ldm": ("ldm-cifar-small", {}),
+    "ldm": ("ldm-cifar-small", {"unet.channels": "128,256", "unet.attention": "8,4"}),
     "dit": ("dit-s2", {"dit.patch": 4, "dit.image_channels": 3, "dit.classes": 10, "ddpm.learned_variance": "false"}),
 }
 DENOISERS = ("ddpm", "ldm", "dit")
