@@ -28,10 +28,10 @@ void DrawOptions::describe(OptionSchema& schema) {
   churn.describe(schema);
   schema.add("sampler.guidance", guidance, "", {0, 1000}, "weight of the label, 1 for no guidance",
              OnResume::free);
-  schema.add("sampler.guidance_least", guidance_least, "", {0, 1e9},
+  schema.add("sampler.guidance_least", guidance_least, "", {0, no_limit},
              "least noise (sigma / alpha) with guidance", OnResume::free);
-  schema.add("sampler.guidance_most", guidance_most, "", {0, 1e9}, "most noise (sigma / alpha) with guidance",
-             OnResume::free);
+  schema.add("sampler.guidance_most", guidance_most, "", {0, no_limit},
+             "most noise (sigma / alpha) with guidance, 1e9 for no limit", OnResume::free);
   schema.add("sampler.clip", clip, "each step's estimate of the image is clipped to [-1, 1]", OnResume::free);
 }
 
@@ -45,6 +45,9 @@ void DrawOptions::check(const DiffusionProcess& process, bool leaves_out) const 
          "set "
          "sampler.guidance = 1",
          guidance);
+  if (solver_options.eta > 0 && solver != "ddim")
+    fail(ExitCode::options, "sampler.eta = {} is of sampler.solver = ddim, and it is {}: set one of them to its default",
+         solver_options.eta, solver);
   if (churn.amount > 0 && !process.time_at(1))
     fail(ExitCode::options,
          "sampler.churn = {} adds noise of any size, and this process has that of whole times alone: train "
@@ -61,11 +64,11 @@ void DrawOptions::check(const DiffusionProcess& process, bool leaves_out) const 
 
 std::vector<PathPoint> path_of(const DiffusionProcess& process, const DrawOptions& options) {
   const std::int64_t length = process.chain_length();
-  if (length == 0 && (options.offset > 0 || options.end != "image"))
+  if (length == 0 && (options.offset > 0 || options.end != "image" || options.spacing != "trailing"))
     fail(ExitCode::options,
-         "sampler.offset = {} and sampler.end = {} are of whole times, and this process has none: leave them "
-         "out",
-         options.offset, options.end);
+         "sampler.spacing = {}, sampler.offset = {} and sampler.end = {} are of whole times, and this process "
+         "has none: leave them out",
+         options.spacing, options.offset, options.end);
   if (options.offset > 0 && options.spacing != "leading")
     fail(ExitCode::options,
          "sampler.offset = {} is added to leading times: set sampler.spacing = leading, or leave it out",
@@ -162,9 +165,7 @@ Denoised DiffusionSampler::denoise(const at::Tensor& x, const PathPoint& point, 
   const double guidance = way.guidance;
   const Coefficients c = process_.coefficients(at::full({1}, point.time, at::kDouble));
   const at::Tensor seen = per_image(c.scale, x) * x;
-  // sigma / alpha may be infinite.
-  const bool in_interval = point.sigma >= options_.guidance_least * point.alpha &&
-                           point.sigma <= options_.guidance_most * point.alpha;
+  const bool in_interval = options_.guides_at(point);
   const bool guided = guidance != 1 && in_interval;
   const DenoiserContext context{setting_.activations, {}, told_text(way.captions, count, guided)};
   const auto run = [&](const at::Tensor& images, const at::Tensor& kinds) {

@@ -22,12 +22,18 @@ struct DrawOptions {
   SolverOptions solver_options;
   ChurnOptions churn;
   double guidance = 1;
-  double guidance_least = 0, guidance_most = 1e9;  ///< of sigma / alpha
+  static constexpr double no_limit = 1e9;               ///< as guidance_most
+  double guidance_least = 0, guidance_most = no_limit;  ///< of sigma / alpha
   bool clip = true;
 
   void describe(OptionSchema& schema);
   /// Throws Error(options) where they do not fit together, or need labels or sources to have been left out in training.
   void check(const DiffusionProcess& process, bool leaves_out) const;
+  /// Whether there is guidance at a point of the way. sigma / alpha may be infinite.
+  bool guides_at(const PathPoint& point) const {
+    return point.sigma >= guidance_least * point.alpha &&
+           (guidance_most == no_limit || point.sigma <= guidance_most * point.alpha);
+  }
 };
 
 /// Draws images by a denoiser. With guidance w its output F becomes, for noise sigma / alpha within the
@@ -80,7 +86,7 @@ class DiffusionSampler final : public Sampler,
   at::Tensor images_guided_by(double guidance, std::int64_t first, const at::Tensor& labels) override;
   void guide_by(std::shared_ptr<NoisyClassifier> classifier, double scale) override;
   bool has_likelihood() const override {
-    return process_.chain_length() > 0 && !setting_.has_sources && !setting_.captions;
+    return process_.chain_length() > 0 && !setting_.decode && !setting_.has_sources && !setting_.captions;
   }
   /// The variational bound (Ho et al., arXiv 2006.11239, equation 5), float64 but for the network: one evaluation for
   /// each time of the chain, at one draw of noise each. Without guidance; estimates are clipped where samples are.
