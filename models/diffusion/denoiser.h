@@ -19,6 +19,8 @@ struct DenoiserContext {
   std::optional<LayerDraws> draws = std::nullopt;
   /// For a network that was built to be told them.
   TextCondition text = {};
+  /// Whether blocks run again for their gradients, in the place of keeping maps (models/layers/recomputed.h).
+  bool recompute = false;
 
   const LayerDraws* layer_draws() const { return draws ? &*draws : nullptr; }
 };

@@ -16,6 +16,9 @@ void DenoisingOptions::describe(OptionSchema& schema) {
              "channels of the source beside each image of a dataset of pairs, 0 for none");
   schema.add("diffusion.source_dropout", source_dropout, "", {0, 1},
              "probability that an image is shown without its source, for guidance");
+  schema.add("diffusion.recompute", recompute,
+             "gradients take the network's blocks once more, whose maps are then not kept: less memory, a forward more",
+             OnResume::free);
   text.describe(schema);
   if (first_stage) {
     schema.add("diffusion.flip", flip,
@@ -125,7 +128,8 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   const std::int64_t width = x0.numel() / x0.size(0), channels = x0.size(1);
   const auto [xt, eps, times, c] = noisy_images(process_, x0, key, first);
   const at::Tensor labels = told(batch.labels, key, first);
-  const DenoiserContext forward{context_.activations, LayerDraws{key, first}, told_text(batch, key, first)};
+  const DenoiserContext forward{context_.activations, LayerDraws{key, first}, told_text(batch, key, first),
+                                options_.recompute};
   const at::Tensor seen = beside_source(per_image(c.scale, x0) * xt, batch, key, first);
   const at::Tensor out = network_->forward(seen, to_device(c.condition, context_.device), labels, forward);
   const at::Tensor f = out.narrow(1, 0, channels);
@@ -167,7 +171,7 @@ StepReport DenoisingMethod::step(std::int64_t step, const NextBatch& next) {
     const Losses part = losses(batch, key, micro_step * context_.micro_batch() + batch.share.first);
     add(error, part.error);
     if (part.bound.defined()) add(bound, part.bound);
-    const at::Tensor loss = part.bound.defined() ? part.error + part.bound : part.error;
+    const at::Tensor loss = part.bound.defined() ? part.error + bound_share() * part.bound : part.error;
     show("denoiser.loss", loss);
     player_.backward(loss);
   }

@@ -10,6 +10,7 @@ namespace ganymede {
 struct DenoisingOptions {
   std::string loss = "mse";
   double label_dropout = 0;
+  bool recompute = false;  ///< blocks run again for their gradients
   std::int64_t source_channels = 0;  ///< of the source that each image comes with; 0 = there are none
   double source_dropout = 0;
   TextOptions text;  ///< captions, of which text.dropout is left out
@@ -62,6 +63,8 @@ class DenoisingMethod final : public Method {
   };
 
   DenoiserShape shape() const { return options_.shape(process_); }
+  /// Of the bound's mean term in the loss: 0.001 of the sum over times (Nichol and Dhariwal, arXiv 2102.09672, equation 16).
+  double bound_share() const { return 0.001 * static_cast<double>(process_.chain_length()); }
   /// Which images go without what is left out with this probability, bool [count] on the host.
   at::Tensor left_out(double probability, const RandomKey& key, std::int64_t first, std::int64_t count) const;
   /// The captions that the network is told: some left out.

@@ -343,10 +343,12 @@ TEST(DenoisingOfCaptions, LearnsAFewImagesByHeart) {
 
 TEST(DenoisingSampler, AnImageDependsOnItsIndexAndLabelAlone) {
   const auto alone = make_single_communicator();
-  for (const char* solver : {"ddpm", "ddim", "dpm++2m", "euler", "heun"}) {
+  for (const std::string solver : {"ddpm", "ddim", "dpm++2m", "euler", "heun"}) {
     SCOPED_TRACE(solver);
-    SmallDenoiser run(
-        {.options = {{"sampler.solver", solver}, {"sampler.guidance", "2"}, {"sampler.eta", "0.5"}}}, *alone);
+    SmallDenoiser run({.options = {{"sampler.solver", solver},
+                                   {"sampler.guidance", "2"},
+                                   {"sampler.eta", solver == "ddim" ? "0.5" : "0"}}},
+                      *alone);
     run.train(2);
     const NamedTensors before = run.state();
     const auto sampler = run.method().sampler({.seed = 3});
@@ -396,6 +398,46 @@ TEST(DenoisingSampler, GuidanceActsWithinItsInterval) {
   EXPECT_TRUE(at::equal(plain, draw({{"sampler.guidance", "1"}})));
   EXPECT_FALSE(at::equal(plain, draw({{"sampler.guidance", "8"}})));
   EXPECT_TRUE(at::equal(plain, draw({{"sampler.guidance", "8"}, {"sampler.guidance_most", "1e-6"}})));
+  // Of the four steps some have more noise than image, the others less.
+  const at::Tensor always = draw({{"sampler.guidance", "8"}}),
+                   late = draw({{"sampler.guidance", "8"}, {"sampler.guidance_most", "1"}}),
+                   early = draw({{"sampler.guidance", "8"}, {"sampler.guidance_least", "1"}});
+  for (const at::Tensor& part : {late, early}) {
+    EXPECT_FALSE(at::equal(part, plain));
+    EXPECT_FALSE(at::equal(part, always));
+  }
+  EXPECT_FALSE(at::equal(late, early));
+}
+
+// Flow matching begins with noise alone, where sigma / alpha is infinite.
+TEST(DenoisingSampler, GuidanceIsOfNoiseAloneToo) {
+  const auto alone = make_single_communicator();
+  const auto draw = [&](const Options& changes) {
+    Options options{{"diffusion.process", "flow"}, {"sampler.steps", "1"}, {"sampler.solver", "euler"}};
+    options.insert(changes.begin(), changes.end());
+    SmallDenoiser run({.options = options}, *alone);
+    run.train(30);
+    return run.method().sampler({.ema = false, .seed = 3})->images(0, at::tensor({0, 1}, at::kLong));
+  };
+  const at::Tensor plain = draw({});
+  EXPECT_FALSE(at::equal(plain, draw({{"sampler.guidance", "8"}})));
+  EXPECT_TRUE(at::equal(plain, draw({{"sampler.guidance", "8"}, {"sampler.guidance_most", "100"}})));
+}
+
+TEST(Denoising, RecomputingChangesNothing) {
+  const auto alone = make_single_communicator();
+  const Options of_unet{{"unet.residual_resampling", "true"}, {"unet.scale_shift", "true"}},
+      of_dit{{"diffusion.network", "dit"}};
+  for (Options options : {of_unet, of_captions, of_dit}) {
+    const NamedTensors kept = test::train_alone({.options = options});
+    options["diffusion.recompute"] = "true";
+    EXPECT_LE(test::difference(test::train_alone({.options = options}), kept), test::denoiser_bound);
+    // No weight's gradient is lost with what was not recorded, whatever the maps' type.
+    SmallDenoiser half({.options = options, .dtype = at::kFloat, .activations = at::kBFloat16}, *alone);
+    half.train(3);
+    for (const auto& [name, gradient] : half.player().gradients())
+      EXPECT_GT(gradient.abs().max().item<double>(), 0) << name;
+  }
 }
 
 TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
@@ -406,6 +448,9 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"unet.attention", "5"}}, "unet.attention = 5");
   expect_refused({{"unet.resolution", "9"}}, "unet.resolution = 9");
   expect_refused({{"unet.head_channels", "3"}}, "unet.head_channels = 3");
+  expect_refused({{"unet.head_channels", "4"}, {"unet.heads", "2"}}, "unet.heads = 2");
+  expect_refused({{"sampler.solver", "ddpm"}, {"sampler.eta", "0.5"}}, "sampler.eta = 0.5");
+  expect_refused({{"diffusion.process", "flow"}, {"sampler.spacing", "leading"}}, "sampler.spacing = leading");
   expect_refused({{"unet.channels", "7"}, {"unet.groups", "1"}, {"unet.attention", "8"}}, "unet.channels");
   expect_refused({{"diffusion.network", "dit"}, {"dit.patch", "3"}}, "dit.patch = 3");
   expect_refused({{"diffusion.network", "dit"}, {"dit.heads", "3"}}, "dit.heads = 3");

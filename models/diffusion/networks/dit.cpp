@@ -7,6 +7,7 @@
 #include "models/layers/gelu.h"
 #include "models/layers/initialise.h"
 #include "models/layers/multi_head_attention.h"
+#include "models/layers/recomputed.h"
 #include "models/layers/sinusoids.h"
 
 namespace ganymede {
@@ -117,7 +118,10 @@ at::Tensor Dit::forward(const at::Tensor& x, const at::Tensor& condition, const 
   c = at::silu(c);
   at::Tensor h =
       patches_->forward(x.to(maps, false, false, at::MemoryFormat::ChannelsLast)) + positions_.to(maps);
-  for (const auto& block : *blocks_) h = block->forward(h, c);
+  for (const auto& block : *blocks_) {
+    const auto run = [kept = block.get()](const std::vector<at::Tensor>& in) { return kept->forward(in[0], in[1]); };
+    h = context.recompute ? recomputed(run, {h, c}) : run({h, c});
+  }
   const auto last = modulation_->forward(c).chunk(2, 1);
   return image_of(out_->forward(adaptive_layer_norm(h, last[1], last[0], norm_eps))).to(type);
 }

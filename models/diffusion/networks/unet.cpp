@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "models/layers/initialise.h"
+#include "models/layers/recomputed.h"
 
 namespace ganymede {
 namespace {
@@ -57,6 +58,16 @@ class Unet::Level final : public torch::nn::Module {
     const at::Tensor h = (*resnets)[i].forward(x, told.emb, told.draws);
     if (transformers && i < transformers->size()) return (*transformers)[i].forward(h, told.context);
     return attentions && i < attentions->size() ? (*attentions)[i].forward(h) : h;
+  }
+  /// The same of x and of what the way down has kept, if anything; without maps of its own where it will run again.
+  at::Tensor block(std::size_t i, const at::Tensor& x, const at::Tensor& kept, const Told& told, bool again) {
+    const auto run = [this, i, draws = told.draws ? std::optional(*told.draws) : std::nullopt](
+                         const std::vector<at::Tensor>& in) {
+      return block(i, in[1].defined() ? at::cat({in[0], in[1]}, 1) : in[0],
+                   {in[2], in[3], draws ? &*draws : nullptr});
+    };
+    const std::vector<at::Tensor> inputs{x, kept, told.emb, told.context};
+    return again ? recomputed(run, inputs) : run(inputs);
   }
   bool resamples() const { return downsampler || upsampler || residual_resampler; }
   at::Tensor resample(const at::Tensor& x, const Told& told) {
@@ -172,17 +183,18 @@ at::Tensor Unet::forward(const at::Tensor& x, const at::Tensor& condition, const
   // [N, embedding]: each block sees it through its SiLU.
   const Level::Told told{at::silu(emb), context_of(labels, context, maps), context.layer_draws()};
 
+  const bool again = context.recompute;
   at::Tensor h = conv_in_->forward(x.to(maps, false, false, at::MemoryFormat::ChannelsLast));
   std::vector<at::Tensor> kept{h};
   for (const auto& level : *down_) {
-    for (std::size_t j = 0; j < level->resnets->size(); ++j) kept.push_back(h = level->block(j, h, told));
+    for (std::size_t j = 0; j < level->resnets->size(); ++j) kept.push_back(h = level->block(j, h, {}, told, again));
     if (level->resamples()) kept.push_back(h = level->resample(h, told));
   }
-  h = mid_->block(0, h, told);
-  h = mid_->block(1, h, told);
+  h = mid_->block(0, h, {}, told, again);
+  h = mid_->block(1, h, {}, told, again);
   for (const auto& level : *up_) {
     for (std::size_t j = 0; j < level->resnets->size(); ++j) {
-      h = level->block(j, at::cat({h, kept.back()}, 1), told);
+      h = level->block(j, h, kept.back(), told, again);
       kept.pop_back();
     }
     if (level->resamples()) h = level->resample(h, told);
@@ -246,6 +258,9 @@ class UnetNetwork final : public DenoiserNetwork {
     if (o.sinusoid_width() % 2 != 0)
       fail(ExitCode::options, "{} = {} is odd: the time has as many sines as cosines",
            o.time_channels > 0 ? "unet.time_channels" : "the first of unet.channels", o.sinusoid_width());
+    if (o.heads > 0 && o.head_channels > 0)
+      fail(ExitCode::options, "unet.heads = {} and unet.head_channels = {} both say how many heads there are: set one to 0",
+           o.heads, o.head_channels);
     for (const std::int64_t channels : o.channels) {
       if (channels % o.groups != 0)
         fail(ExitCode::options, "unet.channels = {} is not a multiple of unet.groups = {}", channels,
