@@ -23,6 +23,15 @@ std::vector<double> numbers_of(const std::string& text) {
   return numbers;
 }
 
+/// The weights of a method's first stage by module name.
+NamedTensors weights_of(const NamedTensors& state) {
+  const std::string kind = fmt::format("{}weight/", prefix);
+  NamedTensors weights;
+  for (const auto& [name, tensor] : state)
+    if (name.starts_with(kind)) weights.emplace_back(name.substr(kind.size()), tensor);
+  return weights;
+}
+
 Manifest newest_manifest(const fs::path& path) {
   std::error_code unreachable;
   if (fs::exists(path / Manifest::file_name, unreachable)) return read_manifest(path);
@@ -117,6 +126,42 @@ void adopt_first_stage(Process& process, Method& method, const fs::path& path, c
   });
   for (const auto& [name, tensor] : method.state())
     if (name.starts_with(prefix)) group.broadcast(tensor, 0)->wait();
+}
+
+void check_first_stage(Process& process, const Method& method, const fs::path& given, const std::string& layout) {
+  std::optional<SoundCheckpoint> checkpoint;
+  if (!given.empty()) checkpoint = find_checkpoint(process, given);
+  process.together([&] {
+    if (!process.is_root()) return;
+    const std::string own = weights_digest(weights_of(method.state()));
+    const DatasetLayout data = layout_from_json(layout);
+    if (const std::string made_by = LatentNotes::of(data).first_stage; made_by != own)
+      fail(ExitCode::dataset,
+           "{}: made by the first stage {}, and this run's own is {}: give the latents that it began with, or begin "
+           "another run",
+           data.files.front().path, made_by.empty() ? "(none)" : made_by, own);
+    if (!checkpoint) return;
+    if (const std::string digest = weights_digest(autoencoder_weights(*checkpoint)); digest != own)
+      fail(ExitCode::options, "--first-stage {}: it is {}, and this run began with {}: give that one", given.string(),
+           digest, own);
+  });
+}
+
+void adopt_statistics(Process& process, Method& method, const fs::path& path, Communicator& group) {
+  const SoundCheckpoint checkpoint = find_checkpoint(process, path);
+  process.together([&] {
+    if (!process.is_root()) return;
+    const NamedTensors saved = read_tensors(checkpoint.path, checkpoint.manifest);
+    const NamedTensors own = method.state(), learned_with = weights_of(saved);
+    if (learned_with.empty() || weights_digest(learned_with) != weights_digest(weights_of(own))) return;
+    const std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
+    for (const auto& [name, tensor] : own)
+      if (name.starts_with(fmt::format("{}state/", prefix))) tensor.copy_(by_name.at(name));
+    fmt::print("init-from {}: latents are normalised as it has learned them, not by the dataset's statistics\n",
+               path.string());
+  });
+  for (const auto& [name, tensor] : method.state())
+    if (name.starts_with(fmt::format("{}state/", prefix))) group.broadcast(tensor, 0)->wait();
 }
 
 }  // namespace ganymede

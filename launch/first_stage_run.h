@@ -35,4 +35,13 @@ bool has_first_stage(const Method& method);
 void adopt_first_stage(Process& process, Method& method, const std::filesystem::path& path,
                        const std::string& layout, Communicator& group);
 
+/// Of a run that goes on: throws AgreedError where the latents in `layout` were made by another first stage than its own, or
+/// where `given`, if not empty, is a run with another. Collective.
+void check_first_stage(Process& process, const Method& method, const std::filesystem::path& given,
+                       const std::string& layout);
+
+/// Where the checkpoint at `path`, whose weights a run begins with, has the same first stage, its networks know latents
+/// normalised by its own statistics: these take the place of the dataset's. Collective; throws AgreedError.
+void adopt_statistics(Process& process, Method& method, const std::filesystem::path& path, Communicator& group);
+
 }  // namespace ganymede

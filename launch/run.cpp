@@ -152,6 +152,7 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
   if (checkpoint_) {
     process_.together([&] { check_same_run(options_, *dataset_, checkpoint_->manifest, request_.allowed); });
     restore(process_, *method, *checkpoint_, *gradients);
+    if (has_first_stage(*method)) check_first_stage(process_, *method, request_.first_stage, layout_);
     if (rollbacks_ > 0)
       for (Player* player : method->players()) player->forgive();
     warn_of_threads(process_, checkpoint_->manifest);
@@ -172,7 +173,10 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
     });
     if (has_first_stage(*method))
       adopt_first_stage(process_, *method, request_.first_stage, layout_, *gradients);
-    if (!request_.init_from.empty()) init_from(process_, *method, request_.init_from, *gradients);
+    if (!request_.init_from.empty()) {
+      init_from(process_, *method, request_.init_from, *gradients);
+      if (has_first_stage(*method)) adopt_statistics(process_, *method, request_.init_from, *gradients);
+    }
   }
   process_.together([&] {
     if (folder_) tell_start(start, *method);

@@ -120,8 +120,6 @@ def test_encoding_is_the_same_at_any_rank_count_and_goes_on(stage, digits, laten
     assert (read(out) == read(latents)).all() and not parts.exists()
     refused = refusal(2, 2, "dataset", "encode", digits, out, "--first-stage", stage)
     assert "--force" in refused
-    # What was left by one who was stopped, by another first stage, or damaged.
-    parts.mkdir()
     succeed(1, *STAGE, "--data", digits, "--out", tmp_path / "other", "--steps", 1, "--sample.every", 0)
     succeed(3, "dataset", "encode", digits, tmp_path / "foreign.h5", "--first-stage", tmp_path / "other")
     assert not (read(tmp_path / "foreign.h5") == read(latents)).all()
@@ -143,7 +141,11 @@ def test_a_stopped_encoding_keeps_its_parts(stage, digits, latents, tmp_path):
     text = succeed(1, "dataset", "encode", digits, out, "--first-stage", stage).out
     assert "256 of them from before" in text
     assert (read(out) == read(latents)).all()
-    # Parts of another encoding are made anew.
+    # Parts of another encoding are made anew: of other weights, or another precision.
+    succeed(1, *STAGE, "--data", digits, "--out", tmp_path / "other", "--steps", 1, "--sample.every", 0)
+    shutil.copytree(copy, tmp_path / "foreign.h5.parts")
+    text = succeed(1, "dataset", "encode", digits, tmp_path / "foreign.h5", "--first-stage", tmp_path / "other").out
+    assert "from before" not in text
     shutil.copytree(copy, tmp_path / "bf16.h5.parts")
     text = succeed(1, "dataset", "encode", digits, tmp_path / "bf16.h5", "--first-stage", stage, "--precision", "bf16").out
     assert "from before" not in text
@@ -165,6 +167,19 @@ def test_going_on_is_the_same_run(stage, latents, model, tmp_path):
         succeed(2, *MODEL, "--data", latents, "--first-stage", stage, "--out", tmp_path / "run", "--steps", steps,
                 "--diffusion.flip", "true", "--sample.every", 0)
     assert_bit_equal(final_tensors(tmp_path / "run", 4), final_tensors(model, 4))
+
+
+def test_what_a_run_begins_with_keeps_its_scale_of_latents(stage, digits, model, tmp_path):
+    images, labels = some_digits(300)
+    dark = write_dataset(tmp_path / "dark.h5", images // 2, labels)
+    succeed(2, "dataset", "encode", dark, tmp_path / "latents.h5", "--first-stage", stage)
+    begin = [*MODEL, "--data", tmp_path / "latents.h5", "--first-stage", stage, "--steps", 1, "--sample.every", 0]
+    succeed(2, *begin, "--out", tmp_path / "own")
+    text = succeed(2, *begin, "--init-from", model, "--out", tmp_path / "run").out
+    assert "normalised as it has learned them" in text
+    kept, own, learned = (final_tensors(path, steps) for path, steps in ((tmp_path / "run", 1), (tmp_path / "own", 1), (model, 4)))
+    for name in ("first_stage/state/mean", "first_stage/state/deviation"):
+        assert (kept[name] == learned[name]).all() and not np.allclose(own[name], learned[name], rtol=1e-2), name
 
 
 def test_samples_are_decoded_the_same_at_any_rank_count(model, tmp_path):
@@ -198,6 +213,13 @@ def test_what_does_not_belong_together_is_refused(stage, latents, digits, model,
     assert "diffusion.flip" in refusal(2, 1, *begin, "--data", latents, "--first-stage", stage, "--data.flip", "true")
     assert "train.method" in refusal(2, 1, "dataset", "encode", digits, tmp_path / "a.h5", "--first-stage", model)
     assert "holds latents" in refusal(2, 1, *begin, "--data", latents, "--first-stage", stage, "--evaluate.every", 1)
+    # A run that goes on has its first stage already, and latents of another are none of its.
+    foreign = tmp_path / "foreign.h5"
+    succeed(2, "dataset", "encode", digits, foreign, "--first-stage", other)
+    goes_on = [*MODEL, "--diffusion.flip", "true", "--out", model, "--steps", 5, "--sample.every", 0, "--resume.allow", "data"]
+    assert "this run's own is" in refusal(3, 2, *goes_on, "--data", foreign, "--first-stage", stage)
+    assert "give that one" in refusal(2, 2, *goes_on, "--data", latents, "--first-stage", other)
+    assert "first stage" in refusal(2, 1, "evaluate", "--from", model, "--reference", digits, "--metrics", "bpd")
     wide = write_dataset(tmp_path / "wide.h5", np.zeros((8, 1, 16, 16), np.uint8), np.zeros(8, np.int64))
     assert "1 x 16 x 16" in refusal(3, 1, "dataset", "encode", wide, tmp_path / "a.h5", "--first-stage", stage)
     assert "drawn from a dataset's images" in refusal(2, 1, "sample", "--from", stage, "--picture", "interpolation",
