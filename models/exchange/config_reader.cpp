@@ -73,4 +73,8 @@ void ConfigReader::require(const std::string& key, const json& only) const {
     refuse(key, fmt::format("the networks of this program know {} alone", json_text(only)));
 }
 
+std::string ConfigReader::differing(const std::string& key, const json& only) const {
+  return has(key) && config_[key] != only ? fmt::format("{} = {}", key, json_text(config_[key])) : "";
+}
+
 }  // namespace ganymede

@@ -32,6 +32,8 @@ class ConfigReader {
   ConfigReader with(const std::string& key, nlohmann::json value) const;
   /// For what this program has one form of: refuses any value but this one.
   void require(const std::string& key, const nlohmann::json& only) const;
+  /// "key = value" where the key is there with another value than this one, else empty.
+  std::string differing(const std::string& key, const nlohmann::json& only) const;
   [[noreturn]] void refuse(const std::string& key, const std::string& why) const;
 
  private:

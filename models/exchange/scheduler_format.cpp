@@ -110,11 +110,14 @@ SchedulerFormat flow_scheduler(const FlowOptions& process, const DrawOptions& dr
     fail(ExitCode::options, "diffusers' flow matching counts whole times, and flow.time_scale = {}",
          process.time_scale);
   const bool heun = draw.solver == "heun";
+  // Without noise DDIM's step is Euler's.
+  const bool straight = draw.solver == "euler" || (draw.solver == "ddim" && draw.solver_options.eta == 0);
   return {{{"_class_name", heun ? "FlowMatchHeunDiscreteScheduler" : "FlowMatchEulerDiscreteScheduler"},
            {"num_train_timesteps", static_cast<std::int64_t>(process.time_scale)},
            {"shift", 1.0}},
           /*plain=*/true,
-          "its own spacing of times ends at 1 / num_train_timesteps: hand it sigmas to choose"};
+          fmt::format("{}its own spacing of times ends at 1 / num_train_timesteps: hand it sigmas to choose",
+                      heun || straight ? "" : fmt::format("it takes Euler's steps, not those of {}; ", draw.solver))};
 }
 
 void read_ddpm(const ConfigReader& config, DdpmOptions& options) {
@@ -161,6 +164,35 @@ const Known& known_scheduler(const ConfigReader& config) {
   }
   fail(ExitCode::checkpoint, "{}: the class {} is not known here: it may be {}", config.where(),
        quote(config.class_name()), fmt::join(names, ", "));
+}
+
+/// Of what changes a scheduler's steps, and what a solver here does in its place: the values that it has one form of.
+struct OneForm {
+  std::string_view key;
+  json only;
+};
+
+const std::vector<OneForm>& one_forms() {
+  static const std::vector<OneForm> all{
+      {"shift", 1.0},
+      {"use_dynamic_shifting", false},
+      {"invert_sigmas", false},
+      {"stochastic_sampling", false},
+      {"use_karras_sigmas", false},
+      {"use_exponential_sigmas", false},
+      {"use_beta_sigmas", false},
+      {"use_lu_lambdas", false},
+      {"use_flow_sigmas", false},
+      {"algorithm_type", "dpmsolver++"},
+      {"solver_order", 2},
+      {"solver_type", "midpoint"},
+      {"lower_order_final", true},
+      {"euler_at_final", false},
+      {"final_sigmas_type", "zero"},
+      {"interpolation_type", "linear"},
+      {"thresholding", false},
+  };
+  return all;
 }
 
 }  // namespace
@@ -217,15 +249,20 @@ Settings scheduler_settings(const ConfigReader& scheduler) {
 
 std::string scheduler_remark(const ConfigReader& scheduler) {
   const Known& known = known_scheduler(scheduler);
-  if (known.process != "ddpm") return "";
+  std::vector<std::string> remarks;
   if (known.scheduler == "PNDMScheduler")
-    return "PNDMScheduler: its times are gone through by sampler.solver = ddim";
-  if (spacing_of(scheduler) == "linspace")
-    return fmt::format("{}: sampler.spacing = trailing stands for its timestep_spacing = linspace",
-                       known.scheduler);
-  if (known.solver == "dpm++2m" && spacing_of(scheduler) == "leading")
-    return fmt::format("{}: {}", known.scheduler, other_leading_times);
-  return "";
+    remarks.emplace_back("its times are gone through by sampler.solver = ddim");
+  else if (known.process == "ddpm" && spacing_of(scheduler) == "linspace")
+    remarks.emplace_back("sampler.spacing = trailing stands for its timestep_spacing = linspace");
+  else if (known.solver == "dpm++2m" && known.process == "ddpm" && spacing_of(scheduler) == "leading")
+    remarks.emplace_back(other_leading_times);
+  for (const OneForm& form : one_forms())
+    if (const std::string value = scheduler.differing(std::string(form.key), form.only); !value.empty())
+      remarks.push_back(fmt::format("its {} is not followed", value));
+  if (known.process == "ddpm" && scheduler.flag("clip_sample", true))
+    if (const std::string value = scheduler.differing("clip_sample_range", 1.0); !value.empty())
+      remarks.push_back(fmt::format("its {} is not followed: estimates are clipped to [-1, 1]", value));
+  return remarks.empty() ? "" : fmt::format("{}: {}", known.scheduler, fmt::join(remarks, "; "));
 }
 
 }  // namespace ganymede

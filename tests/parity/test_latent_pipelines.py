@@ -252,7 +252,10 @@ def test_what_a_scheduler_says_of_times_is_read(tmp_path):
     chosen, text = imported(PNDMScheduler(**LEADING, steps_offset=1))
     assert chosen == ["ddim", "leading", "1", "first"] and "PNDMScheduler" in text
     chosen, text = imported(DPMSolverMultistepScheduler())
-    assert chosen == ["dpm++2m", "trailing", "0", "image"] and "linspace" in text
+    assert chosen == ["dpm++2m", "trailing", "0", "image"] and "linspace" in text and "followed" not in text
+    text = imported(DPMSolverMultistepScheduler(use_karras_sigmas=True, solver_order=3))[1]
+    assert "use_karras_sigmas = true is not followed" in text and "solver_order = 3 is not followed" in text
+    assert "clip_sample_range = 2" in imported(DDIMScheduler(**LEADING, clip_sample_range=2.0))[1]
     # The first of 50 leading times is 980.
     DDIMScheduler(**LEADING, steps_offset=30).save_pretrained(tmp_path / "saved/scheduler")
     assert "sampler.offset = 30" in refusal(2, 0, "import", tmp_path / "saved", "--out", tmp_path / "far")
