@@ -1,4 +1,4 @@
-"""Terms of the variational bound against NumPy in float64, by the formulas of arXiv 2006.11239 and 2102.09672."""
+"""Terms of the variational bound against PyTorch in float64, by the formulas of arXiv 2006.11239 and 2102.09672."""
 
 import math
 
@@ -20,29 +20,28 @@ def betas_of(schedule):
 
 
 def reference(betas, x0, xt, estimate, v, times):
-    """Divergence of the backward steps, in bits a dimension; at time 0 the likelihood of bytes."""
-    bars = np.cumprod(1 - betas)
-    before = np.append(1, bars[:-1])
+    """Divergence of the backward steps, in bits a dimension, [N]; at time 0 the likelihood of bytes. `times` are integers."""
+    betas = torch.as_tensor(betas, dtype=torch.float64)
+    bars = (1 - betas).cumprod(0)
+    before = torch.cat([bars.new_ones(1), bars[:-1]])
     posterior = betas * (1 - before) / (1 - bars)
-    least = np.log(np.append(posterior[1], posterior[1:]))
-    cumulative = np.vectorize(lambda x: 0.5 * math.erfc(-x / math.sqrt(2)))
+    least = torch.cat([posterior[1:2], posterior[1:]]).log()
     bits = []
-    for i, t in enumerate(times):
+    for i, t in enumerate(times.tolist()):
         def mean(x):
-            return betas[t] * np.sqrt(before[t]) / (1 - bars[t]) * x \
-                + (1 - before[t]) * np.sqrt(1 - betas[t]) / (1 - bars[t]) * xt[i]
+            return betas[t] * before[t].sqrt() / (1 - bars[t]) * x + (1 - before[t]) * (1 - betas[t]).sqrt() / (1 - bars[t]) * xt[i]
         part = (v[i] + 1) / 2
-        log_variance = part * np.log(betas[t]) + (1 - part) * least[t]
+        log_variance = part * betas[t].log() + (1 - part) * least[t]
         if t == 0:
-            deviation = np.exp(log_variance / 2)
-            above = np.where(x0[i] > 0.999, 1, cumulative((x0[i] - mean(estimate[i]) + 1 / 255) / deviation))
-            below = np.where(x0[i] < -0.999, 0, cumulative((x0[i] - mean(estimate[i]) - 1 / 255) / deviation))
-            nats = -np.log(np.maximum(above - below, 1e-12))
+            below, above = (0.5 * torch.erfc(-(x0[i] - mean(estimate[i]) + side / 255) / (log_variance / 2).exp() / math.sqrt(2))
+                            for side in (-1, 1))
+            mass = torch.where(x0[i] > 0.999, 1, above) - torch.where(x0[i] < -0.999, 0, below)
+            nats = -mass.clamp_min(1e-12).log()
         else:
-            nats = (log_variance - least[t] - 1 + np.exp(least[t] - log_variance)
-                    + (mean(x0[i]) - mean(estimate[i])) ** 2 * np.exp(-log_variance)) / 2
-        bits.append(nats.mean() / np.log(2))
-    return np.array(bits)
+            nats = (log_variance - least[t] - 1 + (least[t] - log_variance).exp()
+                    + (mean(x0[i]) - mean(estimate[i])) ** 2 * (-log_variance).exp()) / 2
+        bits.append(nats.mean() / math.log(2))
+    return torch.stack(bits)
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
@@ -59,8 +58,8 @@ def test_terms(schedule, tmp_path):
     ours = tool("bound", tmp_path, {name: torch.from_numpy(array) for name, array in (
         ("x0", x0), ("xt", xt), ("estimate", estimate), ("v", v), ("times", times.astype(float)))},
         f"ddpm.schedule={schedule} ddpm.steps={STEPS}")
-    expected = reference(betas, x0, xt, estimate, v, times)
+    expected = reference(betas, *map(torch.from_numpy, (x0, xt, estimate, v, times)))
     prior = (1 - bars[-1] + bars[-1] * x0**2 - 1 - np.log(1 - bars[-1])).mean((1, 2, 3)) / 2 / np.log(2)
-    worst = max(error(ours["bound"], torch.from_numpy(expected)), error(ours["prior"], torch.from_numpy(prior)))
-    print(f"bits a dimension {expected.round(4).tolist()}, worst {worst:.1e}")
+    worst = max(error(ours["bound"], expected), error(ours["prior"], torch.from_numpy(prior)))
+    print(f"bits a dimension {expected.numpy().round(4).tolist()}, worst {worst:.1e}")
     assert worst < 1e-9
