@@ -190,8 +190,9 @@ void Evaluator::check_pairs(const Metric& metric, const ImageSet& images, std::i
 
 void Evaluator::check_likelihood(const Metric& metric, const ImageSet& images) const {
   if (!images.has_likelihood())
-    fail(ExitCode::options, "{} is of a run that gives images themselves a likelihood: of diffusion.process = ddpm, without a first "
-         "stage, sources or captions",
+    fail(ExitCode::options,
+         "{} is of a run that gives images themselves a likelihood: of diffusion.process = ddpm, without a "
+         "first stage, sources or captions",
          metric.name);
   if (!reference_)
     fail(ExitCode::options, "{} is of the reference's images: name them by --reference", metric.name);

@@ -23,13 +23,19 @@ std::vector<double> numbers_of(const std::string& text) {
   return numbers;
 }
 
-/// The weights of a method's first stage by module name.
-NamedTensors weights_of(const NamedTensors& state) {
-  const std::string kind = fmt::format("{}weight/", prefix);
-  NamedTensors weights;
-  for (const auto& [name, tensor] : state)
-    if (name.starts_with(kind)) weights.emplace_back(name.substr(kind.size()), tensor);
-  return weights;
+constexpr std::string_view weights_prefix = "first_stage/weight/", statistics_prefix = "first_stage/state/";
+
+/// The tensors whose names begin so, by the rest of their names.
+NamedTensors tensors_under(std::string_view start, const NamedTensors& tensors) {
+  NamedTensors found;
+  for (const auto& [name, tensor] : tensors)
+    if (name.starts_with(start)) found.emplace_back(name.substr(start.size()), tensor);
+  return found;
+}
+
+/// Those of the method's state whose names begin so, from rank 0. Collective.
+void broadcast_under(std::string_view start, const Method& method, Communicator& group) {
+  for (const auto& [name, tensor] : tensors_under(start, method.state())) group.broadcast(tensor, 0)->wait();
 }
 
 Manifest newest_manifest(const fs::path& path) {
@@ -76,12 +82,8 @@ LatentNotes LatentNotes::of(const DatasetLayout& layout) {
 
 NamedTensors autoencoder_weights(const SoundCheckpoint& checkpoint) {
   const NamedTensors tensors = read_tensors(checkpoint.path, checkpoint.manifest);
-  NamedTensors weights;
-  for (const std::string kind : {"autoencoder/ema/", "autoencoder/weight/"}) {
-    for (const auto& [name, tensor] : tensors)
-      if (name.starts_with(kind)) weights.emplace_back(name.substr(kind.size()), tensor);
-    if (!weights.empty()) return weights;
-  }
+  for (const char* kind : {"autoencoder/ema/", "autoencoder/weight/"})
+    if (NamedTensors weights = tensors_under(kind, tensors); !weights.empty()) return weights;
   fail(ExitCode::checkpoint, "{} holds no autoencoder: give a run of train.method = autoencoder",
        checkpoint.path.string());
 }
@@ -112,9 +114,9 @@ void adopt_first_stage(Process& process, Method& method, const fs::path& path, c
            file, notes.first_stage, checkpoint.path.string(), digest);
     std::map<std::string, at::Tensor> given;
     for (const auto& [name, tensor] : weights)
-      given.emplace(fmt::format("{}weight/{}", prefix, name), tensor);
-    given.emplace(fmt::format("{}state/mean", prefix), at::tensor(notes.mean, at::kDouble));
-    given.emplace(fmt::format("{}state/deviation", prefix), at::tensor(notes.deviation, at::kDouble));
+      given.emplace(fmt::format("{}{}", weights_prefix, name), tensor);
+    given.emplace(fmt::format("{}mean", statistics_prefix), at::tensor(notes.mean, at::kDouble));
+    given.emplace(fmt::format("{}deviation", statistics_prefix), at::tensor(notes.deviation, at::kDouble));
     for (const auto& [name, tensor] : method.state()) {
       if (!name.starts_with(prefix)) continue;
       const auto found = given.find(name);
@@ -124,8 +126,7 @@ void adopt_first_stage(Process& process, Method& method, const fs::path& path, c
       tensor.copy_(found->second);
     }
   });
-  for (const auto& [name, tensor] : method.state())
-    if (name.starts_with(prefix)) group.broadcast(tensor, 0)->wait();
+  broadcast_under(prefix, method, group);
 }
 
 void check_first_stage(Process& process, const Method& method, const fs::path& given, const std::string& layout) {
@@ -133,7 +134,7 @@ void check_first_stage(Process& process, const Method& method, const fs::path& g
   if (!given.empty()) checkpoint = find_checkpoint(process, given);
   process.together([&] {
     if (!process.is_root()) return;
-    const std::string own = weights_digest(weights_of(method.state()));
+    const std::string own = weights_digest(tensors_under(weights_prefix, method.state()));
     const DatasetLayout data = layout_from_json(layout);
     if (const std::string made_by = LatentNotes::of(data).first_stage; made_by != own)
       fail(ExitCode::dataset,
@@ -152,16 +153,16 @@ void adopt_statistics(Process& process, Method& method, const fs::path& path, Co
   process.together([&] {
     if (!process.is_root()) return;
     const NamedTensors saved = read_tensors(checkpoint.path, checkpoint.manifest);
-    const NamedTensors own = method.state(), learned_with = weights_of(saved);
-    if (learned_with.empty() || weights_digest(learned_with) != weights_digest(weights_of(own))) return;
-    const std::map<std::string, at::Tensor> by_name(saved.begin(), saved.end());
-    for (const auto& [name, tensor] : own)
-      if (name.starts_with(fmt::format("{}state/", prefix))) tensor.copy_(by_name.at(name));
+    const NamedTensors own = method.state(), learned_with = tensors_under(weights_prefix, saved);
+    if (learned_with.empty() || weights_digest(learned_with) != weights_digest(tensors_under(weights_prefix, own)))
+      return;
+    const NamedTensors statistics = tensors_under(statistics_prefix, saved);
+    const std::map<std::string, at::Tensor> by_name(statistics.begin(), statistics.end());
+    for (const auto& [name, tensor] : tensors_under(statistics_prefix, own)) tensor.copy_(by_name.at(name));
     fmt::print("init-from {}: latents are normalised as it has learned them, not by the dataset's statistics\n",
                path.string());
   });
-  for (const auto& [name, tensor] : method.state())
-    if (name.starts_with(fmt::format("{}state/", prefix))) group.broadcast(tensor, 0)->wait();
+  broadcast_under(statistics_prefix, method, group);
 }
 
 }  // namespace ganymede

@@ -33,7 +33,8 @@ struct DenoisingOptions {
 ///
 ///     weight |F - (target_image x_0 + target_noise eps)|^2 / (C H W)
 ///
-/// with "l1" the absolute value in the place of the square, plus, where the variance is learned, the term of the variational bound. Noise, times and which images go
+/// with "l1" the absolute value in the place of the square, plus, where the variance is learned, bound_share() times the
+/// term of the variational bound. Noise, times and which images go
 /// without their label depend on (seed, step, position in the global batch) alone. With a first stage x_0 is a latent
 /// (Rombach et al., arXiv 2112.10752, equation 2) that is drawn anew from the image's posterior each time, by the same
 /// key, and samples are decoded.
