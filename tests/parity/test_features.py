@@ -304,9 +304,9 @@ def test_torchscript_refusals(tmp_path):
 
 # LPIPS.
 
-def lpips_of_its_authors(features, heads, a, b):
-    """The lpips package's, in double precision, with these weights."""
-    network = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False).double().eval()
+def lpips_of_its_authors(features, heads):
+    """The lpips package's distance of images [N, 3, H, W], as [N], in double precision with these weights."""
+    network = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False).double().eval().requires_grad_(False)
     # Its trunk keeps torchvision's numbers within slices.
     own = {name.rsplit(".", 2)[-2] + "." + name.rsplit(".", 1)[1]: tensor for name, tensor in network.net.named_parameters()}
     with torch.no_grad():
@@ -314,8 +314,8 @@ def lpips_of_its_authors(features, heads, a, b):
             own.pop(name.removeprefix("features.")).copy_(tensor)
         for level, head in enumerate(network.lins):
             head.model[1].weight.copy_(heads[f"lin{level}.model.1.weight"])
-        assert not own
-        return network(a.double(), b.double()).flatten()
+    assert not own
+    return lambda a, b: network(a.double(), b.double()).flatten()
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # lpips asks torchvision in an old way
@@ -340,6 +340,6 @@ def test_lpips(tmp_path):
         with safe_open(tmp_path / "out", "pt") as file:
             seen.append((file.get_tensor("distances").clone(), file.metadata()["digest"]))
     assert torch.equal(seen[0][0], seen[1][0]) and seen[0][1] == seen[1][1]
-    assert error(seen[0][0], lpips_of_its_authors(features, heads, a, b)) < BOUND
+    assert error(seen[0][0], lpips_of_its_authors(features, heads)(a, b)) < BOUND
     done = tool("lpips", tmp_path / "pairs", tmp_path / "out", tmp_path / "heads.pth", tmp_path / "heads.pth")
     assert done.returncode == 4 and "features.0.weight is missing, and 25 more" in done.stderr

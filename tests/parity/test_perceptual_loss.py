@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 import test_exchange  # noqa: F401  puts tests/system on the path
 from step_comparison import run_ours
-from test_features import lpips_reference
+from test_features import lpips_of_its_authors
 from test_first_stages import STEP, reference_step
 
 from ganymede_runs import refusal, some_digits, succeed, write_dataset
@@ -37,7 +37,7 @@ def lpips(tmp_path_factory):
     heads = {f"lin{level}.model.1.weight": torch.rand(1, width, 1, 1) for level, width in enumerate((64, 128, 256, 512, 512))}
     torch.save(trunk.state_dict(), folder / "vgg16.pth")
     save_file(heads, folder / "heads.safetensors")
-    return f"{folder / 'vgg16.pth'},{folder / 'heads.safetensors'}", lambda x, y: lpips_reference(trunk, heads, x, y)
+    return f"{folder / 'vgg16.pth'},{folder / 'heads.safetensors'}", lpips_of_its_authors(trunk.state_dict(), heads)
 
 
 # Of "kl" the sum over an image's elements, of "vq" the mean; the last with the adaptive weight, which is a ratio of gradients.
