@@ -21,6 +21,7 @@ GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : g
 }
 
 at::Tensor GroupNorm::forward(const at::Tensor& x) const {
+  if (x.is_cpu() && x.dim() == 4) return group_norm_pass(x, weight_.unsqueeze(0), bias_.unsqueeze(0), groups_, eps_);
   // The host's kernel takes maps of a narrower type than the gain; that of a GPU does not.
   if (x.is_cpu() || x.scalar_type() == weight_.scalar_type())
     return at::group_norm(x, groups_, weight_, bias_, eps_);

@@ -23,13 +23,20 @@ at::Tensor over_positions(const at::Tensor& rows) {
   return rows.unsqueeze(-1).unsqueeze(-1);
 }
 
-/// group_norm_silu in differentiable operations.
-at::Tensor composed_norm_silu(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& gain,
-                              const at::Tensor& bias, std::int64_t groups, double eps) {
+struct NormOptions {
+  std::int64_t groups;
+  double eps;
+  bool silu;  ///< behind the norm
+};
+
+/// The norm in differentiable operations.
+at::Tensor composed_norm(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& gain,
+                         const at::Tensor& bias, const NormOptions& options) {
   at::Tensor h = x.to(type_of_figures(x));
   if (offset.defined()) h = h + over_positions(offset);
-  const at::Tensor normal = at::group_norm(h, groups, {}, {}, eps);
-  return at::silu(normal * over_positions(gain) + over_positions(bias)).to(x.scalar_type());
+  const at::Tensor normal = at::group_norm(h, options.groups, {}, {}, options.eps);
+  const at::Tensor u = normal * over_positions(gain) + over_positions(bias);
+  return (options.silu ? at::silu(u) : u).to(x.scalar_type());
 }
 
 /// FigureRows [N, C] or [1, C] in float64, by image.
@@ -55,14 +62,15 @@ struct NewFigureRows {
   double* data;
 };
 
-/// What the passes take of a norm: y = silu(x scale + shift), and the mean that x, without its offset, is compared with.
-struct SiluNorm {
+/// What the passes take of a norm: y = x scale + shift before any SiLU, and the mean that x, without its offset, is
+/// compared with.
+struct Affine {
   at::Tensor scale, shift, mean, rstd;  ///< [N, C]; rstd float64, the others of type_of_figures(x)
 };
 
-SiluNorm silu_norm_of(const at::Tensor& x, const at::Tensor& sums, const at::Tensor& offset,
-                      const at::Tensor& gain, const at::Tensor& bias, std::int64_t groups, double eps) {
-  const std::int64_t images = x.size(0), channels = x.size(1), width = channels / groups;
+Affine affine_of(const at::Tensor& x, const at::Tensor& sums, const at::Tensor& offset, const at::Tensor& gain,
+                 const at::Tensor& bias, const NormOptions& options) {
+  const std::int64_t images = x.size(0), channels = x.size(1), width = channels / options.groups;
   const auto positions = static_cast<double>(x.size(2) * x.size(3));
   const double count = positions * static_cast<double>(width);
   const double* first = sums.const_data_ptr<double>();
@@ -78,7 +86,7 @@ SiluNorm silu_norm_of(const at::Tensor& x, const at::Tensor& sums, const at::Ten
         square += second[n * channels + c] + o * (2 * own + positions * o);
       }
       const double middle = sum / count;
-      const double r = 1 / std::sqrt(std::max(square / count - middle * middle, 0.0) + eps);
+      const double r = 1 / std::sqrt(std::max(square / count - middle * middle, 0.0) + options.eps);
       for (std::int64_t c = from; c < from + width; ++c) {
         const std::int64_t i = n * channels + c;
         mean.data[i] = middle - offsets.at(n, c);
@@ -96,27 +104,29 @@ at::Tensor shared_like(const at::Tensor& gradient, const at::Tensor& rows) {
   return (rows.size(0) == 1 ? gradient.sum(0, true) : gradient).to(rows.scalar_type());
 }
 
-class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
+class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
                             const std::optional<at::Tensor>& offset, const at::Tensor& gain,
-                            const at::Tensor& bias, std::int64_t groups, double eps) {
+                            const at::Tensor& bias, const NormOptions& options) {
     const at::Tensor sums = cpu::image_sums(x), added = offset.value_or(at::Tensor());
-    const SiluNorm norm = silu_norm_of(x, sums, added, gain, bias, groups, eps);
-    context->saved_data["groups"] = groups;
-    context->saved_data["eps"] = eps;
+    const Affine norm = affine_of(x, sums, added, gain, bias, options);
+    context->saved_data["groups"] = options.groups;
+    context->saved_data["eps"] = options.eps;
+    context->saved_data["silu"] = options.silu;
     context->save_for_backward({x, added, gain, bias, sums});
-    return cpu::scale_shift_silu(x, norm.scale, norm.shift);
+    return options.silu ? cpu::scale_shift_silu(x, norm.scale, norm.shift)
+                        : cpu::scale_shift(x, norm.scale, norm.shift, false);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &offset = saved[1], &gain = saved[2], &bias = saved[3], &sums = saved[4];
-    const std::int64_t groups = context->saved_data["groups"].toInt();
-    const double eps = context->saved_data["eps"].toDouble();
-    variable_list result(6);
+    const NormOptions options{context->saved_data["groups"].toInt(), context->saved_data["eps"].toDouble(),
+                              context->saved_data["silu"].toBool()};
+    variable_list result(5);
     if (at::GradMode::is_enabled()) {
-      const at::Tensor y = composed_norm_silu(x, offset, gain, bias, groups, eps);
+      const at::Tensor y = composed_norm(x, offset, gain, bias, options);
       variable_list inputs;
       for (std::size_t i = 0; i < 4; ++i)
         if (saved[i].defined() && saved[i].requires_grad()) inputs.push_back(saved[i]);
@@ -126,9 +136,11 @@ class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
       return result;
     }
     const at::Tensor g = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    const SiluNorm norm = silu_norm_of(x, sums, offset, gain, bias, groups, eps);
-    const at::Tensor of_y = cpu::silu_gradient_sums(g, x, norm.scale, norm.shift, norm.mean);
-    const std::int64_t images = x.size(0), channels = x.size(1), width = channels / groups;
+    const Affine norm = affine_of(x, sums, offset, gain, bias, options);
+    const at::Tensor of_y =
+        options.silu ? cpu::silu_gradient_sums(g, x, norm.scale, norm.shift, norm.mean)
+                     : cpu::gradient_sums(g, x, norm.scale, norm.shift, norm.mean, false).to(at::kDouble);
+    const std::int64_t images = x.size(0), channels = x.size(1), width = channels / options.groups;
     const auto positions = static_cast<double>(x.size(2) * x.size(3));
     const double count = positions * static_cast<double>(width);
     const double* sum = of_y.const_data_ptr<double>();  // of g' = g silu', then of g' (h - mean)
@@ -155,8 +167,9 @@ class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
         }
       }
     const at::ScalarType type = type_of_figures(x);
-    result[0] =
-        cpu::silu_input_gradient(g, x, norm.scale, norm.shift, slope.rows.to(type), constant.rows.to(type));
+    const at::Tensor slopes = slope.rows.to(type), constants = constant.rows.to(type);
+    result[0] = options.silu ? cpu::silu_input_gradient(g, x, norm.scale, norm.shift, slopes, constants)
+                             : cpu::input_gradient(g, x, norm.scale, norm.shift, slopes, constants, false);
     if (offset.defined()) result[1] = of_offset.rows.to(offset.scalar_type());
     result[2] = shared_like(of_gain.rows, gain);
     result[3] = shared_like(of_y.select(0, 0), bias);
@@ -164,17 +177,24 @@ class GroupNormSilu : public torch::autograd::Function<GroupNormSilu> {
   }
 };
 
+at::Tensor fused(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& gain, const at::Tensor& bias,
+                 const NormOptions& options) {
+  TORCH_CHECK(x.is_cpu() && x.dim() == 4 && x.size(1) % options.groups == 0,
+              "group norm: images [N, C, H, W] on the CPU are expected, C a multiple of ", options.groups);
+  return FusedGroupNorm::apply(x.contiguous(at::MemoryFormat::ChannelsLast),
+                               offset.defined() ? std::optional(offset) : std::nullopt, gain, bias, options);
+}
+
 }  // namespace
 
 at::Tensor group_norm_silu(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& gain,
                            const at::Tensor& bias, std::int64_t groups, double eps) {
-  TORCH_CHECK(x.is_cpu() && x.dim() == 4 && x.size(1) % groups == 0,
-              "group_norm_silu: images [N, C, H, W] on the "
-              "CPU are expected, C a multiple of ",
-              groups);
-  return GroupNormSilu::apply(x.contiguous(at::MemoryFormat::ChannelsLast),
-                              offset.defined() ? std::optional(offset) : std::nullopt, gain, bias, groups,
-                              eps);
+  return fused(x, offset, gain, bias, {groups, eps, true});
+}
+
+at::Tensor group_norm_pass(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, std::int64_t groups,
+                           double eps) {
+  return fused(x, {}, gain, bias, {groups, eps, false});
 }
 
 }  // namespace ganymede

@@ -7,18 +7,20 @@
 namespace ganymede {
 namespace {
 
-/// Rows whose [L, T] maps a CPU keeps.
-constexpr std::int64_t most_kept = 1024;
+/// Rows whose [L, T] maps a CPU keeps: with gradients or wide heads, and without either.
+constexpr std::int64_t most_kept = 1024, most_kept_of_narrow = 128;
 
 /// softmax(q k^T / sqrt(d)) v: q [N, heads, L, d], k and v [N, heads, T, d].
 at::Tensor attended(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const std::int64_t rows = q.size(2), width = q.size(3);
   const bool learns = at::GradMode::is_enabled() && q.requires_grad();
-  // libtorch's fused pass is slow on CPUs: two to eight times on the way back, and forward where heads are wide.
-  if (!q.is_cpu() || rows > most_kept || !(learns || width >= 64))
+  // libtorch's fused pass is slow on CPUs: two to eight times on the way back, and forward where heads are wide or rows few.
+  if (!q.is_cpu() || rows > (learns || width >= 64 ? most_kept : most_kept_of_narrow))
     return at::scaled_dot_product_attention(q, k, v);
-  const at::Tensor scores = at::matmul(q * (1 / std::sqrt(static_cast<double>(width))), k.transpose(2, 3));
-  return at::matmul(at::softmax(scores, -1), v);
+  const auto folded = [](const at::Tensor& x) { return x.reshape({-1, x.size(2), x.size(3)}); };
+  const at::Tensor scores = at::baddbmm(at::zeros({1, 1, 1}, q.options()), folded(q), folded(k).transpose(1, 2), 0,
+                                        1 / std::sqrt(static_cast<double>(width)));
+  return at::bmm(at::softmax(scores, -1), folded(v)).view(q.sizes());
 }
 
 }  // namespace

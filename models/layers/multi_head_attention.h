@@ -17,8 +17,8 @@ struct AttentionOptions {
 ///     y = softmax(q k^T / sqrt(d)) v
 ///
 /// x [N, L, C], context [N, T, D] or x itself -> [N, L, C]. One fused pass where that is fast, which stores no [L, T]
-/// map: on GPUs, for L above 1024, and on CPUs for narrow heads without gradients. Of a single token (T = 1) y = v, without
-/// q and k. Parameters "to_q", "to_k", "to_v", "to_out.0".
+/// map: on GPUs, and on CPUs for L above 1024, or above 128 for narrow heads without gradients. Of a single token
+/// (T = 1) y = v, without q and k. Parameters "to_q", "to_k", "to_v", "to_out.0".
 class MultiHeadAttention : public torch::nn::Module {
  public:
   /// heads must divide width.

@@ -26,9 +26,10 @@ at::Tensor over(const at::Tensor& rows) {
 
 /// The same in torch's operations.
 at::Tensor expected(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& gain,
-                    const at::Tensor& bias) {
+                    const at::Tensor& bias, bool silu) {
   const at::Tensor h = offset.defined() ? x + over(offset) : x;
-  return at::silu(at::group_norm(h, groups, {}, {}, eps) * over(gain) + over(bias));
+  const at::Tensor u = at::group_norm(h, groups, {}, {}, eps) * over(gain) + over(bias);
+  return silu ? at::silu(u) : u;
 }
 
 double difference(const at::Tensor& value, const at::Tensor& exact) {
@@ -58,46 +59,54 @@ struct Precision {
 constexpr Precision precisions[] = {
     {at::kDouble, at::kDouble, 1e-12}, {at::kFloat, at::kFloat, 3e-6}, {at::kBFloat16, at::kFloat, 1e-2}};
 
-TEST(GroupNormSilu, AndItsGradientsEqualTorchs) {
+/// The pass and its gradients against torch's, of the very numbers that it is given, in float64.
+void expect_torchs(const Precision& precision, bool with_offset, std::int64_t rows, bool silu) {
+  SCOPED_TRACE(fmt::format("{}, offset {}, {} rows, silu {}", c10::toString(precision.type), with_offset, rows, silu));
+  const Inputs given = inputs(with_offset, rows, precision.type, precision.figures);
+  const at::Tensor y = silu ? group_norm_silu(given.x, given.offset, given.gain, given.bias, groups, eps)
+                            : group_norm_pass(given.x, given.gain, given.bias, groups, eps);
+  EXPECT_EQ(y.scalar_type(), precision.type);
+  EXPECT_TRUE(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+  std::vector<at::Tensor> exact;
+  for (const at::Tensor& tensor : given.all())
+    exact.push_back(tensor.detach().to(at::kDouble).set_requires_grad(true));
+  const at::Tensor reference =
+      expected(exact[0], with_offset ? exact[1] : at::Tensor(), exact[exact.size() - 2], exact.back(), silu);
+  const at::Tensor g = draw("g", y.sizes()).to(precision.type);
+  const auto found = torch::autograd::grad({y}, given.all(), {g});
+  const auto gradients = torch::autograd::grad({reference}, exact, {g.to(at::kDouble)});
+  EXPECT_LT(difference(y.detach(), reference.detach()), precision.bound);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_LT(difference(found[i], gradients[i]), precision.bound) << "input " << i;
+    EXPECT_EQ(found[i].scalar_type(), given.all()[i].scalar_type());
+  }
+}
+
+TEST(GroupNormPasses, AndTheirGradientsEqualTorchs) {
   for (const Precision& precision : precisions)
-    for (const bool with_offset : {false, true})
-      for (const std::int64_t rows : {std::int64_t{1}, images}) {
-        SCOPED_TRACE(fmt::format("{}, offset {}, {} rows", c10::toString(precision.type), with_offset, rows));
-        const Inputs given = inputs(with_offset, rows, precision.type, precision.figures);
-        const at::Tensor y = group_norm_silu(given.x, given.offset, given.gain, given.bias, groups, eps);
-        EXPECT_EQ(y.scalar_type(), precision.type);
-        EXPECT_TRUE(y.is_contiguous(at::MemoryFormat::ChannelsLast));
-        // Of the very numbers that were given, in float64.
-        std::vector<at::Tensor> exact;
-        for (const at::Tensor& tensor : given.all())
-          exact.push_back(tensor.detach().to(at::kDouble).set_requires_grad(true));
-        const at::Tensor reference =
-            expected(exact[0], with_offset ? exact[1] : at::Tensor(), exact[exact.size() - 2], exact.back());
-        const at::Tensor g = draw("g", y.sizes()).to(precision.type);
-        const auto found = torch::autograd::grad({y}, given.all(), {g});
-        const auto gradients = torch::autograd::grad({reference}, exact, {g.to(at::kDouble)});
-        EXPECT_LT(difference(y.detach(), reference.detach()), precision.bound);
-        for (std::size_t i = 0; i < found.size(); ++i) {
-          const double error = difference(found[i], gradients[i]);
-          EXPECT_LT(error, precision.bound) << "input " << i;
-          EXPECT_EQ(found[i].scalar_type(), given.all()[i].scalar_type());
-        }
-      }
+    for (const std::int64_t rows : {std::int64_t{1}, images}) {
+      expect_torchs(precision, false, rows, false);
+      expect_torchs(precision, false, rows, true);
+      expect_torchs(precision, true, rows, true);
+    }
 }
 
-TEST(GroupNormSilu, IsDifferentiableTwice) {
-  const Inputs given = inputs(true, images, at::kDouble, at::kDouble, 1);
-  const auto part = [&](const std::vector<at::Tensor>& all) {
-    const at::Tensor y = group_norm_silu(all[0], all[1], all[2], all[3], groups, eps);
-    return (y.square() * draw("weights", y.sizes())).sum();
-  };
-  std::vector<at::Tensor> leaves = given.all();
-  leaves[0] = given.x.detach().contiguous().set_requires_grad(true);
-  EXPECT_LT(test::gradient_error(part, leaves), 1e-7);
-  EXPECT_LT(test::second_gradient_error(part, leaves), 1e-6);
+TEST(GroupNormPasses, AreDifferentiableTwice) {
+  for (const bool silu : {false, true}) {
+    const Inputs given = inputs(silu, images, at::kDouble, at::kDouble, 1);
+    const auto part = [&](const std::vector<at::Tensor>& all) {
+      const at::Tensor y = silu ? group_norm_silu(all[0], all[1], all[2], all[3], groups, eps)
+                                : group_norm_pass(all[0], all[1], all[2], groups, eps);
+      return (y.square() * draw("weights", y.sizes())).sum();
+    };
+    std::vector<at::Tensor> leaves = given.all();
+    leaves[0] = given.x.detach().contiguous().set_requires_grad(true);
+    EXPECT_LT(test::gradient_error(part, leaves), 1e-7);
+    EXPECT_LT(test::second_gradient_error(part, leaves), 1e-6);
+  }
 }
 
-TEST(GroupNormSilu, TakesAnyOrderAndAConstantMap) {
+TEST(GroupNormPasses, TakeAnyOrderAndAConstantMap) {
   const Inputs given = inputs(true, 1, at::kFloat, at::kFloat);
   const at::Tensor y = group_norm_silu(given.x, given.offset, given.gain, given.bias, groups, eps);
   const at::Tensor rows =
@@ -119,6 +128,8 @@ TEST(GroupNorm, TakesATimesOffsetAndModulation) {
   }
   const at::Tensor x = draw("x", {images, channels, 5, 7}), e = draw("e", {images, channels}),
                    f = draw("f", {images, channels});
+  EXPECT_LT(difference(norm.forward(x), at::group_norm(x, groups, norm.parameters()[0], norm.parameters()[1], eps)),
+            1e-12);
   EXPECT_LT(difference(norm.forward_silu(x), at::silu(norm.forward(x))), 1e-12);
   EXPECT_LT(difference(norm.forward_silu(x, e), at::silu(norm.forward(x + over(e)))), 1e-12);
   EXPECT_LT(
