@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "models/gan/regularisers/image_warp.h"
+#include "models/layers/image_warp.h"
 #include "tests/distributed/collective_gradcheck.h"
 #include "tests/distributed/world.h"
 

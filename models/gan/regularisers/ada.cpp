@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "models/gan/regularisers/ada_choices.h"
-#include "models/gan/regularisers/image_warp.h"
+#include "models/layers/image_warp.h"
 
 namespace ganymede {
 

@@ -1,37 +1,17 @@
 #include <ATen/ATen.h>
 
-#include <initializer_list>
 #include <numbers>
 #include <vector>
 
 #include "core/device.h"
 #include "models/gan/regularisers/ada_choices.h"
+#include "models/layers/plane_maps.h"
 
 namespace ganymede {
 namespace {
 
 constexpr double pi = std::numbers::pi;
 const double doubling = std::numbers::ln2;  // exp of it doubles
-
-/// One draw of all images, and 0 and 1 of its shape.
-struct Column {
-  at::Tensor zero, one;
-  explicit Column(const at::Tensor& like) : zero(at::zeros_like(like)), one(at::ones_like(like)) {}
-
-  at::Tensor matrix(std::int64_t size, std::initializer_list<at::Tensor> entries) const {
-    return at::stack(at::ArrayRef<at::Tensor>(entries), 1).view({-1, size, size});
-  }
-  at::Tensor moved(const at::Tensor& right, const at::Tensor& down) const {
-    return matrix(3, {one, zero, right, zero, one, down, zero, zero, one});
-  }
-  at::Tensor scaled(const at::Tensor& x, const at::Tensor& y) const {
-    return matrix(3, {x, zero, zero, zero, y, zero, zero, zero, one});
-  }
-  at::Tensor turned(const at::Tensor& angle) const {
-    const at::Tensor c = angle.cos(), s = angle.sin();
-    return matrix(3, {c, -s, zero, s, c, zero, zero, zero, one});
-  }
-};
 
 /// a(z) b(z), of filters that are centred: 2 n + 1 taps.
 std::vector<double> product(const std::vector<double>& a, const std::vector<double>& b) {
@@ -90,29 +70,29 @@ at::Tensor band_matrices(std::int64_t side) {
 at::Tensor ada_geometry(const AdaOptions& options, const at::Tensor& p, const AdaDraws& draws,
                         std::int64_t side) {
   const AdaChoices choose(draws, p);
-  const Column column(choose.u(0));
+  const PlaneMaps maps(choose.u(0));
   const double pixels = static_cast<double>(side);
-  at::Tensor inverse = column.scaled(column.one, column.one);
+  at::Tensor inverse = maps.identity();
   // The inverse of the operation that comes next.
   const auto undo = [&](const at::Tensor& operation) { inverse = at::matmul(inverse, operation); };
   if (options.blitting) {
     const at::Tensor mirrored = choose.gated(0, (choose.u(1) * 2).floor());
-    undo(column.scaled(1 - 2 * mirrored, column.one));
-    undo(column.turned(choose.gated(2, (choose.u(3) * 4).floor()) * (pi / 2)));
+    undo(maps.scaled(1 - 2 * mirrored, maps.one));
+    undo(maps.turned(choose.gated(2, (choose.u(3) * 4).floor()) * (pi / 2)));
     const auto whole = [&](std::int64_t of) {
       return choose.gated(4, ((choose.u(of) * 2 - 1) * (0.125 * pixels)).round());
     };
-    undo(column.moved(-whole(5), -whole(6)));
+    undo(maps.moved(-whole(5), -whole(6)));
   }
   if (options.geometry) {
     const at::Tensor scale = choose.gated(7, choose.n(0) * (0.2 * doubling)).exp();
-    undo(column.scaled(1 / scale, 1 / scale));
-    undo(column.turned(choose.gated_turn(8, (choose.u(9) * 2 - 1) * pi)));
+    undo(maps.scaled(1 / scale, 1 / scale));
+    undo(maps.turned(choose.gated_turn(8, (choose.u(9) * 2 - 1) * pi)));
     const at::Tensor stretch = choose.gated(10, choose.n(1) * (0.2 * doubling)).exp();
-    undo(column.scaled(1 / stretch, stretch));
-    undo(column.turned(choose.gated_turn(11, (choose.u(12) * 2 - 1) * pi)));
+    undo(maps.scaled(1 / stretch, stretch));
+    undo(maps.turned(choose.gated_turn(11, (choose.u(12) * 2 - 1) * pi)));
     const auto part = [&](std::int64_t of) { return choose.gated(13, choose.n(of) * (0.125 * pixels)); };
-    undo(column.moved(-part(2), -part(3)));
+    undo(maps.moved(-part(2), -part(3)));
   }
   return inverse;
 }

@@ -1,4 +1,4 @@
-#include "models/gan/regularisers/image_warp.h"
+#include "models/layers/image_warp.h"
 
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
