@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "models/diffusion/networks/ddpmpp.h"
 #include "models/diffusion/networks/dit.h"
 #include "models/diffusion/networks/unet.h"
 
@@ -16,6 +17,7 @@ struct Entry {
 
 // One line a network, each in models/diffusion/networks/<name>.h.
 constexpr Entry table[] = {
+    {"ddpmpp", make_ddpmpp},
     {"dit", make_dit},
     {"unet", make_unet},
 };

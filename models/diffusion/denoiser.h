@@ -19,6 +19,8 @@ struct DenoiserContext {
   std::optional<LayerDraws> draws = std::nullopt;
   /// For a network that was built to be told them.
   TextCondition text = {};
+  /// What was done to the images, [N, figures] as models/diffusion/augmentation.h has them; undefined: nothing.
+  at::Tensor augmentation = {};
   /// Whether blocks run again for their gradients, in the place of keeping maps (models/layers/recomputed.h).
   bool recompute = false;
 
@@ -42,6 +44,7 @@ struct DenoiserShape {
   bool learned_variance = false;  ///< twice as many channels out as an image has
   std::int64_t source_channels = 0;  ///< that come in after the image's
   TextOptions text = {};             ///< what it is told of captions
+  std::int64_t augmentation = 0;     ///< figures that it is told of what was done to an image
 };
 
 /// A network with its options, chosen by name.
@@ -55,6 +58,8 @@ class DenoiserNetwork {
   virtual ImageSpec images() const = 0;
   /// Whether it can be told captions.
   virtual bool takes_text() const { return false; }
+  /// Whether it can be told how an image was augmented.
+  virtual bool takes_augmentation() const { return false; }
 };
 
 /// The names in the table.

@@ -16,6 +16,9 @@ void DenoisingOptions::describe(OptionSchema& schema) {
              "channels of the source beside each image of a dataset of pairs, 0 for none");
   schema.add("diffusion.source_dropout", source_dropout, "", {0, 1},
              "probability that an image is shown without its source, for guidance");
+  schema.add("diffusion.augment", augment, "", {0, 1},
+             "probability that an image is turned upside down, scaled, turned, stretched, moved, each by itself, which the "
+             "network is told; above 0 half of the images are mirrored too, in the place of data.flip");
   schema.add("diffusion.recompute", recompute,
              "gradients take the network's blocks once more, whose maps are then not kept: less memory, a forward more",
              OnResume::free);
@@ -48,7 +51,8 @@ DenoisingMethod::DenoisingMethod(const DenoiserNetwork& network, const Diffusion
       averages_(player_, power_widths("denoiser.ema_power", options.ema_power)) {}
 
 DenoiserShape DenoisingOptions::shape(const DiffusionProcess& process) const {
-  return {label_dropout > 0, process.learns_variance(), source_channels, text};
+  return {label_dropout > 0, process.learns_variance(), source_channels, text,
+          augment > 0 ? augmentation_figures : 0};
 }
 
 void DenoisingMethod::initialise() {
@@ -105,8 +109,9 @@ at::Tensor DenoisingMethod::beside_source(const at::Tensor& x, const Batch& batc
   return at::cat({x, source}, 1);
 }
 
-at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std::int64_t first) const {
-  if (!first_stage_) return batch.images;
+Augmented DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std::int64_t first) const {
+  if (options_.augment > 0) return augmented(batch.images, options_.augment, key, first);
+  if (!first_stage_) return {batch.images, {}};
   const at::NoGradGuard no_grad;
   const AutoencoderOptions& options = *options_.first_stage;
   const std::int64_t count = batch.images.size(0), side = options.latent_size();
@@ -118,17 +123,17 @@ at::Tensor DenoisingMethod::clean(const Batch& batch, const RandomKey& key, std:
   const at::Tensor eps = RandomStream(posterior_key)
                              .normal(first, count, options.latent_channels * side * side, context_.dtype)
                              .view({count, options.latent_channels, side, side});
-  return first_stage_->latents(batch.images, to_device(mirrored, context_.device),
-                               to_device(eps, context_.device));
+  return {first_stage_->latents(batch.images, to_device(mirrored, context_.device), to_device(eps, context_.device)),
+          {}};
 }
 
 DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const RandomKey& key,
                                                 std::int64_t first) {
-  const at::Tensor x0 = clean(batch, key, first);
+  const auto [x0, changes] = clean(batch, key, first);
   const std::int64_t width = x0.numel() / x0.size(0), channels = x0.size(1);
   const auto [xt, eps, times, c] = noisy_images(process_, x0, key, first);
   const at::Tensor labels = told(batch.labels, key, first);
-  const DenoiserContext forward{context_.activations, LayerDraws{key, first}, told_text(batch, key, first),
+  const DenoiserContext forward{context_.activations, LayerDraws{key, first}, told_text(batch, key, first), changes,
                                 options_.recompute};
   const at::Tensor seen = beside_source(per_image(c.scale, x0) * xt, batch, key, first);
   const at::Tensor out = network_->forward(seen, to_device(c.condition, context_.device), labels, forward);
@@ -144,6 +149,7 @@ DenoisingMethod::Losses DenoisingMethod::losses(const Batch& batch, const Random
   show("denoiser.labels", labels);
   show("denoiser.input", seen);
   if (forward.text.without.defined()) show("denoiser.without_text", forward.text.without);
+  if (changes.defined()) show("denoiser.changes", changes);
   show("denoiser.output", out);
   if (!process_.learns_variance()) return {error * share, {}};
   const at::Tensor estimate = per_image(c.keep, x0) * xt + per_image(c.gain, x0) * f.detach();
@@ -280,6 +286,7 @@ class DenoisingRecipe final : public MethodRecipe {
            "diffusion.network = unet, or diffusion.text = none",
            text_name_);
     options_.draw.check(*process_, options_.leaves_out());
+    check_augmentation();
     check_first_stage();
   }
 
@@ -335,6 +342,22 @@ class DenoisingRecipe final : public MethodRecipe {
   }
 
  private:
+  void check_augmentation() const {
+    if (options_.augment == 0) return;
+    if (!network_->takes_augmentation())
+      fail(ExitCode::options,
+           "diffusion.augment = {}: diffusion.network = {} cannot be told what was done to an image: set it to ddpmpp, or "
+           "diffusion.augment = 0",
+           options_.augment, network_name_);
+    if (options_.first_stage || options_.source_channels > 0)
+      fail(ExitCode::options,
+           "diffusion.augment = {} changes images alone, not latents or sources: set it to 0, or leave these out",
+           options_.augment);
+    if (network_->images().height < 8)
+      fail(ExitCode::options, "diffusion.augment = {} warps images of at least 8 x 8 pixels, and these are {} x {}: set it to 0",
+           options_.augment, network_->images().height, network_->images().width);
+  }
+
   void check_first_stage() const {
     if (!options_.first_stage) return;
     const AutoencoderOptions& stage = *options_.first_stage;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "models/diffusion/augmentation.h"
 #include "models/diffusion/diffusion_sampler.h"
 #include "models/first_stages/first_stage.h"
 #include "models/method.h"
@@ -11,6 +12,7 @@ struct DenoisingOptions {
   std::string loss = "mse";
   double label_dropout = 0;
   bool recompute = false;  ///< blocks run again for their gradients
+  double augment = 0;      ///< probability of each change of models/diffusion/augmentation.h
   std::int64_t source_channels = 0;  ///< of the source that each image comes with; 0 = there are none
   double source_dropout = 0;
   TextOptions text;  ///< captions, of which text.dropout is left out
@@ -75,8 +77,8 @@ class DenoisingMethod final : public Method {
   /// Noisy images as the network sees them: with their sources, some left out.
   at::Tensor beside_source(const at::Tensor& x, const Batch& batch, const RandomKey& key,
                            std::int64_t first) const;
-  /// What is diffused of a micro-batch.
-  at::Tensor clean(const Batch& batch, const RandomKey& key, std::int64_t first) const;
+  /// What is diffused of a micro-batch, and what the network is told of changes to it.
+  Augmented clean(const Batch& batch, const RandomKey& key, std::int64_t first) const;
   Losses losses(const Batch& batch, const RandomKey& key, std::int64_t first);
 
   const DenoiserNetwork& network_description_;

@@ -11,26 +11,6 @@
 
 namespace ganymede {
 
-/// A residual block, perhaps with attention after it.
-class HalfUnet::Stage final : public torch::nn::Module {
- public:
-  Stage(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
-        SizeChange change = SizeChange::none) {
-    resnet_ = register_module("resnet", std::make_shared<ResidualBlock>(in, out, options, name, change));
-  }
-  void add_attention(std::int64_t channels, std::int64_t heads, const BlockOptions& options) {
-    attention_ = register_module("attention", std::make_shared<AttentionBlock>(channels, heads, options));
-  }
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
-    const at::Tensor h = resnet_->forward(x, emb, draws);
-    return attention_ ? attention_->forward(h) : h;
-  }
-
- private:
-  std::shared_ptr<ResidualBlock> resnet_;
-  std::shared_ptr<AttentionBlock> attention_;
-};
-
 /// [N, C, H, W] -> [N, classes].
 class HalfUnet::AttentionPool final : public torch::nn::Module {
  public:
@@ -75,10 +55,10 @@ HalfUnet::HalfUnet(const HalfUnetOptions& options) : options_(options) {
       register_module("conv_in", std::make_shared<Conv2d>(options.image_channels, in, 3, WeightOptions{}));
   time_embedding_ = register_module(
       "time_embedding", std::make_shared<TimeEmbedding>(options.sinusoid_width(), blocks.embedding));
-  stages_ = register_module("stages", std::make_shared<ModuleList<Stage>>());
+  stages_ = register_module("stages", std::make_shared<ModuleList<ResidualStage>>());
   const auto add = [&](std::int64_t out, bool attends, SizeChange change = SizeChange::none) {
     const std::string name = fmt::format("stage{}", stages_->size());
-    Stage& stage = *stages_->add(std::make_shared<Stage>(in, out, blocks, name, change));
+    ResidualStage& stage = *stages_->add(std::make_shared<ResidualStage>(in, out, blocks, name, change));
     if (attends) stage.add_attention(out, heads(out), blocks);
     in = out;
   };

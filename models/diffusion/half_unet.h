@@ -40,12 +40,11 @@ class HalfUnet final : public ClassifierNetwork {
   void initialise(std::uint64_t seed) override;
 
  private:
-  class Stage;
   class AttentionPool;
   HalfUnetOptions options_;
   std::shared_ptr<Conv2d> conv_in_;
   std::shared_ptr<TimeEmbedding> time_embedding_;
-  std::shared_ptr<ModuleList<Stage>> stages_;
+  std::shared_ptr<ModuleList<ResidualStage>> stages_;
   std::shared_ptr<GroupNorm> norm_out_;
   std::shared_ptr<AttentionPool> pool_;
 };

@@ -12,11 +12,16 @@ at::Tensor resized(const at::Tensor& x, SizeChange change) {
   return x;
 }
 
+at::Tensor scaled_sum(const at::Tensor& x, const at::Tensor& y, double scale) {
+  const at::Tensor sum = x + y;
+  return scale == 1 ? sum : sum * scale;
+}
+
 }  // namespace
 
 ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options,
                              const std::string& name, SizeChange change)
-    : change_(change), scale_shift_(options.scale_shift) {
+    : change_(change), scale_shift_(options.scale_shift), sum_scale_(options.sum_scale) {
   norm1_ = register_module("norm1", std::make_shared<GroupNorm>(options.groups, in, options.eps));
   conv1_ = register_module("conv1", std::make_shared<Conv2d>(in, out, 3, WeightOptions{}));
   if (options.embedding > 0)
@@ -26,7 +31,7 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptio
   norm2_ = register_module("norm2", std::make_shared<GroupNorm>(options.groups, out, options.eps));
   dropout_ = register_module("dropout", std::make_shared<Dropout>(options.dropout, name));
   conv2_ = register_module("conv2", std::make_shared<Conv2d>(out, out, 3, WeightOptions{}));
-  if (in != out)
+  if (in != out || (options.resampled_shortcut && change != SizeChange::none))
     shortcut_ = register_module("conv_shortcut", std::make_shared<Conv2d>(in, out, 1, WeightOptions{}));
 }
 
@@ -42,18 +47,32 @@ at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, co
   }
   h = conv2_->forward(dropout_->forward(h, draws));
   const at::Tensor direct = resized(x, change_);
-  return (shortcut_ ? shortcut_->forward(direct) : direct) + h;
+  return scaled_sum(shortcut_ ? shortcut_->forward(direct) : direct, h, sum_scale_);
 }
 
 AttentionBlock::AttentionBlock(std::int64_t channels, std::int64_t heads, const BlockOptions& options)
-    : MultiHeadAttention(channels, heads) {
+    : MultiHeadAttention(channels, heads), sum_scale_(options.sum_scale) {
   norm_ = register_module("group_norm", std::make_shared<GroupNorm>(options.groups, channels, options.eps));
 }
 
 at::Tensor AttentionBlock::forward(const at::Tensor& x) {
   const at::Tensor tokens = norm_->forward(x).permute({0, 2, 3, 1}).flatten(1, 2);  // [N, HW, C]
   const at::Tensor mixed = MultiHeadAttention::forward(tokens);
-  return x + mixed.view({x.size(0), x.size(2), x.size(3), x.size(1)}).permute({0, 3, 1, 2});
+  return scaled_sum(x, mixed.view({x.size(0), x.size(2), x.size(3), x.size(1)}).permute({0, 3, 1, 2}), sum_scale_);
+}
+
+ResidualStage::ResidualStage(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
+                             SizeChange change) {
+  resnet_ = register_module("resnet", std::make_shared<ResidualBlock>(in, out, options, name, change));
+}
+
+void ResidualStage::add_attention(std::int64_t channels, std::int64_t heads, const BlockOptions& options) {
+  attention_ = register_module("attention", std::make_shared<AttentionBlock>(channels, heads, options));
+}
+
+at::Tensor ResidualStage::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
+  const at::Tensor h = resnet_->forward(x, emb, draws);
+  return attention_ ? attention_->forward(h) : h;
 }
 
 Downsampling::Downsampling(std::int64_t channels, bool symmetric) : symmetric_(symmetric) {

@@ -14,6 +14,8 @@ struct BlockOptions {
   double eps = 1e-5;
   double dropout = 0;
   bool scale_shift = false;
+  double sum_scale = 1;             ///< what x + f(x) is multiplied by
+  bool resampled_shortcut = false;  ///< a block that changes the size has its conv_shortcut too
 };
 
 enum class SizeChange { none, up, down };
@@ -24,9 +26,9 @@ enum class SizeChange { none, up, down };
 ///     y = x + conv2(dropout(silu(norm2(h + e))))             without scale_shift
 ///     y = x + conv2(dropout(silu(norm2(h) (1 + a) + b)))     with, e = (a, b)  (ADM, arXiv 2105.05233)
 ///
-/// x passes a 1x1 convolution "conv_shortcut" where the numbers of channels differ. With a change of size, x and the
-/// input of conv1 are doubled (nearest) or halved (mean of 2x2) in size. emb comes through its SiLU; without an embedding
-/// e is 0, and there is no "time_emb_proj".
+/// x passes a 1x1 convolution "conv_shortcut" where the numbers of channels differ, and y is multiplied by sum_scale. With
+/// a change of size, x and the input of conv1 are doubled (nearest) or halved (mean of 2x2) in size. emb comes through its
+/// SiLU; without an embedding e is 0, and there is no "time_emb_proj".
 class ResidualBlock : public torch::nn::Module {
  public:
   /// `name` tells its dropout from others'.
@@ -38,20 +40,35 @@ class ResidualBlock : public torch::nn::Module {
  private:
   SizeChange change_;
   bool scale_shift_;
+  double sum_scale_;
   std::shared_ptr<GroupNorm> norm1_, norm2_;
   std::shared_ptr<Conv2d> conv1_, conv2_, shortcut_;
   std::shared_ptr<Linear> time_;
   std::shared_ptr<Dropout> dropout_;
 };
 
-/// y = x + attention(norm(x)) over positions: "group_norm", "to_q", ... x [N, C, H, W] in channels_last order.
+/// y = (x + attention(norm(x))) sum_scale over positions: "group_norm", "to_q", ... x [N, C, H, W] in channels_last order.
 class AttentionBlock : public MultiHeadAttention {
  public:
   AttentionBlock(std::int64_t channels, std::int64_t heads, const BlockOptions& options);
   at::Tensor forward(const at::Tensor& x);
 
  private:
+  double sum_scale_;
   std::shared_ptr<GroupNorm> norm_;
+};
+
+/// A residual block, "resnet", and attention after it, "attention", where that was added.
+class ResidualStage : public torch::nn::Module {
+ public:
+  ResidualStage(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
+                SizeChange change = SizeChange::none);
+  void add_attention(std::int64_t channels, std::int64_t heads, const BlockOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws);
+
+ private:
+  std::shared_ptr<ResidualBlock> resnet_;
+  std::shared_ptr<AttentionBlock> attention_;  // may be null
 };
 
 /// Halves the size: a 3x3 convolution "conv" of stride 2, with zeros on all sides or, as in the original DDPM,

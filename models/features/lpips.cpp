@@ -60,6 +60,15 @@ at::Tensor by_channel(const std::array<double, 3>& values, at::Device device) {
 
 }  // namespace
 
+std::array<std::int64_t, 2> Lpips::parameter_counts() {
+  const auto count = [](const std::vector<ExpectedTensor>& tensors) {
+    std::int64_t sum = 0;
+    for (const ExpectedTensor& tensor : tensors) sum += c10::multiply_integers(tensor.shape);
+    return sum;
+  };
+  return {count(trunk_tensors(false)), count(head_tensors())};
+}
+
 Lpips Lpips::load(const std::filesystem::path& trunk, const std::filesystem::path& heads,
                   const FrozenPlace& place) {
   return {source_of(WeightsFile::open(trunk)), source_of(WeightsFile::open(heads)), place};

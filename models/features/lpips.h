@@ -34,6 +34,9 @@ class Lpips {
   /// [N] float32 on the place's device. Differentiable with respect to both.
   at::Tensor distance(const at::Tensor& a, const at::Tensor& b) const;
 
+  /// Of the trunk, and of the heads.
+  static std::array<std::int64_t, 2> parameter_counts();
+
   /// XXH3-64 of trunk and heads in 16 digits, the same in any layout and file.
   const std::string& digest() const { return digest_; }
 

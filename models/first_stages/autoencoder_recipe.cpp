@@ -81,8 +81,11 @@ class AutoencoderRecipe final : public MethodRecipe {
   }
   ImageSpec images() const override { return options_.network.images(); }
   std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const override {
+    const auto [trunk, heads] = Lpips::parameter_counts();
     return {{"autoencoder", count_parameters(Autoencoder(options_.network))},
-            {"discriminator", count_parameters(PatchDiscriminator(options_.judge()))}};
+            {"discriminator", count_parameters(PatchDiscriminator(options_.judge()))},
+            {"lpips trunk", trunk},
+            {"lpips heads", heads}};
   }
   std::unique_ptr<Method> build(const MethodContext& context) const override {
     return std::make_unique<AutoencoderMethod>(options_, *loss_, context);

@@ -40,6 +40,12 @@ TEST(ParameterCounts, OfAdm) {
   EXPECT_EQ(count_of("adm-imagenet512"), 558'997'638);
 }
 
+TEST(ParameterCounts, OfEdm) {
+  EXPECT_EQ(count_of("edm-cifar10"), 55'733'891);
+  EXPECT_EQ(count_of("edm-cifar10", {{"ddpmpp.classes", {"10", "test"}}}), 55'735'299);
+  EXPECT_EQ(count_of("edm-imagenet64"), 295'899'267);
+}
+
 TEST(ParameterCounts, OfAdmsClassifiers) {
   EXPECT_EQ(count_of("adm-classifier64"), 65'438'568);
   EXPECT_EQ(count_of("adm-classifier128"), 42'568'040);
@@ -55,8 +61,10 @@ TEST(ParameterCounts, OfFirstStages) {
   EXPECT_EQ(first_count_of("vq-f8"), 67'717'295);
   EXPECT_EQ(first_count_of("vq-f16"), 72'141'699);
   const auto counts = RunOptions({read_recipe(recipe_path("kl-f4"))}).method->parameter_counts();
-  ASSERT_EQ(counts.size(), 2u);
+  ASSERT_EQ(counts.size(), 4u);
   EXPECT_EQ(counts[1].second, 2'765'633);
+  EXPECT_EQ(counts[2].second, 14'714'688);
+  EXPECT_EQ(counts[3].second, 1'472);
 }
 
 TEST(ParameterCounts, OfLatentDiffusion) {

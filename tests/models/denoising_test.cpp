@@ -45,6 +45,11 @@ TEST(DenoisingRankInvariance, OfEdm) {
 TEST(DenoisingRankInvariance, OfFlowMatchingWithATransformer) {
   expect_same_run({.batch = 5, .options = {{"diffusion.process", "flow"}, {"diffusion.network", "dit"}}});
 }
+const Options of_ddpmpp{
+    {"diffusion.network", "ddpmpp"}, {"diffusion.process", "edm"}, {"diffusion.augment", "0.5"}};
+TEST(DenoisingRankInvariance, OfDdpmppWithAugmentation) {
+  expect_same_run({.batch = 10, .accumulate = 2, .options = of_ddpmpp});
+}
 
 const Options with_sources{{"diffusion.source_channels", "1"}, {"diffusion.source_dropout", "0.5"}};
 const std::map<std::string, std::string> with_power_averages{{"diffusion.network", "dit"},
@@ -318,6 +323,9 @@ TEST(DenoisingRankInvariance, AnotherProbabilityOfDropoutBreaksTheBound) {
 TEST(Denoising, RepeatsAndResumesBitForBit) {
   expect_repeats_and_resumes({});
 }
+TEST(DenoisingOfDdpmpp, RepeatsAndResumesBitForBit) {
+  expect_repeats_and_resumes(of_ddpmpp);
+}
 TEST(DenoisingWithSources, RepeatsAndResumesBitForBit) {
   expect_repeats_and_resumes(with_sources);
 }
@@ -428,7 +436,7 @@ TEST(Denoising, RecomputingChangesNothing) {
   const auto alone = make_single_communicator();
   const Options of_unet{{"unet.residual_resampling", "true"}, {"unet.scale_shift", "true"}},
       of_dit{{"diffusion.network", "dit"}};
-  for (Options options : {of_unet, of_captions, of_dit}) {
+  for (Options options : {of_unet, of_captions, of_dit, of_ddpmpp}) {
     const NamedTensors kept = test::train_alone({.options = options});
     options["diffusion.recompute"] = "true";
     EXPECT_LE(test::difference(test::train_alone({.options = options}), kept), test::denoiser_bound);
@@ -441,7 +449,7 @@ TEST(Denoising, RecomputingChangesNothing) {
 }
 
 TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
-  expect_refused({{"diffusion.network", "nonesuch"}}, "give one of dit, unet");
+  expect_refused({{"diffusion.network", "nonesuch"}}, "give one of ddpmpp, dit, unet");
   expect_refused({{"diffusion.process", "nonesuch"}}, "give one of ddpm, edm, flow");
   expect_refused({{"sampler.solver", "nonesuch"}}, "dpm++2m");
   expect_refused({{"unet.groups", "3"}}, "unet.groups = 3");
@@ -454,6 +462,14 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"unet.channels", "7"}, {"unet.groups", "1"}, {"unet.attention", "8"}}, "unet.channels");
   expect_refused({{"diffusion.network", "dit"}, {"dit.patch", "3"}}, "dit.patch = 3");
   expect_refused({{"diffusion.network", "dit"}, {"dit.heads", "3"}}, "dit.heads = 3");
+  expect_refused({{"diffusion.network", "ddpmpp"}, {"ddpmpp.groups", "3"}}, "ddpmpp.groups = 3");
+  expect_refused({{"diffusion.network", "ddpmpp"}, {"ddpmpp.attention", "5"}}, "ddpmpp.attention = 5");
+  expect_refused({{"diffusion.network", "ddpmpp"}, {"ddpmpp.base", "9"}}, "ddpmpp.base = 9");
+  expect_refused({{"diffusion.augment", "0.1"}}, "set it to ddpmpp");
+  expect_refused({{"diffusion.network", "ddpmpp"}, {"diffusion.augment", "0.1"}, {"ddpmpp.resolution", "4"}},
+                 "at least 8 x 8");
+  expect_refused({{"diffusion.network", "ddpmpp"}, {"diffusion.augment", "0.1"}, {"diffusion.source_channels", "1"}},
+                 "not latents or sources");
   expect_refused({{"unet.classes", "1"}}, "diffusion.label_dropout = 0.3");
   expect_refused({{"diffusion.text", "nonesuch"}}, "give one of none, tokens, embeddings");
   expect_refused({{"diffusion.text", "tokens"}, {"text.heads", "7"}}, "text.heads = 7");

@@ -245,6 +245,7 @@ std::vector<Learner> learners() {
     all.push_back(std::move(learner));
   }
   const std::map<std::string, Options> denoisers{
+      {"ddpmpp", {{"base", "16"}, {"channels", "16,32"}, {"blocks", "1"}, {"attention", "none"}, {"groups", "4"}}},
       {"dit", {{"depth", "2"}, {"width", "64"}, {"heads", "2"}}},
       {"unet", {{"channels", "16,32"}, {"blocks", "1"}, {"attention", "none"}, {"groups", "4"}}}};
   for (const auto& [network, options] : denoisers) {

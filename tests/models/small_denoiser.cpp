@@ -45,6 +45,16 @@ std::unique_ptr<MethodRecipe> small_denoiser_recipe(const std::map<std::string, 
     set("dit.depth", "2");
     set("dit.width", "16");
     set("dit.heads", "2");
+  } else if (network != options.end() && network->second == "ddpmpp") {
+    set("ddpmpp.resolution", std::to_string(SmallDenoiser::resolution));
+    set("ddpmpp.image_channels", std::to_string(SmallDenoiser::channels));
+    set("ddpmpp.classes", std::to_string(SmallDenoiser::classes));
+    set("ddpmpp.base", "8");
+    set("ddpmpp.channels", "8,16");
+    set("ddpmpp.blocks", "1");
+    set("ddpmpp.attention", "4");
+    set("ddpmpp.groups", "4");
+    set("ddpmpp.dropout", "0.2");
   } else {
     set("unet.resolution", std::to_string(SmallDenoiser::resolution));
     set("unet.image_channels", std::to_string(SmallDenoiser::channels));

@@ -72,6 +72,8 @@ Parts parts_of(Words words) {
       parts.shape.without_label = true;
     else if (key == "learned_variance")
       parts.shape.learned_variance = true;
+    else if (key == "augmentation")
+      parts.shape.augmentation = std::stoll(value);
     else if (key == "diffusion.source_channels")
       parts.shape.source_channels = std::stoll(value);
     else
@@ -120,9 +122,10 @@ void network(Words words) {
   const Parts parts = parts_of(words.subspan(2));
   const SafetensorsFile in = SafetensorsFile::open(words[0]);
   const at::Tensor x = in.read("x").requires_grad_();
-  const bool told = parts.shape.text.is_told();
-  const auto network = network_of(parts, in, x.scalar_type(), told ? 6 : 4);
+  const bool told = parts.shape.text.is_told(), augmented = parts.shape.augmentation > 0;
+  const auto network = network_of(parts, in, x.scalar_type(), 4 + (told ? 2 : 0) + (augmented ? 1 : 0));
   DenoiserContext context;
+  if (augmented) context.augmentation = in.read("augmentation");
   if (told) context.text = {in.read("captions"), in.read("without").to(at::kBool)};
   const at::Tensor out = network->forward(x, in.read("condition"), in.read("labels"), context);
   (out * in.read("g")).sum().backward();
