@@ -1,6 +1,7 @@
 #include "launch/loaded_run.h"
 
 #include "launch/cost.h"
+#include "launch/mixed_average.h"
 
 namespace ganymede {
 
@@ -21,6 +22,18 @@ LoadedRun::LoadedRun(Process& process, const std::filesystem::path& run_or_check
   context.alive = [&process](std::string_view activity) { process.note(activity); };
   method_ = options_->method->build(context);
   restore(process, *method_, checkpoint_, *group_);
+}
+
+void LoadedRun::take_average(Process& process, double width) {
+  process.together([&] {
+    if (!process.is_root()) return;
+    const MixedAverage average = mixed_average(checkpoint_, width);
+    for (Player* player : method_->players())
+      if (player->name() == average.player) copy_tensors(average.tensors, player->weights(false));
+    fmt::print("{}\n", described(average, width));
+  });
+  for (Player* player : method_->players())
+    for (const auto& [name, tensor] : player->weights(false)) group_->broadcast(tensor, 0)->wait();
 }
 
 }  // namespace ganymede

@@ -13,6 +13,10 @@ class LoadedRun {
   LoadedRun(Process& process, const std::filesystem::path& run_or_checkpoint, const std::string& device,
             const Settings& changes = {});
 
+  /// The weights become the average that mixed_average() makes at the checkpoint, which rank 0 says; samplers then take
+  /// the weights, SampleOptions::ema = false. Collective; throws AgreedError.
+  void take_average(Process& process, double width);
+
   const SoundCheckpoint& checkpoint() const { return checkpoint_; }
   const RunOptions& options() const { return *options_; }
   ImageSpec images() const { return options_->method->images(); }

@@ -113,4 +113,28 @@ MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width) {
   return result;
 }
 
+std::string described(const MixedAverage& average, double width) {
+  return fmt::format("average of relative width {}: of {} in {} checkpoints, its profile {:.1e} off", width, average.count,
+                     average.checkpoints, average.error);
+}
+
+Flag sigma_rel_flag() {
+  return {"ema-sigma-rel", "S",
+          "a moving average of this relative width, made of those that denoiser.ema_power has kept in this checkpoint and "
+          "those before it [the run's own average]"};
+}
+
+double read_sigma_rel(const CommandLine& line) {
+  if (!line.has("ema-sigma-rel")) return 0;
+  double width = 0;
+  bool ema = true;
+  OptionSchema schema;
+  schema.add("--ema-sigma-rel", width, "", {1e-4, widest_power_profile}, "");
+  schema.add("--ema", ema, "");
+  schema.apply({{"--ema-sigma-rel", {line.value("ema-sigma-rel"), "command line"}},
+                {"--ema", {line.value("ema", "true"), "command line"}}});
+  if (!ema) fail(ExitCode::options, "--ema-sigma-rel asks for a moving average, and --ema false for none");
+  return width;
+}
+
 }  // namespace ganymede

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/named_tensors.h"
+#include "launch/command_line.h"
 #include "launch/snapshot.h"
 
 namespace ganymede {
@@ -19,5 +20,12 @@ struct MixedAverage {
 /// damaged one is left out, and standard error told. Sums are float64: 8 bytes a parameter. Throws Error(options) where
 /// the checkpoint has no such averages. No collective.
 MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width);
+/// What it was made of, as one line for people.
+std::string described(const MixedAverage& average, double width);
+
+/// --ema-sigma-rel, by which such an average is asked for.
+Flag sigma_rel_flag();
+/// Its value, 0 where it was not given. Throws Error(options), also where --ema false stands beside it.
+double read_sigma_rel(const CommandLine& line);
 
 }  // namespace ganymede

@@ -10,6 +10,7 @@
 #include "launch/flag_command.h"
 #include "launch/guiding_classifier.h"
 #include "launch/loaded_run.h"
+#include "launch/mixed_average.h"
 #include "launch/progress_line.h"
 #include "launch/sampler_flags.h"
 #include "launch/scoring.h"
@@ -63,6 +64,7 @@ const std::vector<Flag> own_flags{
     {"truncation", "T", "of a run: draw z from a normal truncated to +-T [not truncated]"},
     {"psi", "PSI", "of a run of networks with styles: w drawn towards its mean by this factor [1]"},
     {"ema", "true|false", "of a run: the moving average of the weights [true]"},
+    sigma_rel_flag(),
     {"batchnorm", "running|batch|standing", "of a run: statistics that batch norm uses [running]"},
     {"watchdog.seconds", "S", "without progress until the job ends, 0 for never [300]"},
     {"device", "auto|cpu|cuda", "what computes [auto]"},
@@ -77,6 +79,7 @@ struct Request {
   std::vector<const Metric*> metrics;
   std::int64_t count = 0, repeats = 1;
   SampleOptions drawing;
+  double sigma_rel = 0;  ///< of an average that is made now; 0 = the run's own
   Settings sampler;  ///< options of the run's own that are to be others
   ClassifierRequest classifier;
   std::string classes, conditions, device = "auto", lpips;
@@ -125,9 +128,11 @@ Request read_request(const CommandLine& line) {
   request.conditions = line.value("conditions");
   request.lpips = line.value("lpips");
   request.sampler = sampler_settings(line);
+  request.sigma_rel = read_sigma_rel(line);
   request.classifier = read_classifier(line);
   std::string precision = "fp32";
   read_choices(line, request, precision);
+  if (request.sigma_rel > 0) request.drawing.ema = false;  // it takes the weights' place
   request.extractor.file = line.value("features", "random");
   request.extractor.bf16 = precision == "bf16";
 
@@ -157,6 +162,7 @@ class Scored {
       : process_(process), request_(request), options_(request.drawing) {
     if (process.from_root([&] { return is_run(request.from) ? "run" : "images"; }) == "run") {
       run_ = std::make_unique<LoadedRun>(process, request.from, request.device, request.sampler);
+      if (request.sigma_rel > 0) run_->take_average(process, request.sigma_rel);
       classifier_ = std::make_unique<GuidingClassifier>(process, request.classifier, request.device);
       spec_ = classifier_->with_classes(run_->images());
       // Reconstructions are of the reference, whose images they stand beside.
@@ -182,6 +188,8 @@ class Scored {
         if (!request.sampler.empty())
           fail(ExitCode::options, "--{} is how a run draws: leave it out for images",
                request.sampler.begin()->first);
+        if (request.sigma_rel > 0)
+          fail(ExitCode::options, "--ema-sigma-rel is of a run's weights: leave it out for images");
         if (!request.classifier.from.empty())
           fail(ExitCode::options, "--classifier is how a run draws: leave it out for images");
       });
@@ -198,6 +206,7 @@ class Scored {
     nlohmann::json details =
         drawing_details(options_, drawing_, run_->options(),
                         std::ranges::any_of(run_->method().players(), &Player::has_average));
+    if (request_.sigma_rel > 0) details["ema_sigma_rel"] = request_.sigma_rel;
     details["step"] = run_->checkpoint().manifest.step;
     if (!conditions_.digest.empty()) details["conditions"] = conditions_.digest;
     if (const nlohmann::json guide = classifier_->details(); !guide.is_null()) details["classifier"] = guide;

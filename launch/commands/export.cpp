@@ -42,9 +42,7 @@ const std::vector<Flag> flags{
     {"format", "safetensors|diffusers", "[safetensors]"},
     {"network", "NAME", "one network, such as generator [all]"},
     {"ema", "true|false", "the moving average of the weights, of networks that have one [true]"},
-    {"ema-sigma-rel", "S",
-     "a moving average of this relative width, made of those that denoiser.ema_power has kept in this checkpoint and "
-     "those before it [the run's own average]"},
+    sigma_rel_flag(),
     {"data", "FILE.h5", "for diffusers: a dataset whose names of classes a DiTPipeline is to know [none]"},
     {"sampler.solver", "NAME", "for diffusers: the solver whose scheduler is written [the run's own]"},
     {"help", "", "this text"},
@@ -68,12 +66,10 @@ Request read_request(const CommandLine& line) {
   OptionSchema schema;
   schema.add("--format", request.format, {"safetensors", "diffusers"}, "");
   schema.add("--ema", request.ema, "");
-  schema.add("--ema-sigma-rel", request.sigma_rel, "", {1e-4, widest_power_profile}, "");
-  for (const char* name : {"format", "ema", "ema-sigma-rel"})
+  for (const char* name : {"format", "ema"})
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   request.asks_for_average = line.has("ema") && request.ema;
-  if (request.sigma_rel > 0 && !request.ema)
-    fail(ExitCode::options, "--ema-sigma-rel asks for a moving average, and --ema false for none");
+  request.sigma_rel = read_sigma_rel(line);
   const bool diffusers = request.format == "diffusers";
   if (line.has("sampler.solver"))
     request.sampler["sampler.solver"] = {line.value("sampler.solver"), "command line"};
@@ -108,8 +104,7 @@ Networks networks_of(const SoundCheckpoint& checkpoint, const Request& request) 
   Networks networks = networks_in(checkpoint);
   if (request.sigma_rel == 0) return networks;
   const MixedAverage average = mixed_average(checkpoint, request.sigma_rel);
-  fmt::print("average of relative width {}: of {} in {} checkpoints, its profile {:.1e} off\n",
-             request.sigma_rel, average.count, average.checkpoints, average.error);
+  fmt::print("{}\n", described(average, request.sigma_rel));
   auto& kinds = networks.at(average.player);
   kinds["ema"] = average.tensors;
   kinds["ema_buffer"] = kinds["buffer"];

@@ -4,6 +4,7 @@
 #include "launch/flag_command.h"
 #include "launch/guiding_classifier.h"
 #include "launch/loaded_run.h"
+#include "launch/mixed_average.h"
 #include "launch/pictures/picture.h"
 #include "launch/progress_line.h"
 #include "launch/sampler_flags.h"
@@ -35,6 +36,7 @@ const std::vector<Flag> flags{
     {"truncation", "T", "draw z from a normal truncated to +-T [not truncated]"},
     {"psi", "PSI", "of networks with styles: w drawn towards its mean by this factor, -2 to 2 [1]"},
     {"ema", "true|false", "the moving average of the weights [true]"},
+    sigma_rel_flag(),
     {"batchnorm", "running|batch|standing", "statistics that batch norm uses [running]"},
     {"seed", "S", "[0]"},
     {"batch", "B", "images a rank draws at once [64, of other pictures than a grid 16]"},
@@ -59,6 +61,7 @@ struct Request {
   Settings sampler;  ///< options of the run's own that are to be others
   ClassifierRequest classifier;
   bool asks_for_average = false;
+  double sigma_rel = 0;  ///< of an average that is made now; 0 = the run's own
   double watchdog_seconds = TrainOptions{}.watchdog_seconds;
   std::string classes, conditions, device = "auto";
   std::vector<std::string> captions;
@@ -89,6 +92,8 @@ Request read_request(const CommandLine& line) {
     if (line.has(name)) schema.apply({{fmt::format("--{}", name), {line.value(name), "command line"}}});
   request.sampler = sampler_settings(line);
   request.classifier = read_classifier(line);
+  request.sigma_rel = read_sigma_rel(line);
+  if (request.sigma_rel > 0) request.options.ema = false;  // it takes the weights' place
   request.asks_for_average = line.has("ema") && request.options.ema;
   return request;
 }
@@ -103,6 +108,7 @@ ExitCode sample(Process& process, Request request) {
       fail(ExitCode::options, "--ema true: this run keeps no moving average of its weights: leave --ema out");
   });
 
+  if (request.sigma_rel > 0) run.take_average(process, request.sigma_rel);
   const GuidingClassifier classifier(process, request.classifier, request.device);
   const PictureKind& picture = *request.picture;
   const ImageSpec spec = classifier.with_classes(run.images()),

@@ -3,6 +3,7 @@
 import json
 import re
 
+import h5py
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -107,6 +108,27 @@ def test_diffusers_gets_it_too(run, tmp_path):
     assert "average of relative width 0.1" in text
     config = json.loads((tmp_path / "folder/transformer/config.json").read_text())
     assert config["_class_name"] == "DiTTransformer2DModel"
+
+
+def test_it_is_drawn_from_and_scored(run, tmp_path):
+    """A width that was kept gives the images of its export; on two ranks as on one."""
+    draw, drawn = ["sample", "--count", 4, "--sampler.solver", "ddim", "--sampler.steps", 20, "--sampler.guidance", 1], {}
+    for name, ranks, more in (("kept", 0, ["--ema-sigma-rel", 0.05]), ("ranks", 2, ["--ema-sigma-rel", 0.05]),
+                              ("other", 0, ["--ema-sigma-rel", 0.15]), ("weights", 0, ["--ema", "false"])):
+        succeed(ranks, *draw, "--from", run, "--out", tmp_path / f"{name}.h5", *more)
+        with h5py.File(tmp_path / f"{name}.h5") as file:
+            drawn[name] = file["images"][:].astype(int)
+    succeed(0, "export", "--from", run, "--format", "diffusers", "--out", tmp_path / "kept", "--ema-sigma-rel", 0.05)
+    succeed(0, "import", tmp_path / "kept", "--out", tmp_path / "imported", "--train.precision", "fp32")
+    succeed(0, *draw, "--from", tmp_path / "imported", "--out", tmp_path / "again.h5")
+    with h5py.File(tmp_path / "again.h5") as file:
+        again = file["images"][:].astype(int)
+    assert (drawn["kept"] == drawn["ranks"]).all() and (drawn["kept"] == again).all()
+    assert np.abs(drawn["kept"] - drawn["weights"]).mean() > 0.5 and np.abs(drawn["kept"] - drawn["other"]).mean() > 0.5
+    scores = tmp_path / "scores.json"
+    succeed(2, "evaluate", "--from", run, "--reference", RUN[RUN.index("--data") + 1], "--count", 20, "--sampler.steps", 3,
+            "--ema-sigma-rel", 0.15, "--json", scores)
+    assert json.loads(scores.read_text())["protocol"]["images"]["ema_sigma_rel"] == 0.15
 
 
 def test_what_cannot_be_made_is_refused(run, tmp_path):
