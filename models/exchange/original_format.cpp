@@ -69,7 +69,10 @@ OriginalWeights find_original(const std::vector<std::string>& names, std::string
     for (const std::string& name : names)
       if (name.starts_with(prefix)) weights.names.emplace_back(name, name.substr(prefix.size()));
     if (average && !is_average(prefix))
-      if (auto found = dotless_average(weights, prefix, {names.begin(), names.end()})) return *found;
+      if (auto found = dotless_average(weights, prefix, {names.begin(), names.end()})) weights = *std::move(found);
+    for (const std::string& name : names)
+      if (!format.beside.empty() && (name == format.beside || name.ends_with(fmt::format(".{}", format.beside))))
+        weights.names.emplace_back(name, format.beside);
     return weights;
   }
   fail(ExitCode::checkpoint, "{} holds no network of train.method = {} that is known here: it may be {}",

@@ -26,6 +26,7 @@ struct OriginalFormat {
   std::string_view choice;    ///< the option that names the network
   std::string_view network;   ///< its value
   std::string_view player;    ///< which of the method's players it is
+  std::string_view beside;    ///< a tensor of its own that its authors keep apart, at the file's root; may be missing
 
   /// What all such networks have in common, and this program's not by themselves.
   Settings (*settings)();

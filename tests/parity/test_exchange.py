@@ -389,6 +389,53 @@ def test_unets_come_by_their_authors_names(name, heads_apart, tmp_path):
     compare_outputs(tmp_path / "checkpoint", model, tmp_path, labels=5)
 
 
+def test_a_unet_that_attends_to_labels_comes_by_its_authors_names(tmp_path):
+    """Latent diffusion's class-conditional one: weights go by names there and back. Labels' embedding lies beside, and has
+    no average."""
+    (tmp_path / "unet.cfg").write_text(METHOD.format(0.1, "unet", "unet") + (
+        "resolution = 32\nimage_channels = 1\nchannels = 8, 16\nblocks = 1\nattention = 16\ngroups = 4\nclasses = 10\n"
+        "heads = 1\nclass_context = 12\ncosine_first = true\nfrequency_shift = 0\n"))
+    succeed(0, "train", "--recipe", tmp_path / "unet.cfg", "--data", DIGITS, "--steps", 1, "--train.batch", 2,
+            "--train.threads", 1, "--sample.every", 0, "--denoiser.ema", 0, "--out", tmp_path / "run")
+    ours = {name: tensor for name, tensor in weights_of(checkpoints(tmp_path / "run")[-1]).items()}
+    blocks = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+              "conv_norm_out": "out.0", "conv_out": "out.2", "mid_block.resnets.0": "middle_block.0",
+              "mid_block.attentions.0": "middle_block.1", "mid_block.resnets.1": "middle_block.2",
+              "down_blocks.0.resnets.0": "input_blocks.1.0", "down_blocks.0.downsamplers.0.conv": "input_blocks.2.0.op",
+              "down_blocks.1.resnets.0": "input_blocks.3.0", "down_blocks.1.attentions.0": "input_blocks.3.1",
+              "up_blocks.0.resnets.0": "output_blocks.0.0", "up_blocks.0.attentions.0": "output_blocks.0.1",
+              "up_blocks.0.resnets.1": "output_blocks.1.0", "up_blocks.0.attentions.1": "output_blocks.1.1",
+              "up_blocks.0.upsamplers.0.conv": "output_blocks.1.2.conv", "up_blocks.1.resnets.0": "output_blocks.2.0",
+              "up_blocks.1.resnets.1": "output_blocks.3.0"}
+    parts = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
+             "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+    state = {}
+    for name, tensor in ours.items():
+        name = name.removeprefix("weight.")
+        if name == "class_embedding.weight":
+            state["cond_stage_model.embedding.weight"] = tensor
+            continue
+        block = max((block for block in blocks if name.startswith(block + ".")), key=len)
+        rest = name[len(block) + 1:]
+        if ".resnets." in block:
+            part, kind = rest.rsplit(".", 1)
+            rest = f"{parts[part]}.{kind}"
+        theirs = f"diffusion_model.{blocks[block]}.{rest}"
+        state["model." + theirs] = tensor + 1
+        state["model_ema." + theirs.replace(".", "")] = tensor
+    torch.save({"state_dict": state}, tmp_path / "cin.ckpt")
+    for ema, more in (("true", 0), ("false", 1)):
+        succeed(0, "import", tmp_path / "cin.ckpt", "--recipe", tmp_path / "unet.cfg", "--ema", ema, "--out", tmp_path / ema)
+        imported = weights_of(tmp_path / ema)
+        for name, tensor in ours.items():
+            expected = tensor if name == "weight.class_embedding.weight" else tensor + more
+            assert torch.equal(imported[name], expected), name
+    del state["cond_stage_model.embedding.weight"]
+    torch.save({"state_dict": state}, tmp_path / "without.ckpt")
+    assert "class_embedding" in refusal(4, 0, "import", tmp_path / "without.ckpt", "--recipe", tmp_path / "unet.cfg", "--out",
+                                        tmp_path / "never")
+
+
 # Pipelines ------------------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ Modules modules_of(const UnetOptions& o) {
   Modules modules{{"time_embed.0", "time_embedding.linear_1"},
                   {"time_embed.2", "time_embedding.linear_2"},
                   {"label_emb", "class_embedding"},
+                  {"cond_stage_model.embedding", "class_embedding"},
                   {"input_blocks.0.0", "conv_in"},
                   {"middle_block.0", "mid_block.resnets.0"},
                   {"middle_block.1", "mid_block.attentions.0"},
@@ -72,8 +73,11 @@ constexpr std::pair<std::string_view, std::string_view> parts_of_module[] = {
     {"", ""},
 };
 
-/// The name here of one there, or nothing.
-std::string our_name(const std::string& name, const Modules& modules) {
+/// The name here of one there, or nothing. Transformers' parts, where maps attend to labels, have the same names.
+std::string our_name(const std::string& name, const Modules& modules, bool transformers) {
+  if (transformers)
+    for (const auto& [theirs, ours] : modules)
+      if (ours.find(".attentions.") != ours.npos && name.starts_with(theirs + ".")) return ours + name.substr(theirs.size());
   const std::size_t dot = name.rfind('.');
   const std::string stem = name.substr(0, dot), kind = name.substr(std::min(dot, name.size()));
   for (const auto& [theirs, ours] : parts_of_module) {
@@ -97,7 +101,7 @@ NamedTensors original_adm_unet_to_ours(const NamedTensors& theirs, const Setting
   constexpr std::string_view fused = ".qkv.";
   NamedTensors ours;
   for (const auto& [name, tensor] : theirs) {
-    const std::string own = our_name(name, modules);
+    const std::string own = our_name(name, modules, options.class_context > 0);
     if (own.empty())
       fail(ExitCode::checkpoint,
            "{} has no place in the recipe's network: are levels, blocks and attention its own?", name);

@@ -17,6 +17,7 @@ inline constexpr OriginalFormat original_dit{
     .choice = "diffusion.network",
     .network = "dit",
     .player = "denoiser",
+    .beside = "",
     .settings = original_dit_settings,
     .to_ours = original_dit_to_ours,
 };

@@ -18,6 +18,7 @@ inline constexpr OriginalFormat original_first_stage{
     .choice = "train.method",
     .network = "autoencoder",
     .player = "autoencoder",
+    .beside = "",
     .settings = original_first_stage_settings,
     .to_ours = original_first_stage_to_ours,
 };
