@@ -24,16 +24,21 @@ LoadedRun::LoadedRun(Process& process, const std::filesystem::path& run_or_check
   restore(process, *method_, checkpoint_, *group_);
 }
 
-void LoadedRun::take_average(Process& process, double width) {
-  process.together([&] {
-    if (!process.is_root()) return;
-    const MixedAverage average = mixed_average(checkpoint_, width);
+nlohmann::json LoadedRun::take_average(Process& process, double width) {
+  const std::string made_of = process.from_root([&] {
+    const MixedAverage average = mixed_average(checkpoint_, width, [&] { process.note("averages of weights"); });
     for (Player* player : method_->players())
       if (player->name() == average.player) copy_tensors(average.tensors, player->weights(false));
     fmt::print("{}\n", described(average, width));
+    return nlohmann::json{{"sigma_rel", width},
+                          {"averages", average.count},
+                          {"checkpoints", average.checkpoints},
+                          {"profile_error", average.error}}
+        .dump();
   });
   for (Player* player : method_->players())
     for (const auto& [name, tensor] : player->weights(false)) group_->broadcast(tensor, 0)->wait();
+  return nlohmann::json::parse(made_of);
 }
 
 }  // namespace ganymede

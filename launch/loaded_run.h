@@ -1,5 +1,7 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include "launch/recipe.h"
 #include "launch/snapshot.h"
 
@@ -14,8 +16,9 @@ class LoadedRun {
             const Settings& changes = {});
 
   /// The weights become the average that mixed_average() makes at the checkpoint, which rank 0 says; samplers then take
-  /// the weights, SampleOptions::ema = false. Collective; throws AgreedError.
-  void take_average(Process& process, double width);
+  /// the weights, SampleOptions::ema = false. Returns on all ranks what it was made of. Collective; throws
+  /// AgreedError.
+  nlohmann::json take_average(Process& process, double width);
 
   const SoundCheckpoint& checkpoint() const { return checkpoint_; }
   const RunOptions& options() const { return *options_; }

@@ -33,11 +33,14 @@ struct KeptAverage {
 };
 
 /// The checkpoint, and the sound ones beside it that are older.
-std::vector<SoundCheckpoint> with_older(const SoundCheckpoint& checkpoint) {
+std::vector<SoundCheckpoint> with_older(const SoundCheckpoint& checkpoint, const std::function<void()>& alive) {
   std::vector<SoundCheckpoint> all{checkpoint};
-  for (const fs::path& folder : CheckpointStore(checkpoint.path.parent_path(), 1).list()) {
+  fs::path own = fs::absolute(checkpoint.path).lexically_normal();
+  if (!own.has_filename()) own = own.parent_path();  // it was named with a slash at its end
+  for (const fs::path& folder : CheckpointStore(own.parent_path(), 1).list()) {
     const auto step = step_of(folder);
     if (!step || *step >= checkpoint.manifest.step) continue;
+    if (alive) alive();
     try {
       const Manifest manifest = read_manifest(folder);
       verify_shards(folder, manifest);
@@ -78,14 +81,14 @@ std::vector<KeptAverage> averages_in(const std::vector<SoundCheckpoint>& checkpo
 
 }  // namespace
 
-MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width) {
+MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width, const std::function<void()>& alive) {
   const std::string player = averaged_player(checkpoint.manifest);
   if (player.empty())
     fail(ExitCode::options,
          "{}: no averages were kept to make another of: train with --denoiser.ema_power 0.05,0.1 and "
          "--checkpoint.keep_every",
          checkpoint.path.string());
-  const std::vector<SoundCheckpoint> checkpoints = with_older(checkpoint);
+  const std::vector<SoundCheckpoint> checkpoints = with_older(checkpoint, alive);
   const std::vector<KeptAverage> averages = averages_in(checkpoints, player);
   if (averages.empty())
     fail(ExitCode::options, "{}: averages begin with the first update", checkpoint.path.string());
@@ -97,7 +100,8 @@ MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width) {
                       .checkpoints = std::ssize(checkpoints),
                       .error = mix.error};
   std::map<std::string, at::Tensor> sums;
-  for (std::size_t i = 0; i < checkpoints.size(); ++i)
+  for (std::size_t i = 0; i < checkpoints.size(); ++i) {
+    if (alive) alive();
     for (const auto& [name, tensor] : read_tensors(checkpoints[i].path, checkpoints[i].manifest)) {
       const TensorName parts = parts_of(name);
       if (parts.player != player) continue;
@@ -109,6 +113,7 @@ MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width) {
         sum.add_(tensor.to(at::kDouble), mix.weights[k]);
       }
     }
+  }
   for (auto& [name, tensor] : result.tensors) tensor = sums.at(name).to(tensor.scalar_type());
   return result;
 }

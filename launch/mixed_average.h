@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+
 #include "core/named_tensors.h"
 #include "launch/command_line.h"
 #include "launch/snapshot.h"
@@ -17,9 +19,10 @@ struct MixedAverage {
 
 /// The average with a power function's profile of this relative width (core/power_profile.h) at a checkpoint's update,
 /// of the averages that models/power_averages.h has left in it and in the checkpoints beside it of earlier steps. A
-/// damaged one is left out, and standard error told. Sums are float64: 8 bytes a parameter. Throws Error(options) where
-/// the checkpoint has no such averages. No collective.
-MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width);
+/// damaged one is left out, and standard error told. Sums are float64: 8 bytes a parameter. `alive` is called for each
+/// checkpoint that is verified or read, all of whose bytes are. Throws Error(options) where the checkpoint has no such
+/// averages. No collective.
+MixedAverage mixed_average(const SoundCheckpoint& checkpoint, double width, const std::function<void()>& alive = {});
 /// What it was made of, as one line for people.
 std::string described(const MixedAverage& average, double width);
 

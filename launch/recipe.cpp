@@ -122,10 +122,7 @@ bool RunOptions::learns_latents() const {
 }
 
 void RunOptions::check(int world_size) const {
-  if (learns_latents() && train.flip)
-    fail(ExitCode::options,
-         "data.flip = true: a mirrored latent is not that of the mirrored image: set diffusion.flip = true "
-         "in its place");
+  if (train.flip) method->check_flip();
   if (learns_latents() && train.collapse_action != "none")
     fail(ExitCode::options,
          "collapse.action = {}: samples are compared with the dataset's images, and this holds latents: set "

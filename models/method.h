@@ -128,6 +128,8 @@ class MethodRecipe {
   virtual void describe(OptionSchema& schema) = 0;
   /// Throws Error(options) where single options are in range but do not fit together.
   virtual void check(std::int64_t micro_batch) const = 0;
+  /// Throws Error(options) where the dataset's images must come as they are, not mirrored by data.flip.
+  virtual void check_flip() const {}
   /// What a run of so many steps should be told before it starts; may be nothing.
   virtual std::vector<std::string> warnings(std::int64_t /*steps*/) const { return {}; }
   /// Throws Error(options) for what these networks cannot be asked when they draw.
@@ -138,7 +140,8 @@ class MethodRecipe {
   virtual ImageSpec images() const = 0;
   /// What samples look like: as a rule such as the dataset's images.
   virtual ImageSpec samples() const { return images(); }
-  /// Each player's name and number of parameters, from networks built without memory.
+  /// Each player's name and number of parameters, from networks built without memory, and those of a network that a
+  /// loss of the method may be given.
   virtual std::vector<std::pair<std::string, std::int64_t>> parameter_counts() const = 0;
   virtual std::unique_ptr<Method> build(const MethodContext& context) const = 0;
 };

@@ -162,7 +162,7 @@ class Scored {
       : process_(process), request_(request), options_(request.drawing) {
     if (process.from_root([&] { return is_run(request.from) ? "run" : "images"; }) == "run") {
       run_ = std::make_unique<LoadedRun>(process, request.from, request.device, request.sampler);
-      if (request.sigma_rel > 0) run_->take_average(process, request.sigma_rel);
+      if (request.sigma_rel > 0) average_ = run_->take_average(process, request.sigma_rel);
       classifier_ = std::make_unique<GuidingClassifier>(process, request.classifier, request.device);
       spec_ = classifier_->with_classes(run_->images());
       // Reconstructions are of the reference, whose images they stand beside.
@@ -206,7 +206,7 @@ class Scored {
     nlohmann::json details =
         drawing_details(options_, drawing_, run_->options(),
                         std::ranges::any_of(run_->method().players(), &Player::has_average));
-    if (request_.sigma_rel > 0) details["ema_sigma_rel"] = request_.sigma_rel;
+    if (!average_.is_null()) details["average"] = average_;
     details["step"] = run_->checkpoint().manifest.step;
     if (!conditions_.digest.empty()) details["conditions"] = conditions_.digest;
     if (const nlohmann::json guide = classifier_->details(); !guide.is_null()) details["classifier"] = guide;
@@ -226,6 +226,7 @@ class Scored {
   Conditions conditions_;
   std::int64_t count_ = 0;
   std::unique_ptr<LoadedRun> run_;
+  nlohmann::json average_;  // what --ema-sigma-rel has made; else null
   std::unique_ptr<GuidingClassifier> classifier_;
   ImageSpec spec_;
   Drawing drawing_;

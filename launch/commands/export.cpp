@@ -4,7 +4,6 @@
 #include <map>
 
 #include "core/error.h"
-#include "core/power_profile.h"
 #include "core/safetensors.h"
 #include "datasets/image_dataset.h"
 #include "launch/captions.h"

@@ -11,7 +11,7 @@ int models_command(std::span<const std::string> arguments) {
   if (line.has("help")) {
     fmt::print(
         "usage: ganymede models [RECIPE ...]\n\nLists these recipes, or all, with the exact number of parameters of each "
-        "network. That of LPIPS is given by its user, and learns nothing.\n{}",
+        "network.\nThat of LPIPS is given by its user, or left out, and learns nothing.\n{}",
         flag_help(flags));
     return 0;
   }

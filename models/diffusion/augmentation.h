@@ -16,7 +16,8 @@ namespace ganymede {
 /// figures [N, 9] are what the network is told: 1 where an image is mirrored, where it is upside down; n of the scale;
 /// cosine - 1 and sine of the turn; |n| of the stretch times its direction's cosine and sine; n of the moves. Zeros say
 /// that an image is as it was. (With n in the place of |n|, as the paper has it, the changes are as likely, for a direction
-/// is as likely as the one across it; but a stretch and a shrinking would be told alike.)
+/// is as likely as the one across it; but a stretch and a shrinking would be told alike. The authors' program also
+/// leaves half of the directions at 0.)
 struct Augmented {
   at::Tensor images, figures;
 };

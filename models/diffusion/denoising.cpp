@@ -32,7 +32,7 @@ void DenoisingOptions::describe(OptionSchema& schema) {
   denoiser.describe_average(schema, "denoiser");
   schema.add("denoiser.ema_power", ema_power, {},
              "relative widths of averages with a power function's profile, 0.05,0.1 say, which checkpoints keep "
-             "for export --ema-sigma-rel to make one of any width of; none");
+             "for --ema-sigma-rel of sample, evaluate and export to make one of any width of; none");
   draw.describe(schema);
 }
 
@@ -288,6 +288,16 @@ class DenoisingRecipe final : public MethodRecipe {
     options_.draw.check(*process_, options_.leaves_out());
     check_augmentation();
     check_first_stage();
+  }
+
+  void check_flip() const override {
+    if (options_.first_stage)
+      fail(ExitCode::options,
+           "data.flip = true: a mirrored latent is not that of the mirrored image: set diffusion.flip = true "
+           "in its place");
+    if (options_.augment > 0)
+      fail(ExitCode::options,
+           "data.flip = true: diffusion.augment mirrors images itself, and tells the network: set data.flip = false");
   }
 
   void check_sampling(const SampleOptions& options) const override {

@@ -84,8 +84,8 @@ class AutoencoderRecipe final : public MethodRecipe {
     const auto [trunk, heads] = Lpips::parameter_counts();
     return {{"autoencoder", count_parameters(Autoencoder(options_.network))},
             {"discriminator", count_parameters(PatchDiscriminator(options_.judge()))},
-            {"lpips trunk", trunk},
-            {"lpips heads", heads}};
+            {"lpips_trunk", trunk},
+            {"lpips_heads", heads}};
   }
   std::unique_ptr<Method> build(const MethodContext& context) const override {
     return std::make_unique<AutoencoderMethod>(options_, *loss_, context);

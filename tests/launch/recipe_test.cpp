@@ -65,6 +65,15 @@ TEST(RunOptions, LatentsAreMirroredByTheirOwnOption) {
   EXPECT_NE(refused("collapse.action", "warn").find("collapse.action = warn"), std::string::npos);
 }
 
+TEST(RunOptions, ImagesAreMirroredOnceWhereTheNetworkIsToldOfIt) {
+  const Settings edm = read_recipe(recipe_path("edm-cifar10"));
+  EXPECT_NO_THROW(RunOptions({edm}).check(2));
+  const auto refused =
+      expect_error(ExitCode::options, [&] { RunOptions({edm, {{"data.flip", {"true", "test"}}}}).check(2); });
+  EXPECT_NE(refused.find("diffusion.augment"), std::string::npos);
+  EXPECT_NO_THROW(RunOptions({edm, {{"data.flip", {"true", "test"}}, {"diffusion.augment", {"0", "test"}}}}).check(2));
+}
+
 TEST(Recipes, AnUnreachableFileIsNoRecipe) {
   const std::string name(300, 'x');
   EXPECT_NE(expect_error(ExitCode::options, [&] { recipe_path(name); }).find("is neither a file"), name.npos);

@@ -455,6 +455,7 @@ TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {
   expect_refused({{"unet.groups", "3"}}, "unet.groups = 3");
   expect_refused({{"unet.attention", "5"}}, "unet.attention = 5");
   expect_refused({{"unet.resolution", "9"}}, "unet.resolution = 9");
+  expect_refused({{"unet.time_channels", "2"}}, "unet.time_channels = 2");
   expect_refused({{"unet.head_channels", "3"}}, "unet.head_channels = 3");
   expect_refused({{"unet.head_channels", "4"}, {"unet.heads", "2"}}, "unet.heads = 2");
   expect_refused({{"sampler.solver", "ddpm"}, {"sampler.eta", "0.5"}}, "sampler.eta = 0.5");

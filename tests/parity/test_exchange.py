@@ -430,10 +430,13 @@ def test_a_unet_that_attends_to_labels_comes_by_its_authors_names(tmp_path):
         for name, tensor in ours.items():
             expected = tensor if name == "weight.class_embedding.weight" else tensor + more
             assert torch.equal(imported[name], expected), name
+    out, plain = tmp_path / "never", tmp_path / "plain.cfg"
+    plain.write_text((tmp_path / "unet.cfg").read_text().replace("class_context = 12", ""))
+    assert "unet.class_context" in refusal(4, 0, "import", tmp_path / "cin.ckpt", "--recipe", plain, "--out", out)
     del state["cond_stage_model.embedding.weight"]
     torch.save({"state_dict": state}, tmp_path / "without.ckpt")
-    assert "class_embedding" in refusal(4, 0, "import", tmp_path / "without.ckpt", "--recipe", tmp_path / "unet.cfg", "--out",
-                                        tmp_path / "never")
+    assert "class_embedding" in refusal(4, 0, "import", tmp_path / "without.ckpt", "--recipe", tmp_path / "unet.cfg",
+                                        "--out", out)
 
 
 # Pipelines ------------------------------------------------------------------------------------------------------------

@@ -221,3 +221,10 @@ def test_resume_from_an_earlier_checkpoint_of_its_own(trained, tmp_path):
     assert "resuming at step 2 of 4" in succeed(2, *arguments).out
     assert logged_steps(out) == [1, 2, 3, 4]
     assert_bit_equal(final_tensors(out, 4), final_tensors(trained, 4))
+
+
+def test_models_lists_the_recipes_that_are_named():
+    rows = [line.split() for line in succeed(0, "models", "edm-cifar10", "kl-f4").out.splitlines()[1:]]
+    assert rows == [["edm-cifar10", "denoiser", "55,733,891"], ["kl-f4", "autoencoder", "55,312,063"],
+                    ["kl-f4", "discriminator", "2,765,633"], ["kl-f4", "lpips_trunk", "14,714,688"],
+                    ["kl-f4", "lpips_heads", "1,472"]]

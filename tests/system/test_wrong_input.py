@@ -49,6 +49,7 @@ def test_batch_smaller_than_rank_count(tmp_path):
     ([], ["no command"]),
     (["trian"], ["'trian'", "did you mean train?"]),
     (["train"], ["--recipe is missing"]),
+    (["models", "kl-f5"], ["'kl-f5'", "kl-f4"]),
     (["train", "--recipe", "biggan-digit", "--data", DIGITS, "--out", "run"], ["'biggan-digit'", "biggan-digits"]),
     (["train", "--recipe", "biggan-digits", "--out", "run"], ["--data is missing"]),
     (["train", "--recipe", "biggan-digits", "--data", DIGITS], ["--out is missing"]),

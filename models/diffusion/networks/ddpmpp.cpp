@@ -135,7 +135,7 @@ void DdpmppOptions::describe(OptionSchema& schema) {
   schema.add("ddpmpp.resolution", resolution, "pixels", {1, 4096}, "width and height");
   schema.add("ddpmpp.image_channels", image_channels, "", {1, 1024}, "channels of an image");
   schema.add("ddpmpp.classes", classes, "", {1, 1e6}, "number of classes; 1 for an unlabelled dataset");
-  schema.add("ddpmpp.base", base, "", {2, 8192}, "channels of the first map and of the time's sinusoids");
+  schema.add("ddpmpp.base", base, "", {4, 8192}, "channels of the first map and of the time's sinusoids");
   schema.add("ddpmpp.channels", channels, "", {1, 8192},
              "channels of each level; each but the last halves the size");
   schema.add("ddpmpp.blocks", blocks, "", {1, 64}, "residual blocks a level");

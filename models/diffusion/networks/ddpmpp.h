@@ -30,7 +30,7 @@ struct DdpmppOptions {
 ///
 ///     emb = embedding(sinusoids(t) + L sqrt(classes) onehot(label) + b + A augmentation)
 ///
-/// No label is a row of zeros in the place of onehot(label); A has a row for each figure of the augmentation.
+/// No label is a row of zeros in the place of onehot(label); A has a column for each figure of the augmentation.
 class Ddpmpp final : public Denoiser {
  public:
   Ddpmpp(const DdpmppOptions& options, const DenoiserShape& shape);

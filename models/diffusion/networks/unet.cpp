@@ -258,6 +258,9 @@ class UnetNetwork final : public DenoiserNetwork {
     if (o.sinusoid_width() % 2 != 0)
       fail(ExitCode::options, "{} = {} is odd: the time has as many sines as cosines",
            o.time_channels > 0 ? "unet.time_channels" : "the first of unet.channels", o.sinusoid_width());
+    if (o.sinusoid_width() < 4)
+      fail(ExitCode::options, "{} = {}: the time needs two sines and two cosines, give 4 or more",
+           o.time_channels > 0 ? "unet.time_channels" : "the first of unet.channels", o.sinusoid_width());
     if (o.heads > 0 && o.head_channels > 0)
       fail(ExitCode::options, "unet.heads = {} and unet.head_channels = {} both say how many heads there are: set one to 0",
            o.heads, o.head_channels);

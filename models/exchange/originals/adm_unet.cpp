@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
 
 #include "core/error.h"
@@ -98,6 +99,12 @@ NamedTensors original_adm_unet_to_ours(const NamedTensors& theirs, const Setting
                                        const OriginalLayout& layout) {
   const auto options = options_in<UnetOptions>(run);
   const Modules modules = modules_of(options);
+  if (options.class_context == 0 && std::ranges::any_of(theirs, [](const auto& item) {
+        return item.first.find(".transformer_blocks.") != std::string::npos;
+      }))
+    fail(ExitCode::checkpoint,
+         "its maps attend to what they are told, and the recipe's do not: give one with unet.class_context for labels, "
+         "ldm4-imagenet say; by these names networks that follow captions are not known");
   constexpr std::string_view fused = ".qkv.";
   NamedTensors ours;
   for (const auto& [name, tensor] : theirs) {
