@@ -42,7 +42,7 @@ TEST(ParameterCounts, OfAdm) {
 
 TEST(ParameterCounts, OfEdm) {
   EXPECT_EQ(count_of("edm-cifar10"), 55'733'891);
-  EXPECT_EQ(count_of("edm-cifar10", {{"ddpmpp.classes", {"10", "test"}}}), 55'735'299);
+  EXPECT_EQ(count_of("edm-cifar10-classes"), 55'735'299);
   EXPECT_EQ(count_of("edm-imagenet64"), 295'899'267);
 }
 
