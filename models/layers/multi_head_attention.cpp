@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/kernels/cpu/softmax_rows.h"
+
 namespace ganymede {
 namespace {
 
@@ -13,14 +15,18 @@ constexpr std::int64_t most_kept = 1024, most_kept_of_narrow = 128;
 /// softmax(q k^T / sqrt(d)) v: q [N, heads, L, d], k and v [N, heads, T, d].
 at::Tensor attended(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const std::int64_t rows = q.size(2), width = q.size(3);
-  const bool learns = at::GradMode::is_enabled() && q.requires_grad();
+  const bool learns = at::GradMode::is_enabled() && (q.requires_grad() || k.requires_grad() || v.requires_grad());
   // libtorch's fused pass is slow on CPUs: two to eight times on the way back, and forward where heads are wide or rows few.
   if (!q.is_cpu() || rows > (learns || width >= 64 ? most_kept : most_kept_of_narrow))
     return at::scaled_dot_product_attention(q, k, v);
   const auto folded = [](const at::Tensor& x) { return x.reshape({-1, x.size(2), x.size(3)}); };
-  const at::Tensor scores = at::baddbmm(at::zeros({1, 1, 1}, q.options()), folded(q), folded(k).transpose(1, 2), 0,
-                                        1 / std::sqrt(static_cast<double>(width)));
-  return at::bmm(at::softmax(scores, -1), folded(v)).view(q.sizes());
+  at::Tensor scores = at::baddbmm(at::zeros({1, 1, 1}, q.options()), folded(q), folded(k).transpose(1, 2), 0,
+                                  1 / std::sqrt(static_cast<double>(width)));
+  if (learns)
+    scores = at::softmax(scores, -1);
+  else
+    cpu::softmax_rows(scores);
+  return at::bmm(scores, folded(v)).view(q.sizes());
 }
 
 }  // namespace
