@@ -11,4 +11,9 @@ namespace ganymede {
 at::Tensor convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                        std::int64_t stride, std::int64_t padding);
 
+/// The 3x3 convolution, padding 1, of x doubled in size (nearest): x [N, in, H, W], weight [4 out, in, 2, 2] in
+/// WeightForm::after_upsampling, bias [4 out], the same four times, or undefined -> [N, out, 2 H, 2 W]. Differentiable
+/// as convolution() is.
+at::Tensor upsampled_convolution(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
 }  // namespace ganymede

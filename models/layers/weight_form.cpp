@@ -126,55 +126,6 @@ class UseWeight : public torch::autograd::Function<UseWeight> {
   }
 };
 
-/// [N, 4 C, H + 1, W + 1] as [4][N, C, H + 1, W + 1], and of those the H x W positions of phase (a, b).
-at::Tensor phase_of(const at::Tensor& y, std::int64_t a, std::int64_t b) {
-  const std::int64_t channels = y.size(1) / 4;
-  return y.narrow(1, (2 * a + b) * channels, channels)
-      .narrow(2, a, y.size(2) - 1)
-      .narrow(3, b, y.size(3) - 1);
-}
-
-/// The positions of an image that phase (a, b) makes.
-at::Tensor positions_of(const at::Tensor& image, std::int64_t a, std::int64_t b) {
-  return image.slice(2, a, c10::nullopt, 2).slice(3, b, c10::nullopt, 2);
-}
-
-at::Tensor split_phases(const at::Tensor& image);
-
-class JoinPhases : public torch::autograd::Function<JoinPhases> {
- public:
-  static at::Tensor forward(AutogradContext*, const at::Tensor& y) {
-    at::Tensor image = at::empty({y.size(0), y.size(1) / 4, 2 * (y.size(2) - 1), 2 * (y.size(3) - 1)},
-                                 y.options(), at::MemoryFormat::ChannelsLast);
-    for (std::int64_t a = 0; a < 2; ++a)
-      for (std::int64_t b = 0; b < 2; ++b) positions_of(image, a, b).copy_(phase_of(y, a, b));
-    return image;
-  }
-  static variable_list backward(AutogradContext*, variable_list gradients) {
-    return {split_phases(gradients[0])};
-  }
-};
-
-/// The adjoint of JoinPhases.
-class SplitPhases : public torch::autograd::Function<SplitPhases> {
- public:
-  static at::Tensor forward(AutogradContext*, const at::Tensor& image) {
-    at::Tensor y = at::zeros({image.size(0), image.size(1) * 4, image.size(2) / 2 + 1, image.size(3) / 2 + 1},
-                             image.options())
-                       .contiguous(at::MemoryFormat::ChannelsLast);
-    for (std::int64_t a = 0; a < 2; ++a)
-      for (std::int64_t b = 0; b < 2; ++b) phase_of(y, a, b).copy_(positions_of(image, a, b));
-    return y;
-  }
-  static variable_list backward(AutogradContext*, variable_list gradients) {
-    return {join_phases(gradients[0])};
-  }
-};
-
-at::Tensor split_phases(const at::Tensor& image) {
-  return SplitPhases::apply(image);
-}
-
 }  // namespace
 
 at::Tensor make_weight(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
@@ -187,10 +138,6 @@ at::Tensor make_weight(const at::Tensor& weight, WeightForm form, const Spectral
 at::Tensor use_weight(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
                       const at::Tensor& made) {
   return UseWeight::apply(weight, form, spectral, made);
-}
-
-at::Tensor join_phases(const at::Tensor& y) {
-  return JoinPhases::apply(y);
 }
 
 }  // namespace ganymede

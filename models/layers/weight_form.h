@@ -11,7 +11,7 @@ enum class WeightForm {
   plain,
   /// Nearest upsampling x2, then the convolution = one 2x2 convolution (padding 1) to four times the
   /// channels, one for each of the four positions that an input pixel becomes: [out, in, 3, 3] -> [4 out, in,
-  /// 2, 2]. join_phases() makes its result into the image.
+  /// 2, 2]: what upsampled_convolution() takes.
   after_upsampling,
   /// The convolution, then 2x2 average pooling = one 4x4 convolution of stride 2 (padding 1):
   /// [out, in, 3, 3] -> [out, in, 4, 4].
@@ -34,9 +34,5 @@ at::Tensor make_weight(const at::Tensor& weight, WeightForm form, const Spectral
 /// `made` (by make_weight, of the same arguments) as a function of the weight, differentiable to any order.
 at::Tensor use_weight(const at::Tensor& weight, WeightForm form, const SpectralFactors& spectral,
                       const at::Tensor& made);
-
-/// What a convolution in the form after_upsampling gave, y [N, 4 C, H + 1, W + 1], as the image [N, C, 2 H, 2
-/// W]. Differentiable to any order.
-at::Tensor join_phases(const at::Tensor& y);
 
 }  // namespace ganymede

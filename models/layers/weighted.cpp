@@ -94,11 +94,25 @@ at::Tensor Conv2d::forward(const at::Tensor& x) {
   return convolution(x, effective_weight(type), effective_bias(type), 1, weight().size(2) / 2);
 }
 
+at::Tensor Conv2d::forward_apart(const std::vector<at::Tensor>& maps) {
+  const at::Tensor weight = effective_weight(maps.front().scalar_type());
+  at::Tensor sum;
+  std::int64_t from = 0;
+  for (const at::Tensor& map : maps) {
+    const at::Tensor bias = from == 0 ? effective_bias(map.scalar_type()) : at::Tensor();
+    const at::Tensor part = convolution(map, weight.narrow(1, from, map.size(1)), bias, 1, weight.size(2) / 2);
+    sum = sum.defined() ? sum.add_(part) : part;
+    from += map.size(1);
+  }
+  TORCH_CHECK(from == weight.size(1), "maps of ", from, " channels, and the convolution takes ", weight.size(1));
+  return sum;
+}
+
 at::Tensor Conv2d::forward_upsampled(const at::Tensor& x) {
   const at::ScalarType type = x.scalar_type();
   at::Tensor bias = effective_bias(type);
   if (bias.defined()) bias = bias.repeat({4});
-  return join_phases(convolution(x, effective_weight(type, WeightForm::after_upsampling), bias, 1, 1));
+  return upsampled_convolution(x, effective_weight(type, WeightForm::after_upsampling), bias);
 }
 
 at::Tensor Conv2d::forward_pooled(const at::Tensor& x) {

@@ -69,6 +69,8 @@ class Conv2d : public Weighted {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, const WeightOptions& options);
   at::Tensor forward(const at::Tensor& x);
+  /// forward() of maps put together along channels, which they are not.
+  at::Tensor forward_apart(const std::vector<at::Tensor>& maps);
   /// forward(x upsampled x2, nearest): folded into the kernel. k = 3.
   at::Tensor forward_upsampled(const at::Tensor& x);
   /// forward(x) averaged over 2x2 positions: folded into the kernel. k = 3; H and W even.

@@ -5,6 +5,7 @@
 
 #include "core/philox.h"
 #include "models/layers/initialise.h"
+#include "models/layers/phases.h"
 #include "tests/distributed/collective_gradcheck.h"
 
 namespace ganymede {
@@ -56,11 +57,35 @@ void expect_same(const std::shared_ptr<Conv2d>& layer, const at::Tensor& x, cons
 
 TEST(Conv2d, FoldsAnUpsamplingIn) {
   for (const bool spectral : spectral_norm)
-    for (const auto& [height, width] : {std::pair{1, 1}, {3, 2}, {4, 5}}) {
+    for (const auto& [height, width] : {std::pair{1, 1}, {3, 2}, {4, 5}, {19, 17}}) {  // the last, all phases at once
       const auto layer = convolution(3, 5, spectral);
       const at::Tensor x = draw("x", {2, 3, height, width}).set_requires_grad(true);
       expect_same(layer, x, layer->forward_upsampled(x), layer->forward(upsampled(x)));
     }
+}
+
+TEST(Conv2d, FoldsAnUpsamplingInInFloat32) {
+  for (const std::int64_t out : {1, 16}) {
+    const auto layer = convolution(16, out, false);
+    const at::Tensor x = draw("x", {2, 16, 4, 4}), exact = layer->forward(upsampled(x));
+    layer->to(at::kFloat);
+    layer->begin_phase(false);
+    EXPECT_LT(relative(layer->forward_upsampled(x.to(at::kFloat)).to(at::kDouble), exact), 1e-6) << out;
+  }
+}
+
+TEST(Phases, AreSplitByTheAdjointOfTheirJoining) {
+  const at::Tensor image = draw("image", {2, 3, 4, 6}), y = draw("y", {2, 12, 3, 4});
+  EXPECT_TRUE(at::equal(join_phases(split_phases(image)), image));
+  EXPECT_NEAR((split_phases(image) * y).sum().item<double>(), (image * join_phases(y)).sum().item<double>(), 1e-12);
+}
+
+TEST(Conv2d, TakesMapsApart) {
+  for (const bool spectral : spectral_norm) {
+    const auto layer = convolution(7, 5, spectral);
+    const at::Tensor x = draw("x", {2, 7, 3, 4}).set_requires_grad(true);
+    expect_same(layer, x, layer->forward_apart(x.split_with_sizes({4, 1, 2}, 1)), layer->forward(x));
+  }
 }
 
 TEST(Conv2d, FoldsAPoolingIn) {
