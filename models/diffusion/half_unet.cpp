@@ -84,7 +84,7 @@ at::Tensor HalfUnet::forward(const at::Tensor& x, const at::Tensor& condition,
   const at::Tensor emb = at::silu(time_embedding_->forward(waves.to(type)));
   at::Tensor h = conv_in_->forward(
       x.to(context.activations.value_or(type), false, false, at::MemoryFormat::ChannelsLast));
-  for (const auto& stage : *stages_) h = stage->forward(h, emb, context.layer_draws());
+  for (const auto& stage : *stages_) h = stage->forward({h}, emb, context.layer_draws());
   return pool_->forward(at::silu(norm_out_->forward(h)).to(type));
 }
 

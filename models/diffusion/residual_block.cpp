@@ -35,10 +35,12 @@ ResidualBlock::ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptio
     shortcut_ = register_module("conv_shortcut", std::make_shared<Conv2d>(in, out, 1, WeightOptions{}));
 }
 
-at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
+at::Tensor ResidualBlock::forward(const std::vector<at::Tensor>& maps, const at::Tensor& emb,
+                                  const LayerDraws* draws) {
+  const bool apart = !at::GradMode::is_enabled() && maps.front().is_cpu() && shortcut_ && change_ == SizeChange::none;
+  if (maps.size() > 1 && !apart) return forward(at::cat(maps, 1), emb, draws);
   const at::Tensor e = time_ ? time_->forward(emb) : at::Tensor();  // [N, out], or twice that with scale_shift
-  at::Tensor h = norm1_->forward_silu(x);
-  h = change_ == SizeChange::up ? conv1_->forward_upsampled(h) : conv1_->forward(resized(h, change_));
+  at::Tensor h = maps.size() > 1 ? conv1_->forward_apart(norm1_->forward_silu_apart(maps)) : first_of(maps[0]);
   if (scale_shift_) {
     const auto parts = e.chunk(2, 1);
     h = norm2_->forward_modulated_silu(h, parts[0], parts[1]);
@@ -46,8 +48,21 @@ at::Tensor ResidualBlock::forward(const at::Tensor& x, const at::Tensor& emb, co
     h = norm2_->forward_silu(h, e);
   }
   h = conv2_->forward(dropout_->forward(h, draws));
+  return scaled_sum(maps.size() > 1 ? shortcut_->forward_apart(maps) : direct_of(maps[0]), h, sum_scale_);
+}
+
+at::Tensor ResidualBlock::first_of(const at::Tensor& x) {
+  const at::Tensor h = norm1_->forward_silu(x);
+  return change_ == SizeChange::up ? conv1_->forward_upsampled(h) : conv1_->forward(resized(h, change_));
+}
+
+at::Tensor ResidualBlock::direct_of(const at::Tensor& x) {
   const at::Tensor direct = resized(x, change_);
-  return scaled_sum(shortcut_ ? shortcut_->forward(direct) : direct, h, sum_scale_);
+  return shortcut_ ? shortcut_->forward(direct) : direct;
+}
+
+std::vector<at::Tensor> maps_of(const at::Tensor& x, const at::Tensor& kept) {
+  return kept.defined() ? std::vector{x, kept} : std::vector{x};
 }
 
 AttentionBlock::AttentionBlock(std::int64_t channels, std::int64_t heads, const BlockOptions& options)
@@ -70,8 +85,9 @@ void ResidualStage::add_attention(std::int64_t channels, std::int64_t heads, con
   attention_ = register_module("attention", std::make_shared<AttentionBlock>(channels, heads, options));
 }
 
-at::Tensor ResidualStage::forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
-  const at::Tensor h = resnet_->forward(x, emb, draws);
+at::Tensor ResidualStage::forward(const std::vector<at::Tensor>& maps, const at::Tensor& emb,
+                                  const LayerDraws* draws) {
+  const at::Tensor h = resnet_->forward(maps, emb, draws);
   return attention_ ? attention_->forward(h) : h;
 }
 

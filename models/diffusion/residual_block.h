@@ -35,9 +35,18 @@ class ResidualBlock : public torch::nn::Module {
   ResidualBlock(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
                 SizeChange change = SizeChange::none);
   /// x [N, in, H, W], emb [N, embedding], undefined where there is none.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws) {
+    return forward(std::vector<at::Tensor>{x}, emb, draws);
+  }
+  /// Of maps put together along channels. Without gradients, on the CPU, they stay apart where there is a conv_shortcut
+  /// and no change of size: less memory is passed over, and a convolution of fewer channels stays in the cache.
+  at::Tensor forward(const std::vector<at::Tensor>& maps, const at::Tensor& emb, const LayerDraws* draws);
 
  private:
+  /// What conv1 gives, and what is added to conv2's.
+  at::Tensor first_of(const at::Tensor& x);
+  at::Tensor direct_of(const at::Tensor& x);
+
   SizeChange change_;
   bool scale_shift_;
   double sum_scale_;
@@ -46,6 +55,9 @@ class ResidualBlock : public torch::nn::Module {
   std::shared_ptr<Linear> time_;
   std::shared_ptr<Dropout> dropout_;
 };
+
+/// x and, if there is any, what the way down has kept, for ResidualBlock::forward().
+std::vector<at::Tensor> maps_of(const at::Tensor& x, const at::Tensor& kept);
 
 /// y = (x + attention(norm(x))) sum_scale over positions: "group_norm", "to_q", ... x [N, C, H, W] in channels_last order.
 class AttentionBlock : public MultiHeadAttention {
@@ -64,7 +76,8 @@ class ResidualStage : public torch::nn::Module {
   ResidualStage(std::int64_t in, std::int64_t out, const BlockOptions& options, const std::string& name,
                 SizeChange change = SizeChange::none);
   void add_attention(std::int64_t channels, std::int64_t heads, const BlockOptions& options);
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& emb, const LayerDraws* draws);
+  /// ResidualBlock::forward() of maps, then attention.
+  at::Tensor forward(const std::vector<at::Tensor>& maps, const at::Tensor& emb, const LayerDraws* draws);
 
  private:
   std::shared_ptr<ResidualBlock> resnet_;

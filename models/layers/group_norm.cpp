@@ -33,6 +33,10 @@ at::Tensor GroupNorm::forward_silu(const at::Tensor& x, const at::Tensor& offset
   return group_norm_silu(x, offset, weight_.unsqueeze(0), bias_.unsqueeze(0), groups_, eps_);
 }
 
+std::vector<at::Tensor> GroupNorm::forward_silu_apart(const std::vector<at::Tensor>& maps) const {
+  return group_norm_silu_apart(maps, weight_.unsqueeze(0), bias_.unsqueeze(0), groups_, eps_);
+}
+
 at::Tensor GroupNorm::forward_modulated_silu(const at::Tensor& x, const at::Tensor& scale,
                                              const at::Tensor& shift) const {
   if (!x.is_cpu())

@@ -13,6 +13,8 @@ class GroupNorm : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) const;
   /// silu(forward(x + offset)), images [N, C, H, W] and offset [N, C] or undefined: in one pass on the CPU.
   at::Tensor forward_silu(const at::Tensor& x, const at::Tensor& offset = {}) const;
+  /// forward_silu() of maps put together along channels, which they are not. On the CPU, and no autograd operation.
+  std::vector<at::Tensor> forward_silu_apart(const std::vector<at::Tensor>& maps) const;
   /// silu(forward(x) (1 + scale) + shift), figures [N, C]: likewise.
   at::Tensor forward_modulated_silu(const at::Tensor& x, const at::Tensor& scale,
                                     const at::Tensor& shift) const;

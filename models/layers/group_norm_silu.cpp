@@ -54,10 +54,18 @@ class FigureRows {
   std::int64_t stride_;
 };
 
+/// Of images [N, C, H, W].
+struct Sizes {
+  explicit Sizes(const at::Tensor& x)
+      : images(x.size(0)), channels(x.size(1)), positions(x.size(2) * x.size(3)), figures(type_of_figures(x)) {}
+  std::int64_t images, channels, positions;
+  at::ScalarType figures;  ///< the type of their channels' figures
+};
+
 /// New figures [N, C], float64.
 struct NewFigureRows {
-  explicit NewFigureRows(const at::Tensor& x)
-      : rows(at::empty({x.size(0), x.size(1)}, at::kDouble)), data(rows.data_ptr<double>()) {}
+  explicit NewFigureRows(const Sizes& sizes)
+      : rows(at::empty({sizes.images, sizes.channels}, at::kDouble)), data(rows.data_ptr<double>()) {}
   at::Tensor rows;
   double* data;
 };
@@ -68,15 +76,15 @@ struct Affine {
   at::Tensor scale, shift, mean, rstd;  ///< [N, C]; rstd float64, the others of type_of_figures(x)
 };
 
-Affine affine_of(const at::Tensor& x, const at::Tensor& sums, const at::Tensor& offset, const at::Tensor& gain,
+Affine affine_of(const Sizes& sizes, const at::Tensor& sums, const at::Tensor& offset, const at::Tensor& gain,
                  const at::Tensor& bias, const NormOptions& options) {
-  const std::int64_t images = x.size(0), channels = x.size(1), width = channels / options.groups;
-  const auto positions = static_cast<double>(x.size(2) * x.size(3));
+  const std::int64_t images = sizes.images, channels = sizes.channels, width = channels / options.groups;
+  const auto positions = static_cast<double>(sizes.positions);
   const double count = positions * static_cast<double>(width);
   const double* first = sums.const_data_ptr<double>();
   const double* second = first + images * channels;
   const FigureRows offsets(offset), gains(gain), biases(bias);
-  NewFigureRows scale(x), shift(x), mean(x), rstd(x);
+  NewFigureRows scale(sizes), shift(sizes), mean(sizes), rstd(sizes);
   for (std::int64_t n = 0; n < images; ++n)
     for (std::int64_t from = 0; from < channels; from += width) {
       double sum = 0, square = 0;
@@ -95,8 +103,7 @@ Affine affine_of(const at::Tensor& x, const at::Tensor& sums, const at::Tensor& 
         shift.data[i] = biases.at(n, c) - mean.data[i] * scale.data[i];
       }
     }
-  const at::ScalarType type = type_of_figures(x);
-  return {scale.rows.to(type), shift.rows.to(type), mean.rows.to(type), rstd.rows};
+  return {scale.rows.to(sizes.figures), shift.rows.to(sizes.figures), mean.rows.to(sizes.figures), rstd.rows};
 }
 
 /// The gradient of rows that all images may share.
@@ -110,7 +117,7 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
                             const std::optional<at::Tensor>& offset, const at::Tensor& gain,
                             const at::Tensor& bias, const NormOptions& options) {
     const at::Tensor sums = cpu::image_sums(x), added = offset.value_or(at::Tensor());
-    const Affine norm = affine_of(x, sums, added, gain, bias, options);
+    const Affine norm = affine_of(Sizes(x), sums, added, gain, bias, options);
     context->saved_data["groups"] = options.groups;
     context->saved_data["eps"] = options.eps;
     context->saved_data["silu"] = options.silu;
@@ -136,19 +143,20 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
       return result;
     }
     const at::Tensor g = gradients[0].to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-    const Affine norm = affine_of(x, sums, offset, gain, bias, options);
+    const Sizes sizes(x);
+    const Affine norm = affine_of(sizes, sums, offset, gain, bias, options);
     const at::Tensor of_y =
         options.silu ? cpu::silu_gradient_sums(g, x, norm.scale, norm.shift, norm.mean)
                      : cpu::gradient_sums(g, x, norm.scale, norm.shift, norm.mean, false).to(at::kDouble);
-    const std::int64_t images = x.size(0), channels = x.size(1), width = channels / options.groups;
-    const auto positions = static_cast<double>(x.size(2) * x.size(3));
+    const std::int64_t images = sizes.images, channels = sizes.channels, width = channels / options.groups;
+    const auto positions = static_cast<double>(sizes.positions);
     const double count = positions * static_cast<double>(width);
     const double* sum = of_y.const_data_ptr<double>();  // of g' = g silu', then of g' (h - mean)
     const double* product = sum + images * channels;
     const double* of_x = sums.const_data_ptr<double>();
     const double* rstd = norm.rstd.const_data_ptr<double>();
     const FigureRows gains(gain), means(norm.mean);
-    NewFigureRows slope(x), constant(x), of_offset(x), of_gain(x);
+    NewFigureRows slope(sizes), constant(sizes), of_offset(sizes), of_gain(sizes);
     for (std::int64_t n = 0; n < images; ++n)
       for (std::int64_t from = 0; from < channels; from += width) {
         const double r = rstd[n * channels + from];
@@ -166,8 +174,7 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
           of_gain.data[i] = product[i] * r;
         }
       }
-    const at::ScalarType type = type_of_figures(x);
-    const at::Tensor slopes = slope.rows.to(type), constants = constant.rows.to(type);
+    const at::Tensor slopes = slope.rows.to(sizes.figures), constants = constant.rows.to(sizes.figures);
     result[0] = options.silu ? cpu::silu_input_gradient(g, x, norm.scale, norm.shift, slopes, constants)
                              : cpu::input_gradient(g, x, norm.scale, norm.shift, slopes, constants, false);
     if (offset.defined()) result[1] = of_offset.rows.to(offset.scalar_type());
@@ -190,6 +197,33 @@ at::Tensor fused(const at::Tensor& x, const at::Tensor& offset, const at::Tensor
 at::Tensor group_norm_silu(const at::Tensor& x, const at::Tensor& offset, const at::Tensor& gain,
                            const at::Tensor& bias, std::int64_t groups, double eps) {
   return fused(x, offset, gain, bias, {groups, eps, true});
+}
+
+std::vector<at::Tensor> group_norm_silu_apart(const std::vector<at::Tensor>& maps, const at::Tensor& gain,
+                                              const at::Tensor& bias, std::int64_t groups, double eps) {
+  TORCH_CHECK(!at::GradMode::is_enabled(), "group norm of maps apart is no autograd operation");
+  Sizes together(maps.front());
+  together.channels = 0;
+  std::vector<at::Tensor> dense, sums;
+  for (const at::Tensor& map : maps) {
+    TORCH_CHECK(map.is_cpu() && map.dim() == 4 && map.size(0) == together.images &&
+                    map.size(2) * map.size(3) == together.positions && map.scalar_type() == maps.front().scalar_type(),
+                "group norm: maps [N, C, H, W] on the CPU are expected, alike but for C");
+    dense.push_back(map.contiguous(at::MemoryFormat::ChannelsLast));
+    sums.push_back(cpu::image_sums(dense.back()));
+    together.channels += map.size(1);
+  }
+  TORCH_CHECK(together.channels == gain.size(1) && together.channels % groups == 0, "group norm: ", gain.size(1),
+              " channels in ", groups, " groups are expected, got ", together.channels);
+  const Affine norm = affine_of(together, at::cat(sums, 2), {}, gain, bias, {groups, eps, true});
+  std::vector<at::Tensor> result;
+  std::int64_t from = 0;
+  for (const at::Tensor& map : dense) {
+    const auto own = [&](const at::Tensor& figures) { return figures.narrow(1, from, map.size(1)).contiguous(); };
+    result.push_back(cpu::scale_shift_silu(map, own(norm.scale), own(norm.shift)));
+    from += map.size(1);
+  }
+  return result;
 }
 
 at::Tensor group_norm_pass(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, std::int64_t groups,

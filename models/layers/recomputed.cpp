@@ -31,21 +31,27 @@ class Recomputed final : public torch::autograd::Function<Recomputed> {
                             at::TensorList inputs) {
     context->save_for_backward(inputs.vec());
     context->saved_data["kept"] = c10::IValue::make_capsule(kept);
-    return kept->forward(inputs);
+    // Recorded, and let go of: without gradients layers may take ways that round otherwise.
+    return recorded(*kept, detached(inputs)).detach();
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    variable_list inputs = context->get_saved_variables();
-    for (at::Tensor& input : inputs) input = input.detach().requires_grad_(input.requires_grad());
+    const variable_list inputs = detached(context->get_saved_variables());
     const auto kept = c10::static_intrusive_pointer_cast<KeptBlock>(context->saved_data["kept"].toCapsule());
-    at::Tensor out;
-    {
-      const at::AutoGradMode recording(true);
-      out = kept->forward(inputs);
-    }
-    torch::autograd::backward({out}, {gradients[0]});
+    torch::autograd::backward({recorded(*kept, inputs)}, {gradients[0]});
     variable_list found{at::Tensor()};  // of the block
     for (const at::Tensor& input : inputs) found.push_back(input.grad());
     return found;
+  }
+
+ private:
+  static variable_list detached(at::TensorList inputs) {
+    variable_list leaves;
+    for (const at::Tensor& input : inputs) leaves.push_back(input.detach().requires_grad_(input.requires_grad()));
+    return leaves;
+  }
+  static at::Tensor recorded(const KeptBlock& block, const variable_list& inputs) {
+    const at::AutoGradMode recording(true);
+    return block.forward(inputs);
   }
 };
 

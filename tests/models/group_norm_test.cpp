@@ -118,6 +118,22 @@ TEST(GroupNormPasses, TakeAnyOrderAndAConstantMap) {
             1e-4);
 }
 
+TEST(GroupNorm, TakesMapsApart) {
+  for (const Precision& precision : precisions) {
+    GroupNorm norm(groups, channels, eps);
+    norm.to(precision.figures);
+    const at::NoGradGuard no_grad;
+    norm.parameters()[0].copy_(draw("gain", {channels}));
+    norm.parameters()[1].copy_(draw("bias", {channels}));
+    const at::Tensor x = (draw("x", {images, channels, 5, 7}) + 3).to(precision.type);
+    // A group reaches over an edge.
+    const auto apart = norm.forward_silu_apart(x.split_with_sizes({4, 6, 2}, 1));
+    ASSERT_EQ(apart.size(), 3U);
+    EXPECT_EQ(apart[0].scalar_type(), precision.type);
+    EXPECT_LT(difference(at::cat(apart, 1), norm.forward_silu(x).to(at::kDouble)), precision.bound);
+  }
+}
+
 TEST(GroupNorm, TakesATimesOffsetAndModulation) {
   GroupNorm norm(groups, channels, eps);
   norm.to(at::kDouble);

@@ -96,7 +96,7 @@ at::Tensor Ddpmpp::forward(const at::Tensor& x, const at::Tensor& condition, con
   const at::Tensor emb = at::silu(time_embedding_->forward(known(condition, labels, context)));
   const auto run = [&](ResidualStage& stage, const at::Tensor& h, const at::Tensor& beside) {
     const auto block = [&stage, draws = context.draws](const std::vector<at::Tensor>& in) {
-      return stage.forward(in[1].defined() ? at::cat({in[0], in[1]}, 1) : in[0], in[2], draws ? &*draws : nullptr);
+      return stage.forward(maps_of(in[0], in[1]), in[2], draws ? &*draws : nullptr);
     };
     const std::vector<at::Tensor> inputs{h, beside, emb};
     return context.recompute ? recomputed(block, inputs) : block(inputs);

@@ -54,8 +54,8 @@ class Unet::Level final : public torch::nn::Module {
     at::Tensor emb, context;
     const LayerDraws* draws;
   };
-  at::Tensor block(std::size_t i, const at::Tensor& x, const Told& told) {
-    const at::Tensor h = (*resnets)[i].forward(x, told.emb, told.draws);
+  at::Tensor block(std::size_t i, const std::vector<at::Tensor>& maps, const Told& told) {
+    const at::Tensor h = (*resnets)[i].forward(maps, told.emb, told.draws);
     if (transformers && i < transformers->size()) return (*transformers)[i].forward(h, told.context);
     return attentions && i < attentions->size() ? (*attentions)[i].forward(h) : h;
   }
@@ -63,8 +63,7 @@ class Unet::Level final : public torch::nn::Module {
   at::Tensor block(std::size_t i, const at::Tensor& x, const at::Tensor& kept, const Told& told, bool again) {
     const auto run = [this, i, draws = told.draws ? std::optional(*told.draws) : std::nullopt](
                          const std::vector<at::Tensor>& in) {
-      return block(i, in[1].defined() ? at::cat({in[0], in[1]}, 1) : in[0],
-                   {in[2], in[3], draws ? &*draws : nullptr});
+      return block(i, maps_of(in[0], in[1]), {in[2], in[3], draws ? &*draws : nullptr});
     };
     const std::vector<at::Tensor> inputs{x, kept, told.emb, told.context};
     return again ? recomputed(run, inputs) : run(inputs);
@@ -255,12 +254,12 @@ class UnetNetwork final : public DenoiserNetwork {
     if (halvings > 12 || o.resolution % (std::int64_t{1} << halvings) != 0)
       fail(ExitCode::options, "unet.resolution = {} cannot be halved {} times: give fewer unet.channels",
            o.resolution, halvings);
+    const char* width = o.time_channels > 0 ? "unet.time_channels" : "the first of unet.channels";
     if (o.sinusoid_width() % 2 != 0)
-      fail(ExitCode::options, "{} = {} is odd: the time has as many sines as cosines",
-           o.time_channels > 0 ? "unet.time_channels" : "the first of unet.channels", o.sinusoid_width());
-    if (o.sinusoid_width() < 4)
-      fail(ExitCode::options, "{} = {}: the time needs two sines and two cosines, give 4 or more",
-           o.time_channels > 0 ? "unet.time_channels" : "the first of unet.channels", o.sinusoid_width());
+      fail(ExitCode::options, "{} = {} is odd: the time has as many sines as cosines", width, o.sinusoid_width());
+    if (o.sinusoid_width() == 2 && o.frequency_shift == 1)
+      fail(ExitCode::options, "{} = 2 and unet.frequency_shift = 1 leave no frequency: set the first to 4 or more",
+           width);
     if (o.heads > 0 && o.head_channels > 0)
       fail(ExitCode::options, "unet.heads = {} and unet.head_channels = {} both say how many heads there are: set one to 0",
            o.heads, o.head_channels);
