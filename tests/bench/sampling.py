@@ -32,7 +32,7 @@ ROUNDS = 2  # batches a rank that are timed
 
 
 def prepare(arguments, folder):
-    """A run of one step, and its networks as diffusers has them."""
+    """A run of one step, which has been drawn from once, and its networks as diffusers has them."""
     recipe, options, _ = FAMILIES[arguments.family]
     write_dataset(arguments.program, folder / "random.h5", count=64, classes=1 if arguments.family == "ddpm" else 10)
     data = ["--data", folder / "random.h5"]
@@ -47,20 +47,25 @@ def prepare(arguments, folder):
          folder / "run"])
     run([arguments.program, "export", "--from", folder / "run", "--format", "diffusers", "--out", folder / "diffusers",
          "--sampler.solver", "ddim"])
+    seconds_of(arguments, folder, 1)
+
+
+def seconds_of(arguments, folder, rounds):
+    """Of the program, from its start to its end, for so many batches a rank."""
+    out = folder / "drawn.h5"
+    start = time.perf_counter()
+    run([*launcher(arguments.ranks), arguments.program, "sample", "--from", folder / "run", "--count",
+         rounds * arguments.ranks * arguments.batch, "--batch", arguments.batch, "--out", out, "--sampler.solver",
+         "ddim", "--sampler.steps", arguments.steps, "--sampler.guidance", FAMILIES[arguments.family][2]])
+    seconds = time.perf_counter() - start
+    out.unlink()
+    return seconds
 
 
 def ours(arguments, folder):
     """Images a second."""
-    seconds = []
-    for rounds in (1, 1 + ROUNDS):
-        out = folder / f"drawn-{time.monotonic_ns()}.h5"
-        start = time.perf_counter()
-        run([*launcher(arguments.ranks), arguments.program, "sample", "--from", folder / "run", "--count",
-             rounds * arguments.ranks * arguments.batch, "--batch", arguments.batch, "--out", out, "--sampler.solver",
-             "ddim", "--sampler.steps", arguments.steps, "--sampler.guidance", FAMILIES[arguments.family][2]])
-        seconds.append(time.perf_counter() - start)
-        out.unlink()
-    return ROUNDS * arguments.ranks * arguments.batch / (seconds[1] - seconds[0])
+    once, more = (seconds_of(arguments, folder, rounds) for rounds in (1, 1 + ROUNDS))
+    return ROUNDS * arguments.ranks * arguments.batch / (more - once)
 
 
 def peer(arguments):
