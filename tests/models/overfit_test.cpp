@@ -195,6 +195,7 @@ std::vector<Learner> learners() {
     for (const std::string player : {"generator", "discriminator"}) learner.options[player + ".lr"] = "1e-3";
     learner.steps = 1000;
     learner.least_found = 4;
+    if (loss == "ebgan") learner.options["ebgan.pull_away"] = "1";  // what alone keeps its samples apart
     if (loss == "began") {
       learner.options["began.gamma"] = "1";
       learner.least_found = 0;  // nothing in it keeps samples apart, and no label tells the images apart
