@@ -26,7 +26,7 @@ from test_first_stage_exchange import original, random_model
 
 from ganymede_runs import checkpoints, refusal, some_digits, succeed, tensors_of, write_dataset
 
-BOUND = 1e-4
+BOUND = 1e-5
 STEPS = 5  # a divisor of the chain's length: of others diffusers' DDIM takes no step to the time that comes next
 LDM = "pipelines.deprecated.latent_diffusion_uncond.pipeline_latent_diffusion_uncond"
 
@@ -57,11 +57,11 @@ def drawn_by(pipeline, **arguments):
     return images.permute(0, 3, 1, 2) * 2 - 1
 
 
-def compare(ours, theirs):
+def compare(ours, theirs, bound=BOUND):
     assert theirs.std() > 0.03
     worst = error(ours, theirs)
     print(f"images {worst:.1e}, at most {(ours - theirs).abs().max():.1e}")
-    assert worst < BOUND and (ours - theirs).abs().max() < BOUND
+    assert worst < bound and (ours - theirs).abs().max() < 10 * bound
 
 
 def take_over(monkeypatch, noises):
@@ -116,7 +116,8 @@ def test_pipelines_of_a_unet_draw_the_same_images(stage, chain, tmp_path, monkey
     config = pipeline.scheduler.config
     for key, value in CHAINS[chain]().config.items():
         assert config[key] == value or key in ("_use_default_values", "_diffusers_version"), key
-    compare(ours, drawn_by(pipeline, batch_size=3))
+    bound = 5 * BOUND if chain == "euler" else BOUND  # whose x_t starts at sigma = 157, in float32
+    compare(ours, drawn_by(pipeline, batch_size=3), bound)
 
 
 @pytest.mark.parametrize("guidance", [1, 3])
@@ -198,7 +199,7 @@ def test_a_run_is_exported_as_a_pipeline(stage, denoiser, tmp_path, monkeypatch)
     checkpoint = checkpoints(tmp_path / "run")[-1]
     state = first_stage_of(checkpoint)
     deviation = state["first_stage/state/deviation"]
-    assert (deviation.std() == 0) == (stage == "vq") and state["first_stage/state/mean"].abs().min() > 1e-4
+    assert (deviation == deviation[0]).all() == (stage == "vq") and state["first_stage/state/mean"].abs().min() > 1e-4
     with h5py.File(data, "a") as file:
         if denoiser == "dit":
             file["class_names"] = ["zero, none", *map(str, range(1, 10))]
