@@ -26,11 +26,12 @@ GANYMEDE_INLINE void update_block(const AdamStep& step, T* __restrict weights, c
   const T size = static_cast<T>(adam_size(step.lr, step.beta1, t));
   const T correction = static_cast<T>(adam_correction(step.beta2, t));
   const T eps = static_cast<T>(step.eps), scale = static_cast<T>(step.gradient_scale);
+  const T kept = static_cast<T>(1 - step.lr * step.weight_decay);
   for (std::int64_t i = 0; i < count; ++i) {
     const T g = gradient[i] * scale;
     m[i] = beta1 * m[i] + rest1 * g;
     v[i] = beta2 * v[i] + rest2 * g * g;
-    weights[i] -= size * m[i] / (std::sqrt(v[i]) * correction + eps);
+    weights[i] = kept * weights[i] - size * m[i] / (std::sqrt(v[i]) * correction + eps);
   }
 }
 

@@ -10,8 +10,9 @@ namespace ganymede {
 /// One Adam step over flat arenas (Kingma and Ba, arXiv 1412.6980, algorithm 1):
 ///
 ///     m = beta1 m + (1 - beta1) g,   v = beta2 v + (1 - beta2) g^2
-///     w = w - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
+///     w = (1 - lr weight_decay) w - lr / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + eps)
 ///
+/// (weight decay apart from the gradient: Loshchilov and Hutter, arXiv 1711.05101, algorithm 2, as PyTorch's AdamW)
 /// and, in the same pass over memory, each exponential moving average: e = e + (1 - decay) (w - e).
 struct AdamStep {
   double lr = 0;
@@ -20,6 +21,7 @@ struct AdamStep {
   double eps = 0;
   std::int64_t t = 1;         ///< this update's number, from 1
   double gradient_scale = 1;  ///< g is multiplied by it first (clipping)
+  double weight_decay = 0;
 };
 
 struct EmaTarget {

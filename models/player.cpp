@@ -17,6 +17,8 @@ void OptimizerOptions::describe(OptionSchema& schema, const std::string& section
   schema.add(s + "beta1", beta1, "", {0, 0.999999}, "Adam's decay of the first moment, 0 with rmsprop");
   schema.add(s + "beta2", beta2, "", {0, 0.99999999}, "decay of the second moment");
   schema.add(s + "eps", eps, "", {1e-20, 1}, "epsilon beside the second moment's root");
+  schema.add(s + "weight_decay", weight_decay, "", {0, 10},
+             "each weight is multiplied by 1 - lr times this in an update, as AdamW does it");
   schema.add(s + "warmup", warmup, "updates", {0, 1e9}, "linear warm-up of the learning rate");
   schema.add(s + "decay", decay, {"constant", "linear", "cosine"}, "the learning rate after the warm-up");
   schema.add(s + "decay_from", decay_from, "updates", {0, 1e9}, "where the decay begins");
@@ -235,7 +237,7 @@ void Player::update(bool follow) {
   const at::Tensor norm = judge_gradients(follow);
   // Without a first moment, and so late that its bias is gone, a step of Adam is one of RMSProp.
   const std::int64_t t = options_.optimizer == "rmsprop" ? std::int64_t{1} << 62 : updates_;
-  AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, t, 1};
+  AdamStep step{learning_rate(), options_.beta1, options_.beta2, options_.eps, t, 1, options_.weight_decay};
   if (options_.clip > 0) {
     // The host does not wait for a GPU's norm.
     if (!gradient_.is_cpu())

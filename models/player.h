@@ -23,6 +23,7 @@ struct OptimizerOptions {
   double beta1 = 0.0;
   double beta2 = 0.999;
   double eps = 1e-6;
+  double weight_decay = 0;  ///< in an update each weight is multiplied by 1 - rate * weight_decay (AdamStep)
   std::int64_t warmup = 0;
   std::string decay = "constant";
   std::int64_t decay_from = 0;

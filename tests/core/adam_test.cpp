@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 
 #include "core/philox.h"
 
@@ -72,6 +73,26 @@ TEST(Adam, EqualsTorchs) {
       theirs.step();
     }
     ours.run(10);
+    EXPECT_LT(relative_error(ours.w, weights.detach().to(at::kDouble)), type == at::kDouble ? 1e-14 : 3e-7);
+  }
+}
+
+TEST(Adam, DecaysWeightsAsTorchsAdamWDoes) {
+  for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+    constexpr std::int64_t count = 3001;
+    AdamStep step = step_options;
+    step.weight_decay = 0.7;
+    Adam ours(count, type);
+    at::Tensor weights = draw(count, 0, type).set_requires_grad(true);
+    torch::optim::AdamW theirs({weights}, torch::optim::AdamWOptions(step.lr)
+                                              .betas({step.beta1, step.beta2})
+                                              .eps(step.eps)
+                                              .weight_decay(step.weight_decay));
+    for (std::uint64_t t = 1; t <= 10; ++t) {
+      weights.mutable_grad() = draw(count, t, type);
+      theirs.step();
+    }
+    ours.run(10, step);
     EXPECT_LT(relative_error(ours.w, weights.detach().to(at::kDouble)), type == at::kDouble ? 1e-14 : 3e-7);
   }
 }

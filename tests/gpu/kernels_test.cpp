@@ -42,8 +42,14 @@ struct Arenas {
   std::vector<at::Tensor> averages;
 
   void step(std::int64_t t, const at::Tensor& gate = {}) {
-    adam_step({.lr = 1e-2, .beta1 = 0.5, .beta2 = 0.99, .eps = 1e-6, .t = t, .gradient_scale = 0.7}, weights,
-              gradient, m, v, {{averages[0], 0.9}, {averages[1], 0}}, gate);
+    adam_step({.lr = 1e-2,
+               .beta1 = 0.5,
+               .beta2 = 0.99,
+               .eps = 1e-6,
+               .t = t,
+               .gradient_scale = 0.7,
+               .weight_decay = 0.1},
+              weights, gradient, m, v, {{averages[0], 0.9}, {averages[1], 0}}, gate);
   }
 };
 

@@ -35,6 +35,7 @@ AdamArguments<T> arguments_of(const AdamStep& step, const at::Tensor& weights, c
   a.correction = static_cast<T>(adam_correction(step.beta2, t));
   if (gate.defined()) a.gate = {gate.data_ptr<double>(), step.lr, step.beta1, step.beta2, t};
   a.eps = static_cast<T>(step.eps);
+  a.kept = static_cast<T>(1 - step.lr * step.weight_decay);
   a.gradient_scale = static_cast<T>(step.gradient_scale);
   for (const EmaTarget& ema : averages) {
     a.average[a.averages] = ema.average.data_ptr<T>();

@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(threads) adam(const AdamArguments<T> a) {
     const T g = a.gradient[i] * a.gradient_scale;
     const T m = a.beta1 * a.m[i] + a.rest1 * g;
     const T v = a.beta2 * a.v[i] + a.rest2 * g * g;
-    const T w = a.weights[i] - size * m / (sqrt(v) * correction + a.eps);
+    const T w = a.kept * a.weights[i] - size * m / (sqrt(v) * correction + a.eps);
     a.m[i] = m;
     a.v[i] = v;
     a.weights[i] = w;

@@ -29,6 +29,7 @@ struct AdamArguments {
   T size;          ///< lr / (1 - beta1^t)
   T correction;    ///< 1 / sqrt(1 - beta2^t)
   T eps;
+  T kept;          ///< 1 - lr weight_decay
   T gradient_scale;
   int averages;  ///< how many of the following there are
   T* average[most_averages];
