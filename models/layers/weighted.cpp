@@ -129,7 +129,10 @@ Linear::Linear(std::int64_t in, std::int64_t out, const WeightOptions& options)
     : Weighted({out, in}, options) {}
 
 at::Tensor Linear::forward(const at::Tensor& x) {
-  return at::linear(x, effective_weight(x.scalar_type()), effective_bias(x.scalar_type()));
+  const at::Tensor weight = effective_weight(x.scalar_type()), bias = effective_bias(x.scalar_type());
+  // What optimisers do to the raw weight nothing tells: what was made of it is packed alone.
+  const bool packs = PackedWeight::serves(x) && !weight.is_alias_of(this->weight());
+  return packs ? packed_.linear(x, weight, bias) : at::linear(x, weight, bias);
 }
 
 Embedding::Embedding(std::int64_t count, std::int64_t width, const WeightOptions& options)

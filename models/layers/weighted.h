@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include "models/layers/packed_weight.h"
 #include "models/layers/weight_form.h"
 
 namespace ganymede {
@@ -84,6 +85,9 @@ class Linear : public Weighted {
  public:
   Linear(std::int64_t in, std::int64_t out, const WeightOptions& options);
   at::Tensor forward(const at::Tensor& x);
+
+ private:
+  PackedWeight packed_;
 };
 
 /// weight [count, width]: labels [N] -> [N, width], of the weight's type.

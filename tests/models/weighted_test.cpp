@@ -167,5 +167,40 @@ TEST(Weighted, NoticesAChangedWeight) {
   EXPECT_FALSE(at::equal(layer->forward(x), before));
 }
 
+TEST(Linear, PacksWhatIsMadeOfItsWeight) {
+  const auto layer = std::make_shared<Linear>(48, 20, WeightOptions{});
+  torch::nn::Module net;
+  net.register_module("layer", layer);
+  initialise(net, "xavier", 1);
+  layer->begin_phase(false);
+  const at::Tensor x = draw("x", {2, 150, 1, 48}).squeeze(2).to(at::kBFloat16);
+  const auto expected = [&] {
+    return at::linear(x, layer->weight().to(at::kBFloat16), layer->bias().to(at::kBFloat16)).detach();
+  };
+  const auto packed = [&] {
+    const at::NoGradGuard no_grad;
+    return layer->forward(x);
+  };
+  EXPECT_TRUE(at::equal(packed(), expected()));
+  EXPECT_TRUE(at::equal(packed(), expected()));
+  EXPECT_TRUE(layer->forward(x).requires_grad());
+  // As the optimiser does it: past autograd's notice.
+  layer->weight().detach().data_ptr<float>()[0] += 1;
+  EXPECT_FALSE(at::equal(packed(), expected()));
+  layer->begin_phase(false);
+  EXPECT_TRUE(at::equal(packed(), expected()));
+  {
+    const at::NoGradGuard no_grad;
+    layer->weight().mul_(2);
+  }
+  EXPECT_TRUE(at::equal(packed(), expected()));
+  // Kept in bfloat16, the weight itself is computed with.
+  layer->to(at::kBFloat16);
+  layer->begin_phase(false);
+  EXPECT_TRUE(at::equal(packed(), expected()));
+  layer->weight().detach().data_ptr<c10::BFloat16>()[0] += 1;
+  EXPECT_TRUE(at::equal(packed(), expected()));
+}
+
 }  // namespace
 }  // namespace ganymede
