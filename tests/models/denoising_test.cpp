@@ -440,12 +440,28 @@ TEST(Denoising, RecomputingChangesNothing) {
     const NamedTensors kept = test::train_alone({.options = options});
     options["diffusion.recompute"] = "true";
     EXPECT_LE(test::difference(test::train_alone({.options = options}), kept), test::denoiser_bound);
-    // No weight's gradient is lost with what was not recorded, whatever the maps' type.
-    SmallDenoiser half({.options = options, .dtype = at::kFloat, .activations = at::kBFloat16}, *alone);
-    half.train(3);
-    for (const auto& [name, gradient] : half.player().gradients())
+    // Whatever the maps' type: there both ways forward must be one (from the third update on, rounding has grown), and no
+    // weight's gradient is lost.
+    const auto gradients_after = [&](int steps, const char* recompute) {
+      options["diffusion.recompute"] = recompute;
+      SmallDenoiser half({.options = options, .dtype = at::kFloat, .activations = at::kBFloat16}, *alone);
+      half.train(steps);
+      NamedTensors gradients;
+      for (const auto& [name, gradient] : half.player().gradients()) gradients.emplace_back(name, gradient.clone());
+      return gradients;
+    };
+    EXPECT_LE(test::difference(gradients_after(2, "true"), gradients_after(2, "false")), 1e-6);
+    for (const auto& [name, gradient] : gradients_after(3, "true"))
       EXPECT_GT(gradient.abs().max().item<double>(), 0) << name;
   }
+}
+
+TEST(DenoisingOptions, LeaveATimeOneFrequency) {
+  const auto alone = make_single_communicator();
+  SmallDenoiser network({.options = {{"unet.time_channels", "2"}, {"unet.frequency_shift", "0"}}}, *alone);
+  network.train(1);
+  for (const auto& [name, gradient] : network.player().gradients())
+    EXPECT_TRUE(gradient.isfinite().all().item<bool>()) << name;
 }
 
 TEST(DenoisingOptions, ThatDoNotFitTogetherAreRefused) {

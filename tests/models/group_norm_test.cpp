@@ -131,6 +131,9 @@ TEST(GroupNorm, TakesMapsApart) {
     ASSERT_EQ(apart.size(), 3U);
     EXPECT_EQ(apart[0].scalar_type(), precision.type);
     EXPECT_LT(difference(at::cat(apart, 1), norm.forward_silu(x).to(at::kDouble)), precision.bound);
+    EXPECT_THROW(norm.forward_silu_apart({x.narrow(1, 0, 4)}), c10::Error);
+    const at::AutoGradMode recording(true);
+    EXPECT_THROW(norm.forward_silu_apart({x}), c10::Error);
   }
 }
 

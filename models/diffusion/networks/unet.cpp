@@ -258,7 +258,7 @@ class UnetNetwork final : public DenoiserNetwork {
     if (o.sinusoid_width() % 2 != 0)
       fail(ExitCode::options, "{} = {} is odd: the time has as many sines as cosines", width, o.sinusoid_width());
     if (o.sinusoid_width() == 2 && o.frequency_shift == 1)
-      fail(ExitCode::options, "{} = 2 and unet.frequency_shift = 1 leave no frequency: set the first to 4 or more",
+      fail(ExitCode::options, "{} = 2 and unet.frequency_shift = 1 leave no frequency: set the shift to 0, or more channels",
            width);
     if (o.heads > 0 && o.head_channels > 0)
       fail(ExitCode::options, "unet.heads = {} and unet.head_channels = {} both say how many heads there are: set one to 0",
