@@ -52,10 +52,16 @@ std::string text_of(const fs::path& path) {
 }
 
 Vocabulary vocabulary_of(const TokenizeOptions& options, const std::vector<std::string>& captions) {
-  if (options.vocabulary.empty()) return Vocabulary::train(captions, options.size);
-  return Vocabulary::read(
-      {text_of(options.vocabulary / "vocab.json"), text_of(options.vocabulary / "merges.txt")},
-      options.vocabulary.string());
+  const fs::path& from = options.vocabulary;
+  if (from.empty()) return Vocabulary::train(captions, options.size);
+  std::error_code unknown;  // what cannot be looked at cannot be read either
+  if (!fs::is_regular_file(from, unknown))
+    return Vocabulary::read({text_of(from / "vocab.json"), text_of(from / "merges.txt")}, from.string());
+  const ImageDataset dataset = ImageDataset::attach(ImageDataset::inspect({from}));
+  if (!dataset.tokens())
+    fail(ExitCode::dataset, "{}: no tokens (/tokens); expected a dataset that has been tokenized, or a vocabulary's folder",
+         from.string());
+  return Vocabulary::read(dataset.vocabulary(), from.string());
 }
 
 DatasetDescription description_of(const ImageDataset& images, const FileNotes& notes) {

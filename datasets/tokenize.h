@@ -11,7 +11,8 @@ namespace ganymede {
 struct TokenizeOptions {
   std::filesystem::path data;  ///< a dataset with /captions [N]: UTF-8 strings of fixed or variable length
   std::filesystem::path out;   ///< may be `data`
-  /// A folder with vocab.json and merges.txt; empty: one of `size` tokens is learned from the captions.
+  /// A folder with vocab.json and merges.txt, or a dataset whose vocabulary it is to be; empty: one of `size` tokens is
+  /// learned from the captions.
   std::filesystem::path vocabulary = {};
   std::int64_t size = 0;
   std::int64_t length = 0;  ///< tokens of a caption, its end one of them; 0: as many as the longest needs

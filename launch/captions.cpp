@@ -19,6 +19,15 @@ VocabularyText vocabulary_in(const Manifest& manifest) {
   return {kept->value("vocab", ""), kept->value("merges", "")};
 }
 
+void check_vocabulary(const ImageDataset& dataset, const Manifest& manifest) {
+  const VocabularyText known = vocabulary_in(manifest);
+  if (known.empty() || !dataset.tokens() || dataset.vocabulary() == known) return;
+  fail(ExitCode::dataset,
+       "{}: its captions are tokens of another vocabulary than the checkpoint's: make them again by ganymede dataset "
+       "tokenize --vocabulary and the dataset that the run was trained on",
+       dataset.files().front().layout().path);
+}
+
 std::string caption_list(const ImageDataset& dataset, const at::Tensor& tokens, std::int64_t columns) {
   const Vocabulary vocabulary = Vocabulary::read(dataset.vocabulary(), "the dataset's vocabulary");
   const at::Tensor rows = tokens.to(at::kInt).contiguous();
@@ -41,6 +50,8 @@ std::int64_t follow_captions(SampleOptions& options, const ImageSpec& spec, cons
     fail(ExitCode::checkpoint,
          "the checkpoint holds no vocabulary: name a dataset with tokens by --conditions");
   const Vocabulary vocabulary = Vocabulary::read(text, "the checkpoint's vocabulary");
+  if (std::ssize(captions) > count)
+    fail(ExitCode::options, "--count {}: there are {} captions: raise it, or leave some out", count, captions.size());
   std::vector<at::Tensor> rows;
   for (const std::string& caption : captions) {
     if (!is_utf8(caption)) fail(ExitCode::options, "--caption: one is not UTF-8");

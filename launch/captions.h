@@ -15,6 +15,10 @@ nlohmann::json vocabulary_of(const ImageDataset& dataset);
 /// The same as the checkpoint has it; empty without.
 VocabularyText vocabulary_in(const Manifest& manifest);
 
+/// Throws Error(dataset) where networks that the checkpoint is of have been told tokens of another vocabulary than the
+/// dataset's: the same numbers stand for other words.
+void check_vocabulary(const ImageDataset& dataset, const Manifest& manifest);
+
 /// The captions of a grid of so many columns, a line each: "row 1, column 2: a red square". tokens [N, L].
 std::string caption_list(const ImageDataset& dataset, const at::Tensor& tokens, std::int64_t columns);
 

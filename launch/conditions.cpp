@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "core/error.h"
+#include "launch/captions.h"
 
 namespace ganymede {
 
@@ -88,6 +89,7 @@ Conditions open_conditions(Process& process, SampleOptions& options, const Image
     const int neighbours = process.world().local_size();
     const auto dataset = std::make_shared<const ImageDataset>(
         ImageDataset::attach(layout, ImageDataset::default_cache(neighbours)));
+    if (spec.tokens > 0) check_vocabulary(*dataset, manifest);
     set_conditions(options, spec, dataset);
     conditions = {dataset->digest(), dataset->size()};
   });

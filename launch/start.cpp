@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "launch/captions.h"
 #include "launch/conditions.h"
 #include "launch/device.h"
 #include "launch/start_record.h"
@@ -53,6 +54,7 @@ void check_same_run(const RunOptions& options, const ImageDataset& dataset, cons
          "may change "
          "in --resume.allow",
          manifest.step, fmt::join(differences, "; "));
+  if (options.method->images().tokens > 0) check_vocabulary(dataset, manifest);
 }
 
 namespace {
@@ -210,11 +212,12 @@ void resolve_precision(Process& process, TrainOptions& options, const Manifest* 
   }
 }
 
-void init_from(Process& process, Method& method, const fs::path& path, Communicator& group) {
+void init_from(Process& process, Method& method, const fs::path& path, const ImageDataset* told, Communicator& group) {
   const SoundCheckpoint checkpoint = find_checkpoint(process, path);
   Beginning beginning;  // on rank 0
   process.together([&] {
     if (!process.is_root()) return;
+    if (told) check_vocabulary(*told, checkpoint.manifest);
     beginning = take_over(method.players(), checkpoint);
     fmt::print("{}\n", beginning.sentence);
   });

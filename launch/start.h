@@ -29,7 +29,10 @@ void resolve_precision(Process& process, TrainOptions& options, const Manifest* 
 
 /// Takes over every weight and buffer of a run (its newest sound checkpoint) or checkpoint that fits by name
 /// and shape, and says on standard output what did not. A moving average that is not there begins as a copy
-/// of the weights that are. `group` takes tensors on the method's device. Collective; throws AgreedError(checkpoint), also where a number is not finite.
-void init_from(Process& process, Method& method, const std::filesystem::path& path, Communicator& group);
+/// of the weights that are. `group` takes tensors on the method's device. Collective; throws AgreedError: (checkpoint),
+/// also where a number is not finite, or (dataset) where `told`, whose tokens the networks are told if they are any, has those
+/// of another vocabulary.
+void init_from(Process& process, Method& method, const std::filesystem::path& path, const ImageDataset* told,
+               Communicator& group);
 
 }  // namespace ganymede

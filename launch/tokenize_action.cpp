@@ -11,7 +11,7 @@ namespace ganymede {
 namespace fs = std::filesystem;
 
 const char* const tokenize_usage =
-    R"(usage: ganymede dataset tokenize DATA.h5 --vocabulary N|DIR [OPTION ...]
+    R"(usage: ganymede dataset tokenize DATA.h5 --vocabulary N|DIR|OTHER.h5 [OPTION ...]
 
 Gives a dataset the tokens of its captions (/captions, UTF-8 strings [N], as h5py writes them), for networks with
 diffusion.text = tokens: by byte-level pairs, learned from the captions, or by a vocabulary that is there. Without --out
@@ -20,8 +20,9 @@ the file is replaced by one that has them, as a whole.
 )";
 
 const std::vector<Flag> tokenize_flags{
-    {"vocabulary", "N|DIR",
-     "learn one of N tokens, 257 at least; or the folder of vocab.json and merges.txt, as GPT-2's"},
+    {"vocabulary", "N|DIR|OTHER.h5",
+     "learn one of N tokens, 257 at least; or the folder of vocab.json and merges.txt, as GPT-2's; or a dataset's that "
+     "has been tokenized"},
     {"length", "L", "tokens of a caption, an end among them; longer ones are cut [what the longest has]"},
     {"out", "OUT.h5", "write this file [in the place of DATA.h5]"},
     {"force", "", "replace OUT.h5 if it exists"},

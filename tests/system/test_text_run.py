@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from ganymede_runs import PROGRAM, ROOT, assert_bit_equal, final_tensors, refusal, succeed
+from ganymede_runs import DIGITS, PROGRAM, ROOT, assert_bit_equal, final_tensors, refusal, succeed
 
 sys.path.insert(0, str(ROOT / "tests/bench"))
 import shapes  # noqa: E402
@@ -138,6 +138,30 @@ def test_what_does_not_fit_is_refused(data, tmp_path):
     assert "dataset tokenize" in line
     line = refusal(2, 1, *training(data, tmp_path / "run", 2, "--diffusion.network", "dit"))
     assert "diffusion.text" in line or "unet" in line
+
+
+def test_tokens_of_another_vocabulary_are_refused(data, trained, tmp_path):
+    """Though they are as many."""
+    path, text = data
+    other = shapes.make(tmp_path / "other.h5", 60)
+    with h5py.File(other, "a") as file:
+        captions = [f"zigzag {caption.decode()[::-1]}" for caption in file["captions"][:]]
+        del file["captions"]
+        file["captions"] = captions
+    succeed(0, "dataset", "tokenize", other, "--vocabulary", text[3], "--length", text[1])
+    line = refusal(3, 2, "sample", "--from", trained, "--conditions", other, "--out", tmp_path / "a.png")
+    assert "another vocabulary" in line and "dataset tokenize" in line
+    begun = training((other, text), tmp_path / "run", 2, "--init-from", trained)
+    assert "another vocabulary" in refusal(3, 2, *begun)
+    goes_on = training((other, text), trained, 6, "--resume.allow", "data")
+    assert "another vocabulary" in refusal(3, 2, *goes_on)
+    # The remedy that it names.
+    succeed(0, "dataset", "tokenize", other, "--vocabulary", path, "--length", text[1])
+    succeed(2, "sample", "--from", trained, "--conditions", other, "--out", tmp_path / "a.h5", "--sampler.steps", 2,
+            "--count", 4)
+    assert "no tokens" in refusal(3, 0, "dataset", "tokenize", other, "--vocabulary", DIGITS)
+    few = ["sample", "--from", trained, "--out", tmp_path / "b.png", "--count", 1, "--caption", "a", "--caption", "b"]
+    assert "--count 1" in refusal(2, 1, *few)
 
 
 def test_embeddings_of_any_encoder_are_followed(tmp_path):
