@@ -21,7 +21,7 @@ DatasetLayout inspect_guarded(const std::filesystem::path& path, std::int64_t si
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status))
-    fail(ExitCode::dataset, "{}: no such file; check the path given as --data", path.string());
+    fail(ExitCode::dataset, "{}: no such file: check the path", path.string());
   if (!std::filesystem::is_regular_file(status))
     fail(ExitCode::dataset,
          "{}: not a file; expected an HDF5 file, as `ganymede dataset pack` makes from a folder",

@@ -81,9 +81,17 @@ ExitCode encode(Process& process, const Request& request) {
     if (process.is_root() && !request.force && fs::exists(request.out, unknown))
       fail(ExitCode::options, "{} exists: choose another name, or --force to replace it",
            request.out.string());
+    if (process.is_root() && fs::equivalent(request.images, request.out, unknown))
+      fail(ExitCode::options, "{}: the latents would take the place of their images: choose another name",
+           request.out.string());
   });
   LoadedRun run(process, request.first_stage, request.device);
-  const std::string layout = process.from_root([&] { return ImageDataset::inspect({request.images}); });
+  const std::string layout = process.from_root([&] {
+    const std::string found = ImageDataset::inspect({request.images});
+    if (!LatentNotes::of(layout_from_json(found)).first_stage.empty())
+      fail(ExitCode::dataset, "{}: latents already: give the images that they are of", request.images.string());
+    return found;
+  });
   std::optional<ImageDataset> images;
   std::shared_ptr<Autoencoder> network;
   const auto* method = dynamic_cast<const AutoencoderMethod*>(&run.method());

@@ -80,6 +80,16 @@ LatentNotes LatentNotes::of(const DatasetLayout& layout) {
   return {text("first_stage"), numbers_of(text("latent_mean")), numbers_of(text("latent_deviation"))};
 }
 
+void check_kind(const DatasetLayout& layout, bool latents) {
+  const std::string made_by = LatentNotes::of(layout).first_stage, &file = layout.files.front().path;
+  if (latents && (made_by.empty() || layout.files.size() > 1))
+    fail(ExitCode::dataset,
+         "{}: no latents, or in several files: make them by ganymede dataset encode IMAGES.h5 OUT.h5 --first-stage RUN", file);
+  if (!latents && !made_by.empty())
+    fail(ExitCode::dataset,
+         "{}: latents, made by the first stage {}: give the run that this is of as --first-stage, or the images", file, made_by);
+}
+
 NamedTensors autoencoder_weights(const SoundCheckpoint& checkpoint) {
   const NamedTensors tensors = read_tensors(checkpoint.path, checkpoint.manifest);
   for (const char* kind : {"autoencoder/ema/", "autoencoder/weight/"})
@@ -102,11 +112,6 @@ void adopt_first_stage(Process& process, Method& method, const fs::path& path, c
     const DatasetLayout data = layout_from_json(layout);
     const LatentNotes notes = LatentNotes::of(data);
     const std::string& file = data.files.front().path;
-    if (notes.first_stage.empty() || data.files.size() > 1)
-      fail(ExitCode::dataset,
-           "{}: no latents, or in several files: make them by ganymede dataset encode IMAGES.h5 OUT.h5 "
-           "--first-stage {}",
-           file, path.string());
     if (const std::string digest = weights_digest(weights); digest != notes.first_stage)
       fail(ExitCode::dataset,
            "{}: stale: these latents were made by the first stage {}, and that of {} is {}: encode the "

@@ -22,6 +22,9 @@ struct LatentNotes {
   static LatentNotes of(const DatasetLayout& layout);
 };
 
+/// Throws Error(dataset) where a dataset is not one of latents, in one file, and these are wanted, or is one and images are.
+void check_kind(const DatasetLayout& layout, bool latents);
+
 /// The weights of a checkpoint's autoencoder by module name, of their average if there is one. Throws
 /// Error(checkpoint) where it holds none.
 NamedTensors autoencoder_weights(const SoundCheckpoint& checkpoint);

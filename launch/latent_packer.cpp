@@ -14,6 +14,8 @@ namespace ganymede {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::string_view part_prefix = "block-";
+
 std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
@@ -33,11 +35,21 @@ LatentPacker::LatentPacker(const Setting& setting)
 }
 
 fs::path LatentPacker::path_of(std::int64_t block) const {
-  return folder_ / fmt::format("block-{:07}.safetensors", block);
+  return folder_ / fmt::format("{}{:07}.safetensors", part_prefix, block);
 }
 
 std::int64_t LatentPacker::images_of(std::int64_t block) const {
   return std::min(block_images, setting_.images.size() - block * block_images);
+}
+
+std::string LatentPacker::digest_of_images(std::int64_t block) const {
+  Xxh3 hash;
+  const std::int64_t begin = block * block_images, end = begin + images_of(block);
+  for (std::int64_t first = begin; first < end; first += setting_.batch) {
+    const at::Tensor x = read_sources(setting_.images, first, std::min(setting_.batch, end - first)).contiguous();
+    hash.update(bytes_of(x));
+  }
+  return hex(hash.digest());
 }
 
 bool LatentPacker::is_there(std::int64_t block) const {
@@ -45,9 +57,12 @@ bool LatentPacker::is_there(std::int64_t block) const {
   if (!size_of_file(path)) return false;
   try {
     const SafetensorsFile file = SafetensorsFile::open(path);
-    const auto key = file.metadata().find("key"), digest = file.metadata().find("digest");
-    return key != file.metadata().end() && key->second == key_ && digest != file.metadata().end() &&
-           digest->second == hex(Xxh3::of(bytes_of(file.read("latents"))));
+    const auto has = [&](const char* name, const std::string& value) {
+      const auto note = file.metadata().find(name);
+      return note != file.metadata().end() && note->second == value;
+    };
+    return has("key", key_) && has("digest", hex(Xxh3::of(bytes_of(file.read("latents"))))) &&
+           has("images", digest_of_images(block));
   } catch (const Error& error) {
     if (error.code() != ExitCode::checkpoint) throw;
     return false;
@@ -71,13 +86,15 @@ at::Tensor LatentPacker::sums_of(const at::Tensor& rows) const {
 void LatentPacker::encode(std::int64_t block) const {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> parts;
+  Xxh3 seen;
   const std::int64_t begin = block * block_images, end = begin + images_of(block);
   const at::Device device = setting_.process.device();
   for (std::int64_t first = begin; first < end; first += setting_.batch) {
     setting_.process.note("encoding");
     const std::int64_t count = std::min(setting_.batch, end - first);
-    const at::Tensor x = to_device(
-        read_sources(setting_.images, first, count).to(setting_.network.last_weight().scalar_type()), device);
+    const at::Tensor images = read_sources(setting_.images, first, count).contiguous();
+    seen.update(bytes_of(images));
+    const at::Tensor x = to_device(images.to(setting_.network.last_weight().scalar_type()), device);
     const at::Tensor both = setting_.network.encode(at::cat({x, x.flip(3)}), setting_.activations);
     parts.push_back(
         at::cat({both.narrow(0, 0, count), both.narrow(0, count, count)}, 1).to(at::kFloat).cpu());
@@ -90,7 +107,7 @@ void LatentPacker::encode(std::int64_t block) const {
          begin, end - 1, StoredLatents::range);
   const fs::path path = path_of(block), temporary = path.string() + ".tmp";
   write_safetensors(temporary, {{"latents", rows}, {"sums", sums_of(rows)}},
-                    {{"key", key_}, {"digest", hex(Xxh3::of(bytes_of(rows)))}});
+                    {{"key", key_}, {"digest", hex(Xxh3::of(bytes_of(rows)))}, {"images", hex(seen.digest())}});
   rename_durably(temporary, path);
 }
 
@@ -166,7 +183,10 @@ LatentNotes LatentPacker::write() {
     writer->write_labels(setting_.images.labels());
     copy_text(setting_.images, *writer);
     writer->finish();
-    fs::remove_all(folder_);
+    for (const fs::directory_entry& part : fs::directory_iterator(folder_))
+      if (part.path().filename().string().starts_with(part_prefix)) fs::remove(part.path());
+    std::error_code others;  // what is not ours stays, and the folder with it
+    fs::remove(folder_, others);
   });
   return made;
 }

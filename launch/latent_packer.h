@@ -35,6 +35,8 @@ class LatentPacker {
   std::int64_t blocks() const { return (setting_.images.size() + block_images - 1) / block_images; }
   std::filesystem::path path_of(std::int64_t block) const;
   std::int64_t images_of(std::int64_t block) const;
+  /// Of their pixels: a dataset's own digest tells little of a file that has none of its blocks.
+  std::string digest_of_images(std::int64_t block) const;
   bool is_there(std::int64_t block) const;
   void encode(std::int64_t block) const;
   /// [2, z]: sums over images, both sides and places of a latent's mean, and of its square's.

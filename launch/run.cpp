@@ -65,7 +65,11 @@ Run::Run(Process& process, const RunRequest& request)
   process.keep_black_box(request_.out);
   const bool fresh = process.world().agree(folder_ && !folder_->is_fresh() ? 1 : 0) == 0;
 
-  layout_ = process.from_root([&] { return ImageDataset::inspect(request.data); });
+  layout_ = process.from_root([&] {
+    const std::string layout = ImageDataset::inspect(request.data);
+    check_kind(layout_from_json(layout), options_.learns_latents());
+    return layout;
+  });
   process.together([&] {
     const int neighbours = process.world().local_size();
     dataset_.emplace(ImageDataset::attach(layout_, ImageDataset::default_cache(neighbours)));
@@ -174,7 +178,8 @@ std::variant<ExitCode, Run::Setback> Run::go_on() {
     if (has_first_stage(*method))
       adopt_first_stage(process_, *method, request_.first_stage, layout_, *gradients);
     if (!request_.init_from.empty()) {
-      init_from(process_, *method, request_.init_from, *gradients);
+      const bool has_tokens = options_.method->images().tokens > 0;
+      init_from(process_, *method, request_.init_from, has_tokens ? &*dataset_ : nullptr, *gradients);
       if (has_first_stage(*method)) adopt_statistics(process_, *method, request_.init_from, *gradients);
     }
   }

@@ -141,6 +141,24 @@ def test_a_stopped_encoding_keeps_its_parts(stage, digits, latents, tmp_path):
     text = succeed(1, "dataset", "encode", digits, out, "--first-stage", stage).out
     assert "256 of them from before" in text
     assert (read(out) == read(latents)).all()
+    # Files that are not its own stay, and parts of images that have changed since are made anew.
+    changed = tmp_path / "changed.h5"
+    with h5py.File(digits) as file, h5py.File(changed, "w") as other:
+        other["images"], other["labels"] = file["images"][:], file["labels"][:]
+    out = tmp_path / "changed-latents.h5"
+    parts = tmp_path / "changed-latents.h5.parts"
+    out.mkdir()
+    (parts).mkdir()
+    (parts / "notes.txt").write_text("mine")
+    refusal(5, 1, "dataset", "encode", changed, out, "--first-stage", stage, "--force")
+    with h5py.File(changed, "a") as file:
+        file["images"][1:3] = 0
+    out.rmdir()
+    succeed(1, "dataset", "encode", changed, out, "--first-stage", stage)
+    assert [path.name for path in parts.iterdir()] == ["notes.txt"]
+    fresh = tmp_path / "fresh.h5"
+    succeed(1, "dataset", "encode", changed, fresh, "--first-stage", stage)
+    assert (read(out) == read(fresh)).all() and not (read(out)[1:3] == read(latents)[1:3]).all()
     # Parts of another encoding are made anew: of other weights, or another precision.
     succeed(1, *STAGE, "--data", digits, "--out", tmp_path / "other", "--steps", 1, "--sample.every", 0)
     shutil.copytree(copy, tmp_path / "foreign.h5.parts")
@@ -208,7 +226,11 @@ def test_what_does_not_belong_together_is_refused(stage, latents, digits, model,
     other = tmp_path / "other"
     succeed(1, *STAGE, "--data", digits, "--out", other, "--steps", 1, "--sample.every", 0)
     assert "stale" in refusal(3, 2, *begin, "--data", latents, "--first-stage", other)
-    assert "12" in refusal(3, 1, *begin, "--data", DIGITS, "--first-stage", stage)
+    assert "no latents" in refusal(3, 2, *begin, "--data", DIGITS, "--first-stage", stage)
+    pixels = ["train", "--recipe", "ddpm-digits", "--out", tmp_path / "never", "--steps", 1]
+    assert "latents, made by the first stage" in refusal(3, 2, *pixels, "--data", latents)
+    assert "latents already" in refusal(3, 2, "dataset", "encode", latents, tmp_path / "a.h5", "--first-stage", stage)
+    assert "take the place" in refusal(2, 2, "dataset", "encode", digits, digits, "--first-stage", stage, "--force")
     assert "trains no autoencoder" in refusal(4, 1, *begin, "--data", latents, "--first-stage", model)
     assert "diffusion.flip" in refusal(2, 1, *begin, "--data", latents, "--first-stage", stage, "--data.flip", "true")
     assert "train.method" in refusal(2, 1, "dataset", "encode", digits, tmp_path / "a.h5", "--first-stage", model)
