@@ -134,6 +134,9 @@ DiffusersFolder open_diffusers_folder(const fs::path& folder) {
   for (const fs::path& root : {folder, found.network.folder.parent_path()})
     if (!found.scheduler && is_there(root / scheduler_name))
       found.scheduler = read_json(root / scheduler_name);
+  if (!found.scheduler && is_there(folder / index_name))
+    fail(ExitCode::checkpoint, "{}: a pipeline without its {}, which says what its network has learned: copy it too",
+         folder.string(), scheduler_name);
   return found;
 }
 

@@ -133,7 +133,10 @@ CommandLine read_folder(std::span<const std::string> arguments, Request& request
   request.what = std::string(folder.network.format.class_name) +
                  (folder.first_stage ? " and " + folder.first_stage->config.class_name() : "") +
                  (folder.scheduler ? ", " + folder.scheduler->class_name() : "");
-  if (folder.scheduler) request.remark = scheduler_remark(*folder.scheduler);
+  if (folder.scheduler)
+    request.remark = scheduler_remark(*folder.scheduler);
+  else if (!folder.network.format.is_first_stage())
+    request.remark = "no scheduler beside it: the process is that of the options, which may be given as for train";
   if (folder.first_stage) request.first_stage = [stage = *folder.first_stage] { return read_stage(stage); };
   request.tensors = [network = folder.network] { return read_diffusers_tensors(network); };
   return line;
@@ -236,7 +239,9 @@ std::int64_t take_tensors(const NamedTensors& targets, std::size_t weights, cons
       if (i < weights) problems.push_back(name + " is missing");
       continue;
     }
-    if (tensor->second.sizes() == target.sizes())
+    if (!tensor->second.isfinite().all().item<bool>())
+      problems.push_back(name + " holds numbers that are not finite");
+    else if (tensor->second.sizes() == target.sizes())
       target.copy_(tensor->second);
     else
       problems.push_back(fmt::format("{} is {} there, {} here", name, fmt::join(tensor->second.sizes(), "x"),
@@ -245,7 +250,7 @@ std::int64_t take_tensors(const NamedTensors& targets, std::size_t weights, cons
   }
   for (const auto& [name, tensor] : found) problems.push_back(name + " has no place");
   if (!problems.empty())
-    fail(ExitCode::checkpoint, "{}: these weights are not those of a network with its options: {}",
+    fail(ExitCode::checkpoint, "{}: these are not the weights of a network with its options: {}",
          from.string(), fmt::format("{}", fmt::join(problems, "; ")).substr(0, 300));
   return std::ssize(tensors);
 }

@@ -75,6 +75,8 @@ OriginalWeights find_original(const std::vector<std::string>& names, std::string
         weights.names.emplace_back(name, format.beside);
     return weights;
   }
+  if (known.empty())
+    fail(ExitCode::options, "{}: no file of weights is known of train.method = {}: give another --recipe", where, method);
   fail(ExitCode::checkpoint, "{} holds no network of train.method = {} that is known here: it may be {}",
        where, method, fmt::join(known, ", "));
 }

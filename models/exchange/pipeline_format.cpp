@@ -52,8 +52,11 @@ PipelineFormat dit_pipeline(const NetworkFormat& network, const NetworkFormat* f
   format.first_stage_folder = "vae";
   json& config = format.scheduler.config;
   // DiTPipeline drops what the network says of the variance before the scheduler sees it.
-  if (config.value("variance_type", "") == "learned_range")
+  if (config.value("variance_type", "") == "learned_range") {
     config["variance_type"] = "fixed_" + options_in<DrawOptions>(run).solver_options.variance;
+    std::string& difference = format.scheduler.difference;
+    difference += (difference.empty() ? "" : "; ") + std::string("its steps have a fixed variance, not the learned one");
+  }
   if (!format.scheduler.plain || !config.contains("beta_schedule")) {
     format.remark = "DiTPipeline does not scale what the network sees, as " +
                     config.at("_class_name").get<std::string>() + " needs it";

@@ -269,6 +269,20 @@ def test_files_that_are_not_there_are_named(tmp_path):
     different = randomise(DiTTransformer2DModel(num_attention_heads=4, attention_head_dim=8, num_layers=2, sample_size=8))
     different.save_pretrained(tmp_path / "dit")
     assert "embedders" in refusal(4, 0, "import", tmp_path / "dit", "--out", tmp_path / "checkpoint")
+    DDPMPipeline(unet(labels=None), DDPMScheduler()).save_pretrained(tmp_path / "pipeline")
+    shutil.rmtree(tmp_path / "pipeline/scheduler")
+    assert "scheduler_config.json" in refusal(4, 0, "import", tmp_path / "pipeline", "--out", tmp_path / "checkpoint")
+    alone = succeed(0, "import", tmp_path / "pipeline/unet", "--out", tmp_path / "checkpoint").out
+    assert "no scheduler" in alone
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    model = unet()
+    with torch.no_grad():
+        model.conv_in.weight[1, 0, 0, 0] = float("nan")
+    model.save_pretrained(tmp_path / "model")
+    line = refusal(4, 0, "import", tmp_path / "model", "--out", tmp_path / "checkpoint")
+    assert "conv_in.weight holds numbers that are not finite" in line
 
 
 # Imports by the names of a network's authors --------------------------------------------------------------------------
@@ -532,6 +546,14 @@ def test_pipelines_of_a_transformer_draw_the_same_images(scheduler, out_channels
     worst = error(ours["images"], images)
     print(f"images {worst:.1e}")
     assert worst < BOUND * 10
+
+
+def test_a_variance_that_a_pipeline_drops_is_told_of(tmp_path):
+    dit(10, out_channels=8).save_pretrained(tmp_path / "saved/transformer")
+    DDPMScheduler(**LEADING, clip_sample=False).save_pretrained(tmp_path / "saved/scheduler")
+    succeed(0, "import", tmp_path / "saved", "--out", tmp_path / "checkpoint")
+    text = succeed(0, "export", "--from", tmp_path / "checkpoint", "--format", "diffusers", "--out", tmp_path / "out").out
+    assert "fixed variance, not the learned one" in text
 
 
 @pytest.mark.parametrize("scheduler, process, solver", [

@@ -61,7 +61,7 @@ def compare(ours, theirs, bound=BOUND):
     assert theirs.std() > 0.03
     worst = error(ours, theirs)
     print(f"images {worst:.1e}, at most {(ours - theirs).abs().max():.1e}")
-    assert worst < bound and (ours - theirs).abs().max() < 10 * bound
+    assert worst < bound and (ours - theirs).abs().max() < 1e-4
 
 
 def take_over(monkeypatch, noises):
