@@ -17,6 +17,8 @@ namespace ganymede {
 
 /// The widest profile is that of the plain mean, g = 0: 12^(-1/2).
 inline constexpr double widest_power_profile = 0.28867;
+/// Narrower ones would be the weights themselves.
+inline constexpr double narrowest_power_profile = 1e-4;
 
 /// g >= 0 of a relative width in (0, widest_power_profile], the root of
 /// width = (g + 1)^(1/2) (g + 2)^(-1) (g + 3)^(-1/2).

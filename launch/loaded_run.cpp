@@ -25,8 +25,8 @@ LoadedRun::LoadedRun(Process& process, const std::filesystem::path& run_or_check
 }
 
 nlohmann::json LoadedRun::take_average(Process& process, double width) {
-  const std::string made_of = process.from_root([&] {
-    const MixedAverage average = mixed_average(checkpoint_, width, [&] { process.note("averages of weights"); });
+  const std::string made_of = process.from_root_slowly([&](const Process::Alive& alive) {
+    const MixedAverage average = mixed_average(checkpoint_, width, [&] { alive("averages of weights"); });
     for (Player* player : method_->players())
       if (player->name() == average.player) copy_tensors(average.tensors, player->weights(false));
     fmt::print("{}\n", described(average, width));

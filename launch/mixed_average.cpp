@@ -134,7 +134,7 @@ double read_sigma_rel(const CommandLine& line) {
   double width = 0;
   bool ema = true;
   OptionSchema schema;
-  schema.add("--ema-sigma-rel", width, "", {1e-4, widest_power_profile}, "");
+  schema.add("--ema-sigma-rel", width, "", {narrowest_power_profile, widest_power_profile}, "");
   schema.add("--ema", ema, "");
   schema.apply({{"--ema-sigma-rel", {line.value("ema-sigma-rel"), "command line"}},
                 {"--ema", {line.value("ema", "true"), "command line"}}});

@@ -117,6 +117,30 @@ std::string Process::from_root(const std::function<std::string()>& work) {
   return world_->broadcast_text(text, 0);
 }
 
+std::string Process::from_root_slowly(const std::function<std::string(const Alive& alive)>& work) {
+  constexpr std::int64_t over = 0, goes_on = 1;
+  std::string text;
+  together([&] {
+    if (!is_root()) {
+      while (world_->agree(over) == goes_on) {
+      }
+      return;
+    }
+    std::exception_ptr failure;
+    try {
+      text = work([&](std::string_view activity) {
+        note(activity);
+        world_->agree(goes_on);
+      });
+    } catch (const std::exception&) {
+      failure = std::current_exception();
+    }
+    world_->agree(over);
+    if (failure) std::rethrow_exception(failure);
+  });
+  return world_->broadcast_text(text, 0);
+}
+
 void Process::use_device(const std::string& choice, const std::string& option, bool deterministic) {
   RankGpu own;
   together([&] {

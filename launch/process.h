@@ -50,6 +50,10 @@ class Process {
   void together(const std::function<void()>& work);
   /// Runs `work` on rank 0 and returns its text on all. Collective.
   std::string from_root(const std::function<std::string()>& work);
+  /// The same of work that may take longer than the watchdog waits: it calls `alive` with what it does now and then, which
+  /// all ranks then take for progress. Collective.
+  using Alive = std::function<void(std::string_view activity)>;
+  std::string from_root_slowly(const std::function<std::string(const Alive& alive)>& work);
 
   /// Chooses what this rank computes on, and how (launch/device.h); until then it is the host. `option` is the
   /// one that gave `choice`. Collective.

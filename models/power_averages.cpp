@@ -12,8 +12,6 @@ namespace ganymede {
 namespace {
 
 constexpr std::string_view kind_prefix = "ema_power_";
-/// Narrower ones than 1e-4 would be the weights themselves.
-constexpr double narrowest_width = 1e-4;
 
 }  // namespace
 
@@ -54,8 +52,8 @@ std::vector<double> power_widths(const std::string& key, const std::string& text
     item.erase(0, item.find_first_not_of(' '));
     item.erase(item.find_last_not_of(' ') + 1);
     const double width = parse_number(key, {item, text});
-    if (width < narrowest_width || width > widest_power_profile)
-      fail(ExitCode::options, "{} = {}: a relative width is in [{}, {}]", key, text, narrowest_width,
+    if (width < narrowest_power_profile || width > widest_power_profile)
+      fail(ExitCode::options, "{} = {}: a relative width is in [{}, {}]", key, text, narrowest_power_profile,
            widest_power_profile);
     if (std::ranges::find(widths, width) != widths.end())
       fail(ExitCode::options, "{} = {}: the width {} comes twice", key, text, width);

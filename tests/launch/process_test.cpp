@@ -56,5 +56,19 @@ TEST(Process, RanksAgreeOnWhatIsNoErrorOfOurs) {
   }
 }
 
+TEST(Process, WhatTakesLongTellsOfItAndMayFail) {
+  Process process;
+  EXPECT_EQ(process.from_root_slowly([](const Process::Alive& alive) {
+    for (int i = 0; i < 3; ++i) alive("a test");
+    return "its text";
+  }),
+            "its text");
+  EXPECT_THROW(process.from_root_slowly([](const Process::Alive& alive) -> std::string {
+    alive("a test");
+    fail(ExitCode::checkpoint, "damaged");
+  }),
+               AgreedError);
+}
+
 }  // namespace
 }  // namespace ganymede
