@@ -69,6 +69,27 @@ std::vector<std::string> items_of(const std::string& text) {
   return items;
 }
 
+/// The recipe without the options of what `layers`, of which it is one, choose in the place of its own choice: with
+/// diffusion.process = flow, ddpm.schedule means nothing.
+Settings without_unchosen(const Settings& recipe, const std::vector<Settings>& layers,
+                          std::span<const std::string> choices) {
+  Settings chosen;
+  for (const Settings& layer : layers)
+    for (const auto& [key, setting] : layer)
+      if (std::ranges::find(choices, key) != choices.end()) chosen[key] = setting;
+  const bool differs = std::ranges::any_of(chosen, [&](const auto& item) {
+    const auto own = recipe.find(item.first);
+    return own == recipe.end() || own->second.value != item.second.value;
+  });
+  if (recipe.empty() || !differs) return recipe;
+  const std::vector<std::string> own = RunOptions({recipe}).schema.keys(), now = RunOptions({chosen}).schema.keys();
+  Settings kept = recipe;
+  std::erase_if(kept, [&](const auto& item) {
+    return std::ranges::find(own, item.first) != own.end() && std::ranges::find(now, item.first) == now.end();
+  });
+  return kept;
+}
+
 /// Throws Error(options) where --resume.allow names what is no option.
 void check_allowed(const std::string& allow, std::vector<std::string> known) {
   known.push_back("data");
@@ -95,6 +116,7 @@ Request read_request(std::span<const std::string> arguments) {
     recipe = read_recipe(config.string());
   Settings stage;
   if (first.has("first-stage")) stage = first_stage_settings(first.value("first-stage"));
+  recipe = without_unchosen(recipe, {recipe, stage, first.settings}, choices);
   const RunOptions outline({recipe, stage, first.settings});
   Request request{parse_command_line(arguments, flags, outline.schema.keys()), nullptr};
   expand(request.line);

@@ -60,6 +60,20 @@ def test_the_command_line_has_the_last_word_on_the_length(tmp_path, options, ste
     assert steps is None or values["train.steps"] == steps
 
 
+@pytest.mark.parametrize("recipe, choices, gone", [
+    ("ddpm-cifar10", {"diffusion.process": "flow"}, "ddpm."), ("ddpm-digits", {"diffusion.process": "edm"}, "ddpm."),
+    ("ddpm-digits", {"diffusion.network": "dit", "dit.resolution": "8", "dit.image_channels": "1"}, "unet."),
+    ("biggan-digits", {"gan.network": "dcgan"}, "biggan.")])
+def test_a_recipe_tells_nothing_of_what_is_chosen_in_its_place(recipe, choices, gone):
+    told = resolved(recipe, *(f"--{key}={value}" for key, value in choices.items()))
+    assert all(told[key] == value for key, value in choices.items())
+    assert not any(key.startswith(gone) for key in told)
+    # What is given beside it must be known.
+    line = refusal(2, 0, "train", "--recipe", recipe, "--dry-run", *(f"--{key}={value}" for key, value in choices.items()),
+                   f"--{gone}schedule", "linear")
+    assert "unknown option" in line
+
+
 @pytest.mark.parametrize("options, words", [
     (["--steps", 5, "--train.steps", 9], ["--steps", "--train.steps", "give one"]),
     (["--seed", 5, "--train.seed", 5], ["--seed", "--train.seed", "give one"]),
