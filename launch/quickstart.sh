@@ -1,14 +1,26 @@
 #!/usr/bin/env bash
-# quickstart.sh: from an empty Debian 12 to pictures: installs, builds, trains a small BigGAN on the embedded digits with
-# two ranks, and writes a grid of its samples. Called again it goes on where it stopped.
+# quickstart.sh [--recipe biggan-digits|ddpm-digits|ldm-digits]: from an empty Debian 12 to pictures: installs, builds,
+# trains a small BigGAN (or diffusion model, of pixels or of latents) on the embedded digits with two ranks, and writes a
+# grid of its samples. Called again it goes on where it stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 self=quickstart
 log=$PWD/build/logs/quickstart.log
 . launch/stages.sh
 
-run=runs/quickstart
+recipe=biggan-digits
+if [ "$#" = 2 ] && [ "$1" = --recipe ]; then
+  recipe=$2
+elif [ "$#" -gt 0 ]; then
+  die "launch/quickstart.sh takes [--recipe biggan-digits|ddpm-digits|ldm-digits], not: $*"
+fi
+case $recipe in
+  biggan-digits) run=runs/quickstart ;;
+  ddpm-digits | ldm-digits) run=runs/quickstart-${recipe%-digits} ;;
+  *) die "--recipe $recipe: give one of biggan-digits, ddpm-digits, ldm-digits" ;;
+esac
 ranks=2
+data=datasets/samples/digits.h5
 
 launch/setup.sh --cpu
 stage "configure" cmake --preset cpu -DGANYMEDE_TESTS=OFF || die "mend what cmake says above and run this again"
@@ -24,13 +36,25 @@ if [ "$cores" -lt "$ranks" ] || [ "$(nproc)" -lt "$ranks" ]; then
   mpi+=(--oversubscribe)
 fi
 
-status=0
-"${mpi[@]}" build/cpu/ganymede train --recipe biggan-digits --data datasets/samples/digits.h5 --out "$run" \
-  --log.every 50 || status=$?
-if [ "$status" = 75 ]; then
-  echo "$self: training stopped on request and saved; the same command goes on from there" >&2
+# train RECIPE DATA OUT OPTION...: to its end, or leaves.
+train() {
+  local status=0
+  "${mpi[@]}" build/cpu/ganymede train --recipe "$1" --data "$2" --out "$3" --log.every 50 "${@:4}" || status=$?
+  if [ "$status" = 75 ]; then
+    echo "$self: training stopped on request and saved; the same command goes on from there" >&2
+  fi
+  [ "$status" = 0 ] || exit "$status"
+}
+
+if [ "$recipe" = ldm-digits ]; then
+  train kl-digits "$data" "$run-first-stage"
+  latents=$run-latents.h5
+  [ -e "$latents" ] ||
+    "${mpi[@]}" build/cpu/ganymede dataset encode "$data" "$latents" --first-stage "$run-first-stage"
+  train "$recipe" "$latents" "$run" --first-stage "$run-first-stage"
+else
+  train "$recipe" "$data" "$run"
 fi
-[ "$status" = 0 ] || exit "$status"
 build/cpu/ganymede sample --from "$run" --count 100 --classes all --out "$run/samples.png"
 
 cat <<END
