@@ -265,9 +265,11 @@ std::vector<std::string> OptionSchema::differences(const Settings& stored,
     if (option.on_resume == OnResume::free || std::ranges::find(allowed, option.key) != allowed.end())
       continue;
     const auto other = stored.find(option.key);
-    const std::string before = other == stored.end() ? "(absent)" : other->second.value;
-    if (before != print(option))
-      result.push_back(fmt::format("{}: {} -> {}", option.key, before, print(option)));
+    // An option that came after the run began leaves what it was by its default.
+    const bool is_new = other == stored.end();
+    if ((is_new ? option.default_value : other->second.value) != print(option))
+      result.push_back(
+          fmt::format("{}: {} -> {}", option.key, is_new ? "(absent)" : other->second.value, print(option)));
   }
   for (const auto& [key, setting] : stored)
     if (std::ranges::find(options_, key, &Option::key) == options_.end() &&

@@ -134,12 +134,14 @@ TEST(Options, TellWhatMayNotChangeOnResume) {
 }
 
 TEST(Options, TellWhichOptionsCameAndWent) {
-  const Options options;
+  Options options;
   Settings stored = parse_recipe(options.schema.to_recipe(), "checkpoint");
   stored.erase("gan.loss");
+  EXPECT_EQ(options.schema.differences(stored, {}), std::vector<std::string>{}) << "its default is what there was before";
+  options.set("gan.loss", "logistic");
   stored["old.key"] = {"3", "checkpoint"};
   EXPECT_EQ(options.schema.differences(stored, {}),
-            (std::vector<std::string>{"gan.loss: (absent) -> hinge", "old.key: 3 -> (absent)"}));
+            (std::vector<std::string>{"gan.loss: (absent) -> logistic", "old.key: 3 -> (absent)"}));
 }
 
 TEST(Recipe, RemembersTheLineOfEachKey) {
