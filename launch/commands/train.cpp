@@ -69,23 +69,28 @@ std::vector<std::string> items_of(const std::string& text) {
   return items;
 }
 
-/// The recipe without the options of what `layers`, of which it is one, choose in the place of its own choice: with
-/// diffusion.process = flow, ddpm.schedule means nothing.
-Settings without_unchosen(const Settings& recipe, const std::vector<Settings>& layers,
-                          std::span<const std::string> choices) {
+/// The settings that decide which options there are.
+Settings choices_of(const std::vector<Settings>& layers, std::span<const std::string> choices) {
   Settings chosen;
   for (const Settings& layer : layers)
     for (const auto& [key, setting] : layer)
       if (std::ranges::find(choices, key) != choices.end()) chosen[key] = setting;
-  const bool differs = std::ranges::any_of(chosen, [&](const auto& item) {
-    const auto own = recipe.find(item.first);
-    return own == recipe.end() || own->second.value != item.second.value;
-  });
-  if (recipe.empty() || !differs) return recipe;
-  const std::vector<std::string> own = RunOptions({recipe}).schema.keys(), now = RunOptions({chosen}).schema.keys();
+  return chosen;
+}
+
+/// The recipe without the options of what `layers`, of which it is one, choose in the place of its own choice within the
+/// same train.method: with diffusion.process = flow, ddpm.schedule means nothing.
+Settings without_unchosen(const Settings& recipe, const std::vector<Settings>& layers,
+                          std::span<const std::string> choices) {
+  const auto same = [](const auto& a, const auto& b) { return a.first == b.first && a.second.value == b.second.value; };
+  const Settings before = choices_of({recipe}, choices), now = choices_of(layers, choices);
+  const auto method = before.find("train.method"), other = now.find("train.method");
+  if (std::ranges::equal(before, now, same) || method == before.end() || other->second.value != method->second.value)
+    return recipe;
+  const std::vector<std::string> own = RunOptions({before}).schema.keys(), there = RunOptions({now}).schema.keys();
   Settings kept = recipe;
   std::erase_if(kept, [&](const auto& item) {
-    return std::ranges::find(own, item.first) != own.end() && std::ranges::find(now, item.first) == now.end();
+    return std::ranges::find(own, item.first) != own.end() && std::ranges::find(there, item.first) == there.end();
   });
   return kept;
 }
