@@ -17,7 +17,7 @@ class PackedWeight {
  private:
   at::Tensor packed_;
   at::Tensor of_;  // kept, so that no other weight takes its place in memory
-  std::uint32_t version_ = 0;
+  std::int64_t version_ = 0;
 };
 
 }  // namespace ganymede

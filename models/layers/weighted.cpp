@@ -128,6 +128,11 @@ at::Tensor Conv2d::forward_strided(const at::Tensor& x, std::int64_t stride, std
 Linear::Linear(std::int64_t in, std::int64_t out, const WeightOptions& options)
     : Weighted({out, in}, options) {}
 
+void Linear::begin_phase(bool update) {
+  packed_ = {};
+  Weighted::begin_phase(update);
+}
+
 at::Tensor Linear::forward(const at::Tensor& x) {
   const at::Tensor weight = effective_weight(x.scalar_type()), bias = effective_bias(x.scalar_type());
   // What optimisers do to the raw weight nothing tells: what was made of it is packed alone.

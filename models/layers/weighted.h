@@ -35,7 +35,7 @@ class Weighted : public torch::nn::Module {
   /// Must be called when a phase begins, and whenever the weight has changed since: one power iteration, and
   /// what was made of the weight before is forgotten. With `update` the buffer u takes the result; without,
   /// no buffer changes.
-  void begin_phase(bool update);
+  virtual void begin_phase(bool update);
   /// Weight tensors' initialisation, and the regularisers, look at the raw weight.
   const at::Tensor& weight() const { return weight_; }
   const at::Tensor& bias() const { return bias_; }
@@ -84,6 +84,7 @@ class Conv2d : public Weighted {
 class Linear : public Weighted {
  public:
   Linear(std::int64_t in, std::int64_t out, const WeightOptions& options);
+  void begin_phase(bool update) override;
   at::Tensor forward(const at::Tensor& x);
 
  private:
