@@ -131,7 +131,7 @@ DiffusersFolder open_diffusers_folder(const fs::path& folder) {
   DiffusersFolder found = networks_of(folder);
   if (found.network.format.is_first_stage()) return found;
   // A network's own folder may lie beside the scheduler's.
-  for (const fs::path& root : {folder, found.network.folder.parent_path()})
+  for (const fs::path& root : {folder, found.network.folder / ".."})
     if (!found.scheduler && is_there(root / scheduler_name))
       found.scheduler = read_json(root / scheduler_name);
   if (!found.scheduler && is_there(folder / index_name))

@@ -274,6 +274,10 @@ def test_files_that_are_not_there_are_named(tmp_path):
     assert "scheduler_config.json" in refusal(4, 0, "import", tmp_path / "pipeline", "--out", tmp_path / "checkpoint")
     alone = succeed(0, "import", tmp_path / "pipeline/unet", "--out", tmp_path / "checkpoint").out
     assert "no scheduler" in alone
+    DDPMScheduler(prediction_type="sample").save_pretrained(tmp_path / "pipeline/scheduler")
+    for i, name in enumerate(("unet", "unet/")):
+        succeed(0, "import", f"{tmp_path}/pipeline/{name}", "--out", tmp_path / f"c{i}")
+        assert options_of(tmp_path / f"c{i}")["ddpm.prediction"] == "x0"
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
