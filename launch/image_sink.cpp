@@ -106,6 +106,9 @@ std::unique_ptr<ImageSink> make_image_sink(const std::filesystem::path& path, co
     if (drawing.count > 10000)
       fail(ExitCode::options, "--out {}: a grid holds at most 10000 images; give a folder or an .h5 file",
            path.string());
+    std::error_code unknown;  // what cannot be looked at is written, and the writer says why not
+    if (path.has_parent_path() && !std::filesystem::exists(path.parent_path(), unknown) && !unknown)
+      fail(ExitCode::storage, "--out {}: there is no folder {}: make it first", path.string(), path.parent_path().string());
     check_grid(drawing.count, grid_columns(drawing), spec.height, spec.width);
     return std::make_unique<GridSink>(path, grid_columns(drawing));
   }

@@ -101,6 +101,7 @@ def test_a_folder_that_holds_files_is_refused(trained, tmp_path):
     line = refusal(5, 2, *arguments)
     assert "not empty" in line and "folder" in line, line
     assert sorted((tmp_path / "folder").rglob("*.png")) == files
+    assert "make it first" in refusal(5, 2, "sample", "--from", trained, "--out", tmp_path / "none/a.png")
 
 
 def test_an_average_that_is_not_there_is_refused_where_asked_for(tmp_path):
