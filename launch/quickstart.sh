@@ -49,8 +49,8 @@ train() {
 if [ "$recipe" = ldm-digits ]; then
   train kl-digits "$data" "$run-first-stage"
   latents=$run-latents.h5
-  [ -e "$latents" ] ||
-    "${mpi[@]}" build/cpu/ganymede dataset encode "$data" "$latents" --first-stage "$run-first-stage"
+  [ "$latents" -nt "$run-first-stage/checkpoints" ] ||
+    "${mpi[@]}" build/cpu/ganymede dataset encode "$data" "$latents" --first-stage "$run-first-stage" --force
   train "$recipe" "$latents" "$run" --first-stage "$run-first-stage"
 else
   train "$recipe" "$data" "$run"
