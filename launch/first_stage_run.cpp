@@ -87,7 +87,8 @@ void check_kind(const DatasetLayout& layout, bool latents) {
          "{}: no latents, or in several files: make them by ganymede dataset encode IMAGES.h5 OUT.h5 --first-stage RUN", file);
   if (!latents && !made_by.empty())
     fail(ExitCode::dataset,
-         "{}: latents, made by the first stage {}: give the run that this is of as --first-stage, or the images", file, made_by);
+         "{}: latents, made by the first stage {}: give the images, or, for a run that diffuses latents, --first-stage RUN",
+         file, made_by);
 }
 
 NamedTensors autoencoder_weights(const SoundCheckpoint& checkpoint) {

@@ -183,8 +183,10 @@ LatentNotes LatentPacker::write() {
     writer->write_labels(setting_.images.labels());
     copy_text(setting_.images, *writer);
     writer->finish();
-    for (const fs::directory_entry& part : fs::directory_iterator(folder_))
-      if (part.path().filename().string().starts_with(part_prefix)) fs::remove(part.path());
+    std::vector<fs::path> parts;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder_))
+      if (entry.path().filename().string().starts_with(part_prefix)) parts.push_back(entry.path());
+    for (const fs::path& part : parts) fs::remove(part);
     std::error_code others;  // what is not ours stays, and the folder with it
     fs::remove(folder_, others);
   });

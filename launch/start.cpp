@@ -217,8 +217,11 @@ void init_from(Process& process, Method& method, const fs::path& path, const Ima
   Beginning beginning;  // on rank 0
   process.together([&] {
     if (!process.is_root()) return;
-    if (told) check_vocabulary(*told, checkpoint.manifest);
     beginning = take_over(method.players(), checkpoint);
+    const bool knows_tokens = std::ranges::any_of(beginning.tensors, [](const auto& item) {
+      return item.first.ends_with(".token_embedding.weight");
+    });
+    if (told && knows_tokens) check_vocabulary(*told, checkpoint.manifest);
     fmt::print("{}\n", beginning.sentence);
   });
   for (Player* player : method.players())

@@ -153,6 +153,13 @@ def test_tokens_of_another_vocabulary_are_refused(data, trained, tmp_path):
     assert "another vocabulary" in line and "dataset tokenize" in line
     begun = training((other, text), tmp_path / "run", 2, "--init-from", trained)
     assert "another vocabulary" in refusal(3, 2, *begun)
+    # A network that takes over no words may learn others.
+    more, size = tmp_path / "more.h5", int(text[3]) + 5
+    succeed(0, "dataset", "tokenize", other, "--vocabulary", size, "--length", text[1], "--out", more)
+    with h5py.File(more) as file:
+        size = len(json.loads(file["vocabulary"][0]))
+    assert size != int(text[3])
+    succeed(1, *training((more, [*text[:3], size]), tmp_path / "more", 1, "--init-from", trained))
     goes_on = training((other, text), trained, 6, "--resume.allow", "data")
     assert "another vocabulary" in refusal(3, 2, *goes_on)
     # The remedy that it names.
