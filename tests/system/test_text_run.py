@@ -167,7 +167,7 @@ def test_tokens_of_another_vocabulary_are_refused(data, trained, tmp_path):
     succeed(2, "sample", "--from", trained, "--conditions", other, "--out", tmp_path / "a.h5", "--sampler.steps", 2,
             "--count", 4)
     assert "no tokens" in refusal(3, 0, "dataset", "tokenize", other, "--vocabulary", DIGITS)
-    few = ["sample", "--from", trained, "--out", tmp_path / "b.png", "--count", 1, "--caption", "a", "--caption", "b"]
+    few = ["sample", "--from", trained, "--out", tmp_path / "b.png", "--count", 1, "--caption", "a", "b"]
     assert "--count 1" in refusal(2, 1, *few)
 
 
